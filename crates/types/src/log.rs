@@ -1,0 +1,225 @@
+//! The trait every durable, partitioned stream is met at: ours in process, a Kafka cluster later.
+//!
+//! Guarantees asked of every implementation: an append that returned `Ok` survives power loss;
+//! nothing above the high watermark is ever read; offsets in a partition are dense and ascending.
+//! Left out: consumer groups and transactions, which belong to the wire.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// A record's position in its partition. The first is 0.
+pub type Offset = i64;
+/// A partition's number in its topic. The first is 0.
+pub type PartitionId = i32;
+
+/// A durable, partitioned, append-only stream of records.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Makes a topic, durably. [`LogError::TopicExists`] when there is one of that name.
+    async fn create_topic(&self, spec: &TopicSpec) -> Result<(), LogError>;
+
+    /// Removes a topic and its records.
+    async fn delete_topic(&self, topic: &str) -> Result<(), LogError>;
+
+    /// Every topic, by name.
+    fn topics(&self) -> Vec<TopicInfo>;
+
+    /// One topic, or `None`.
+    fn topic(&self, topic: &str) -> Option<TopicInfo>;
+
+    /// Appends `records` in order, as one batch; returns once they are durable.
+    ///
+    /// # Errors
+    /// [`LogError::DiskReserve`] before the disk is full, [`LogError::Offline`] once an fsync of
+    /// this partition has failed. After an error nothing is known to be kept: the caller retries.
+    async fn append(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        records: Vec<Record>,
+    ) -> Result<Appended, LogError>;
+
+    /// Reads whole records from `from` up to the high watermark, at most about `max_bytes` (at
+    /// least one batch when there is one). Empty when `from` is the high watermark.
+    async fn read(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError>;
+
+    /// The offsets between which a partition can be read.
+    fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError>;
+
+    /// The first offset whose record has a timestamp at or after `timestamp_ms`, or `None`.
+    async fn offset_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, LogError>;
+
+    /// Waits until any partition of `topic` can be read past what `seen` names (partition `i`
+    /// at index `i`: the next offset the caller wants).
+    async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError>;
+
+    /// Tells retention that `holder` (a pipeline) still needs everything from `offset` on.
+    /// `None` lets go.
+    fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>);
+}
+
+/// What a new topic is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// `[a-zA-Z0-9._-]{1,249}`, not `.` or `..`.
+    pub name: String,
+    /// At least one.
+    pub partitions: i32,
+    /// Kafka's topic settings by their Kafka names (`retention.ms`, `retention.bytes`,
+    /// `segment.bytes` …). Unknown ones are refused.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl TopicSpec {
+    /// A topic with default settings.
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        Self { name: name.into(), partitions, settings: BTreeMap::new() }
+    }
+}
+
+/// A topic as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// Kafka's topic id.
+    pub id: [u8; 16],
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// Its settings, defaults left out.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A record to append.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// What the record is about, if anything; records of one key keep their order.
+    pub key: Option<Bytes>,
+    /// The payload; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Name and value, in order, names may repeat.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// A record as read. Keys, values and headers are slices of the segment that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Where it stands in its partition.
+    pub offset: Offset,
+    /// The record itself.
+    pub record: Record,
+}
+
+/// Where an append landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The first record's offset; the others follow without a gap.
+    pub base_offset: Offset,
+}
+
+/// The readable range of a partition: `log_start <= offset < high_watermark`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The first offset retention has left.
+    pub log_start: Offset,
+    /// The first offset that is not durable yet.
+    pub high_watermark: Offset,
+}
+
+/// Why a log could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No such topic.
+    #[error("topic {topic:?} does not exist")]
+    NoTopic {
+        /// The name asked for.
+        topic: String,
+    },
+    /// The topic has fewer partitions.
+    #[error("topic {topic:?} has no partition {partition}")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition asked for.
+        partition: PartitionId,
+    },
+    /// The name is taken.
+    #[error("topic {topic:?} exists already")]
+    TopicExists {
+        /// The name asked for.
+        topic: String,
+    },
+    /// The request makes no sense: a bad name, a setting nobody knows, a batch that is too large.
+    #[error("{0}")]
+    Invalid(String),
+    /// The offset lies outside what is kept.
+    #[error("offset {offset} of {topic}-{partition} is outside {log_start}..{high_watermark}")]
+    OutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset asked for.
+        offset: Offset,
+        /// The first offset kept.
+        log_start: Offset,
+        /// The end of what can be read.
+        high_watermark: Offset,
+    },
+    /// Bytes that are not what was written.
+    #[error("{file} is corrupt at byte {position}: {reason}")]
+    Corrupt {
+        /// The segment's path.
+        file: String,
+        /// Where in it.
+        position: u64,
+        /// What does not hold.
+        reason: String,
+    },
+    /// The disk's reserve is reached; reads go on, appends wait for room.
+    #[error(
+        "the disk's reserve is reached: {available} bytes left, `log.disk_reserve_bytes` keeps {reserve}"
+    )]
+    DiskReserve {
+        /// Bytes the file system has left.
+        available: u64,
+        /// Bytes that are kept free.
+        reserve: u64,
+    },
+    /// An fsync failed; the partition takes no more writes until the server is restarted.
+    #[error("{topic}-{partition} is offline since an fsync failed: {reason}")]
+    Offline {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// More appends are waiting than the log has room for.
+    #[error("the log is busy: {0}")]
+    Busy(String),
+    /// The file system failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
