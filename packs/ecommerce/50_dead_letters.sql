@@ -1,0 +1,32 @@
+-- Pack ecommerce, version 1. Dialect: flink.
+--
+-- `dead_letters`: whatever could not be read, by a collector or by a pipeline: the bytes as they
+-- came, where from, and why. Nothing is dropped without a row here.
+--
+-- topic, topic_partition and topic_offset say which record a pipeline could not read; they are
+-- NULL for input that never reached a topic. event_date is the date of received_at in UTC.
+
+CREATE TABLE IF NOT EXISTS dead_letters (
+    store_id        STRING,
+    event_date      DATE,
+    received_at     TIMESTAMP_LTZ(6),
+    source          STRING,
+    reason          STRING,
+    raw             BYTES,
+    topic           STRING,
+    topic_partition INT,
+    topic_offset    BIGINT
+) PARTITIONED BY (store_id, event_date) WITH ('connector' = 'delta');
+
+INSERT INTO dead_letters
+SELECT
+    store_id,
+    CAST(received_at AS DATE) AS event_date,
+    received_at,
+    source,
+    reason,
+    raw_base64 AS raw,
+    topic,
+    `partition` AS topic_partition,
+    `offset` AS topic_offset
+FROM dead_letters_stream;
