@@ -20,7 +20,7 @@ pub use connector::{Sink, SinkError, Source, SourceBatch, SourceError, Staged};
 pub use dead_letter::DeadLetter;
 pub use event::Event;
 pub use log::{Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec};
-pub use money::{Currency, Decimal, Money};
+pub use money::{Currency, Decimal, Money, MoneyError};
 
 /// A checkpoint's number within one incarnation of a pipeline. The first is 1; 0 is "none yet".
 pub type Epoch = u64;
