@@ -54,6 +54,15 @@ pub struct Event<'a> {
     /// The device's id, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub anonymous_id: Option<Cow<'a, str>>,
+    /// The company or team of a group call.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<Cow<'a, str>>,
+    /// The id an alias call replaces by `user_id`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub previous_id: Option<Cow<'a, str>>,
+    /// The name the client sent, where `event` is the canonical name of an older alias.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub original_event: Option<Cow<'a, str>>,
     /// What the event says, as sent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<&'a RawValue>,
@@ -66,6 +75,12 @@ pub struct Event<'a> {
     /// What the shopper had agreed to (`context.consent`), as sent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<&'a RawValue>,
+    /// Which destinations the client allows, as sent.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub integrations: Option<&'a RawValue>,
+    /// Members of the call that have no field of their own, as one JSON object.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<&'a RawValue>,
 }
 
 /// ISO 8601 in UTC with microseconds, for serde: `2026-11-21T08:26:00.000000Z`.
