@@ -1,0 +1,80 @@
+//! What a log store is opened with: durability, bounds and the topics' defaults.
+//!
+//! Guarantees: every queue, cache and buffer of this crate is bounded by a value named here.
+//! Left out: where the values come from. The binary resolves them from its configuration.
+
+/// When appended bytes are made durable. Nothing is readable before that, in either mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// As soon as the disk is free: one fsync serves everybody who has written by then.
+    Always,
+    /// At most one fsync a partition in this many milliseconds; durable appends wait for it.
+    IntervalMs(u64),
+}
+
+/// Settings of a [`crate::LogStore`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// When bytes are made durable.
+    pub flush: Flush,
+    /// Bytes of the file system that are kept free; appends are refused before they are touched.
+    pub disk_reserve_bytes: u64,
+    /// Bytes of batches that may be waiting for the disk, over all partitions.
+    pub append_bytes_in_flight_max: usize,
+    /// Bytes one read returns at most, whatever it asks for (one batch is always returned).
+    pub read_bytes_max: usize,
+    /// Bytes of recent batches kept in memory for readers, over all partitions.
+    pub tail_bytes_max: usize,
+    /// Partitions of all topics together: each costs a file handle and a recovery at start.
+    pub partitions_max: usize,
+    /// Sealed segments kept open, each with its index in memory.
+    pub segments_open_max: usize,
+    /// What a topic has when it does not say otherwise.
+    pub topic: TopicDefaults,
+}
+
+/// The settings of a topic, by their Kafka names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// `retention.ms`: how long a sealed segment is kept after its last append; `None` for ever.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`: bytes a partition keeps at most; `None` for no limit.
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes`: a segment is sealed before it grows past this.
+    pub segment_bytes: u64,
+    /// `segment.ms`: a segment is sealed this long after its first append.
+    pub segment_ms: i64,
+    /// `max.message.bytes`: the largest record batch accepted.
+    pub max_message_bytes: usize,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            flush: Flush::Always,
+            disk_reserve_bytes: 1 << 30,
+            append_bytes_in_flight_max: 64 << 20,
+            read_bytes_max: 32 << 20,
+            tail_bytes_max: 64 << 20,
+            partitions_max: 2_000,
+            segments_open_max: 128,
+            topic: TopicDefaults::default(),
+        }
+    }
+}
+
+impl Default for TopicDefaults {
+    fn default() -> Self {
+        Self {
+            // Kafka's week.
+            retention_ms: Some(7 * 24 * 3_600_000),
+            retention_bytes: None,
+            // A quarter of Kafka's: retention works on whole segments, and one is rescanned when
+            // its index is lost.
+            segment_bytes: 256 << 20,
+            segment_ms: 7 * 24 * 3_600_000,
+            // Kafka takes 1 MiB; a tracking request of 500 KB must fit however it is escaped.
+            max_message_bytes: 4 << 20,
+        }
+    }
+}
