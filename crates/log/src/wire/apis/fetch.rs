@@ -1,0 +1,259 @@
+//! Fetch: record batches as they lie in the log, waited for if there are none yet.
+//!
+//! Guarantees: nothing above the high watermark; whole batches, the first one even when it is
+//! larger than the limits, so that a reader always moves on; an answer's bytes are charged before
+//! they are read.
+//! Left out: fetch sessions, which are answered as a broker that keeps none; follower fetching;
+//! aborted transactions.
+
+use super::{Api, Pending};
+use crate::{LogStore, RawRead};
+use crate::wire::WireError;
+use crate::wire::broker::{Broker, LEADER_EPOCH};
+use crate::wire::budget::Charge;
+use crate::wire::error_code::{number, of_log_error};
+use crate::wire::guard::{Field, Kind, Shape, Tag};
+use crate::wire::request::{Reply, Request};
+use crate::wire::topics;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::select_all;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tradewind_types::{Log, LogError, Offset};
+
+const PARTITION: Shape = Shape {
+    fields: &[
+        Field::new(Kind::Fixed(4)),
+        Field::from(9, Kind::Fixed(4)),
+        Field::new(Kind::Fixed(8)),
+        Field::from(12, Kind::Fixed(4)),
+        Field::from(5, Kind::Fixed(8)),
+        Field::new(Kind::Fixed(4)),
+    ],
+    tags: &[
+        Tag { tag: 0, from: 17, kind: Kind::Fixed(16) },
+        Tag { tag: 1, from: 18, kind: Kind::Fixed(8) },
+    ],
+};
+const TOPIC: Shape = Shape {
+    fields: &[
+        Field::between(0, 12, Kind::Text),
+        Field::from(13, Kind::Fixed(16)),
+        Field::new(Kind::Array(&PARTITION)),
+    ],
+    tags: &[],
+};
+const FORGOTTEN: Shape = Shape {
+    fields: &[
+        Field::between(0, 12, Kind::Text),
+        Field::from(13, Kind::Fixed(16)),
+        Field::new(Kind::Each(&Kind::Fixed(4))),
+    ],
+    tags: &[],
+};
+const REPLICA_STATE: Shape = Shape { fields: &[Field::new(Kind::Fixed(12))], tags: &[] };
+
+pub(crate) const API: Api = Api {
+    name: "Fetch",
+    key: 1,
+    min: 4,
+    max: 18,
+    flexible_from: 12,
+    request: &Shape {
+        fields: &[
+            Field::between(0, 14, Kind::Fixed(4)),
+            Field::new(Kind::Fixed(13)),
+            Field::from(7, Kind::Fixed(8)),
+            Field::new(Kind::Array(&TOPIC)),
+            Field::from(7, Kind::Array(&FORGOTTEN)),
+            Field::from(11, Kind::Text),
+        ],
+        tags: &[
+            Tag { tag: 0, from: 12, kind: Kind::Text },
+            Tag { tag: 1, from: 15, kind: Kind::Struct(&REPLICA_STATE) },
+        ],
+    },
+    handle: |broker, request| handle(broker, request).boxed(),
+    probe: Request::probe::<FetchRequest>,
+};
+
+/// How long data is let gather once the first has come but `min_bytes` is not reached: reading
+/// again at every append would cost more than it brings.
+const GATHER: Duration = Duration::from_millis(5);
+
+async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
+    let asked: FetchRequest = request.decode()?;
+    Ok(async move { fetch(&broker, &request, &asked).await.map(Some) }.boxed())
+}
+
+async fn fetch(
+    broker: &Broker,
+    request: &Request,
+    asked: &FetchRequest,
+) -> Result<Reply, WireError> {
+    if asked.session_id != 0 {
+        let error = number(ResponseError::FetchSessionIdNotFound);
+        return request.reply(&FetchResponse::default().with_error_code(error));
+    }
+    let wait = Duration::from_millis(u64::try_from(asked.max_wait_ms).unwrap_or(0));
+    let deadline = Instant::now() + wait.min(broker.limits.fetch_wait_max);
+    let limit = usize::try_from(asked.max_bytes).unwrap_or(0).min(broker.limits.fetch_bytes_max);
+    let enough = usize::try_from(asked.min_bytes).unwrap_or(0).min(limit);
+    loop {
+        let mut charge = Charge::default();
+        broker.answers.charge(&mut charge, limit).await;
+        let gathered = Gathering::new(&broker.store, request.version, limit).all(asked).await;
+        let late = Instant::now() >= deadline || *broker.closing.borrow();
+        if gathered.failed || gathered.bytes >= enough || late || asked.topics.is_empty() {
+            return answer(request, gathered, charge);
+        }
+        // Nothing is held while waiting.
+        let seen = gathered.next;
+        let some = gathered.bytes > 0;
+        drop((gathered.topics, charge));
+        wait_for_more(broker, &seen, deadline).await;
+        if some {
+            let _ = timeout_at(deadline, tokio::time::sleep(GATHER)).await;
+        }
+    }
+}
+
+fn answer(
+    request: &Request,
+    gathered: Gathering<'_>,
+    mut charge: Charge,
+) -> Result<Reply, WireError> {
+    metrics::counter!("tradewind_kafka_fetched_bytes_total").increment(gathered.bytes as u64);
+    let mut reply = request.reply(&FetchResponse::default().with_responses(gathered.topics))?;
+    charge.shrink_to(reply.bytes.len());
+    reply.charge = charge;
+    Ok(reply)
+}
+
+/// Returns when a partition has grown past what `seen` names, at the deadline, or at closing.
+async fn wait_for_more(broker: &Broker, seen: &BTreeMap<String, Vec<Offset>>, deadline: Instant) {
+    let grown = seen.iter().map(|(topic, seen)| broker.store.wait(topic, seen).boxed());
+    let grown = grown.collect::<Vec<_>>();
+    if grown.is_empty() {
+        return;
+    }
+    tokio::select! {
+        // An error (the topic is gone) is found again, and answered, by the next read.
+        _ = timeout_at(deadline, select_all(grown)) => {}
+        () = broker.closed() => {}
+    }
+}
+
+/// What one pass over the asked partitions has found.
+struct Gathering<'a> {
+    store: &'a LogStore,
+    version: i16,
+    left: usize,
+    bytes: usize,
+    failed: bool,
+    topics: Vec<FetchableTopicResponse>,
+    /// By topic, the next offset wanted of each partition; those not asked for are never waited
+    /// for.
+    next: BTreeMap<String, Vec<Offset>>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(store: &'a LogStore, version: i16, limit: usize) -> Self {
+        let (topics, next) = Default::default();
+        Self { store, version, left: limit, bytes: 0, failed: false, topics, next }
+    }
+
+    async fn all(mut self, asked: &FetchRequest) -> Self {
+        for topic in &asked.topics {
+            let partitions = self.topic(topic).await;
+            let topic = FetchableTopicResponse::default()
+                .with_topic(topic.topic.clone())
+                .with_topic_id(topic.topic_id)
+                .with_partitions(partitions);
+            self.topics.push(topic);
+        }
+        self
+    }
+
+    async fn topic(&mut self, topic: &FetchTopic) -> Vec<PartitionData> {
+        let by_id = self.version >= 13;
+        let known = topics::resolve(self.store, by_id, &topic.topic, topic.topic_id);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let data = match &known {
+                Err(error) => Err(*error),
+                Ok(info) => {
+                    let count = usize::try_from(info.partitions).unwrap_or(0);
+                    let next = self.next.entry(info.name.clone());
+                    let next = next.or_insert_with(|| vec![Offset::MAX; count]);
+                    let index = usize::try_from(partition.partition).unwrap_or(usize::MAX);
+                    if let Some(next) = next.get_mut(index) {
+                        *next = partition.fetch_offset.min(*next);
+                    }
+                    self.partition(&info.name, partition).await
+                }
+            };
+            partitions.push(data.unwrap_or_else(|error| {
+                self.failed = true;
+                refused(partition, error)
+            }));
+        }
+        partitions
+    }
+
+    async fn partition(
+        &mut self,
+        topic: &str,
+        asked: &FetchPartition,
+    ) -> Result<PartitionData, ResponseError> {
+        match asked.current_leader_epoch {
+            epoch if epoch > LEADER_EPOCH => return Err(ResponseError::UnknownLeaderEpoch),
+            -1 | LEADER_EPOCH => {}
+            _ => return Err(ResponseError::FencedLeaderEpoch),
+        }
+        let room = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(self.left);
+        let read = self.read(topic, asked, room).await.map_err(|error| of_log_error(&error))?;
+        // A batch is returned even if it is too large; only the answer's first may stay.
+        let fits = read.bytes.len() <= room || self.bytes == 0;
+        let bytes = if fits { read.bytes } else { Bytes::new() };
+        self.bytes += bytes.len();
+        self.left = self.left.saturating_sub(bytes.len());
+        Ok(PartitionData::default()
+            .with_partition_index(asked.partition)
+            .with_high_watermark(read.watermarks.high_watermark)
+            .with_last_stable_offset(read.watermarks.high_watermark)
+            .with_log_start_offset(read.watermarks.log_start)
+            .with_aborted_transactions(None)
+            .with_records(Some(bytes)))
+    }
+
+    async fn read(
+        &self,
+        topic: &str,
+        asked: &FetchPartition,
+        room: usize,
+    ) -> Result<RawRead, LogError> {
+        if room == 0 && self.bytes > 0 {
+            // The answer is full: what a read would bring could not be sent.
+            let watermarks = self.store.watermarks(topic, asked.partition)?;
+            return Ok(RawRead { bytes: Bytes::new(), watermarks });
+        }
+        self.store.read_raw(topic, asked.partition, asked.fetch_offset, room).await
+    }
+}
+
+fn refused(asked: &FetchPartition, error: ResponseError) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(asked.partition)
+        .with_error_code(number(error))
+        .with_high_watermark(-1)
+        .with_aborted_transactions(None)
+        .with_records(Some(Bytes::new()))
+}

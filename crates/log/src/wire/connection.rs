@@ -1,0 +1,160 @@
+//! One client's connection: requests in, answers out, in the same order.
+//!
+//! Guarantees: an idle connection holds no buffer; at most one request is read ahead while
+//! another is worked on, except produces, of which `produces_in_flight_max` may wait for their
+//! fsync together; a peer that sends or reads too slowly is cut.
+//! Left out: TLS and SASL. A stage before [`Stage::Open`] is where they go; the stream is generic
+//! for their sake.
+
+use super::WireError;
+use super::apis::{self, Pending};
+use super::broker::Broker;
+use super::budget::Charge;
+use super::frame::{Frame, FrameReader};
+use super::request::{self, ELEMENT_BYTES, Opened, Reply};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesOrdered, StreamExt};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep_until, timeout};
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Every API is served.
+    Open,
+    /// What was asked is still answered; nothing more is read.
+    Finishing,
+}
+
+/// A request's answer under way, with what the request holds of the budget.
+type Answering = BoxFuture<'static, (Result<Option<Reply>, WireError>, Charge)>;
+
+struct Connection<S> {
+    stream: S,
+    broker: Arc<Broker>,
+    stage: Stage,
+    reader: FrameReader,
+    /// A request that waits for those before it.
+    ahead: Option<Frame>,
+    answering: FuturesOrdered<Answering>,
+    /// Whether all of `answering` are produces, which may overlap.
+    only_produces: bool,
+}
+
+/// Serves `stream` until the peer is done, misbehaves, or the port closes.
+///
+/// # Errors
+/// [`WireError`] says why the connection was cut.
+pub(crate) async fn run<S>(stream: S, broker: Arc<Broker>) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let reader = FrameReader::new(&broker.limits);
+    let mut connection = Connection {
+        stream,
+        broker,
+        stage: Stage::Open,
+        reader,
+        ahead: None,
+        answering: FuturesOrdered::new(),
+        only_produces: true,
+    };
+    while connection.step().await? {}
+    // The peer may be gone already; there is nothing left to tell it.
+    let _ = connection.stream.shutdown().await;
+    Ok(())
+}
+
+enum Event {
+    Closing,
+    Answered(Result<Option<Reply>, WireError>, Charge),
+    Read(Option<Frame>),
+    Late,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Does one thing; false when the connection is done.
+    async fn step(&mut self) -> Result<bool, WireError> {
+        if let Some(frame) = self.next_to_start() {
+            self.start(frame).await?;
+            return Ok(true);
+        }
+        if self.stage == Stage::Finishing && self.answering.is_empty() && self.ahead.is_none() {
+            return Ok(false);
+        }
+        match self.event().await? {
+            Event::Closing => {
+                self.stage = Stage::Finishing;
+                self.ahead = None;
+            }
+            Event::Answered(reply, charge) => {
+                if let Some(reply) = reply? {
+                    self.write(reply).await?;
+                }
+                drop(charge);
+                self.reader.touch(&self.broker.limits);
+            }
+            Event::Read(Some(frame)) => self.ahead = Some(frame),
+            Event::Read(None) => self.stage = Stage::Finishing,
+            Event::Late if self.reader.midway() => return Err(WireError::Stalled("a request")),
+            Event::Late => return Err(WireError::Idle),
+        }
+        Ok(true)
+    }
+
+    async fn event(&mut self) -> Result<Event, WireError> {
+        let open = self.stage == Stage::Open;
+        let reading = open && self.ahead.is_none();
+        let timed = reading && (self.reader.midway() || self.answering.is_empty());
+        let deadline = self.reader.deadline();
+        let broker = &self.broker;
+        tokio::select! {
+            biased;
+            () = broker.closed(), if open => Ok(Event::Closing),
+            Some((reply, charge)) = self.answering.next() => Ok(Event::Answered(reply, charge)),
+            frame = self.reader.next(&mut self.stream, &broker.limits, &broker.requests),
+                if reading => frame.map(Event::Read),
+            () = sleep_until(deadline), if timed => Ok(Event::Late),
+        }
+    }
+
+    /// The request read ahead, if those before it allow it to start.
+    fn next_to_start(&mut self) -> Option<Frame> {
+        let produce = self.ahead.as_ref().map(|frame| apis::is_produce(&frame.bytes))?;
+        let free = self.answering.is_empty()
+            || (produce
+                && self.only_produces
+                && self.answering.len() < self.broker.limits.produces_in_flight_max);
+        if !free {
+            return None;
+        }
+        self.only_produces = produce;
+        self.ahead.take()
+    }
+
+    /// Does the part of a request that must happen in order and queues the rest.
+    async fn start(&mut self, frame: Frame) -> Result<(), WireError> {
+        let Frame { bytes, mut charge } = frame;
+        let pending: Pending = match request::open(bytes)? {
+            Opened::FutureApiVersions { correlation } => apis::future_api_versions(correlation)?,
+            Opened::Request(request) => {
+                metrics::counter!("tradewind_kafka_requests_total", "api" => request.api.name)
+                    .increment(1);
+                let decoded = request.elements * ELEMENT_BYTES;
+                self.broker.requests.charge(&mut charge, decoded).await;
+                (request.api.handle)(Arc::clone(&self.broker), request).await?
+            }
+        };
+        self.answering.push_back(Box::pin(async move { (pending.await, charge) }));
+        Ok(())
+    }
+
+    async fn write(&mut self, reply: Reply) -> Result<(), WireError> {
+        let patience = self.broker.limits.transfer_timeout(reply.bytes.len());
+        match timeout(patience, self.stream.write_all(&reply.bytes)).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(WireError::Stalled("reading an answer")),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the Kafka port allows: every bound on what strangers can make it hold.
+//!
+//! Guarantees: each buffer, count and wait of the port is bounded by a field here.
+//! Left out: where the values come from; the binary fills them from the configuration.
+
+use std::time::Duration;
+
+/// The Kafka port's settings. [`WireLimits::default`] suits one store on one machine.
+#[derive(Debug, Clone)]
+pub struct WireLimits {
+    /// The largest produce request, bytes. Kafka's own default is the same.
+    pub produce_bytes_max: usize,
+    /// The largest request of any other kind, bytes. Real ones are a few kilobytes.
+    pub request_bytes_max: usize,
+    /// Bytes of requests being read or worked on, over all connections.
+    pub requests_in_flight_bytes_max: usize,
+    /// Bytes of answers being made or sent, over all connections.
+    pub answers_in_flight_bytes_max: usize,
+    /// The most one fetch answers with, bytes, whatever it asks for; one batch may exceed it.
+    pub fetch_bytes_max: usize,
+    /// The longest a fetch waits for data, whatever it asks for.
+    pub fetch_wait_max: Duration,
+    /// Produce requests of one connection that may wait for their fsync at the same time.
+    pub produces_in_flight_max: usize,
+    /// Open connections, all peers together.
+    pub connections_max: usize,
+    /// Open connections from one address.
+    pub connections_per_ip_max: usize,
+    /// How long a connection may be silent between requests. Kafka's default.
+    pub idle_timeout: Duration,
+    /// How long a request may take to arrive once its first byte has, and an answer to be read;
+    /// a second for every [`SLOWEST_BYTES_PER_SECOND`] of length is added.
+    pub stall_timeout: Duration,
+    /// How long open connections have to finish when the server stops.
+    pub drain_timeout: Duration,
+    /// Partitions of a topic made because a client named it; 0 turns that off.
+    pub auto_create_partitions: i32,
+}
+
+/// A peer slower than this on a large request or answer is cut.
+pub const SLOWEST_BYTES_PER_SECOND: usize = 64 * 1024;
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self {
+            produce_bytes_max: 100 * 1024 * 1024,
+            request_bytes_max: 1024 * 1024,
+            requests_in_flight_bytes_max: 128 * 1024 * 1024,
+            answers_in_flight_bytes_max: 128 * 1024 * 1024,
+            fetch_bytes_max: 16 * 1024 * 1024,
+            fetch_wait_max: Duration::from_secs(30),
+            produces_in_flight_max: 16,
+            connections_max: 20_000,
+            connections_per_ip_max: 12_000,
+            idle_timeout: Duration::from_secs(600),
+            stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+            auto_create_partitions: 1,
+        }
+    }
+}
+
+impl WireLimits {
+    /// How long `bytes` may take from or to a peer.
+    pub(crate) fn transfer_timeout(&self, bytes: usize) -> Duration {
+        self.stall_timeout + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64)
+    }
+}
