@@ -9,6 +9,7 @@ mod os;
 mod sim;
 
 pub use os::OsDisk;
+pub use sim::SimDisk;
 
 use std::fmt::Debug;
 use std::io;
