@@ -5,10 +5,19 @@
 //! and after it is read; a torn tail is cut and reported, anything else that is wrong is reported
 //! and kept. Left out: consumer groups, transactions, compaction, replication.
 
+pub mod batch;
+mod blocking;
+mod metrics_names;
+mod partition;
 mod report;
+mod reserve;
+mod segment;
 mod settings;
 mod store;
+mod topic_file;
 
+pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use settings::{Flush, LogSettings, TopicDefaults};
-pub use store::{LogStore, RawAppended, RawRead};
+pub use segment::{Bad, ScanOutcome, scan_bytes};
+pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};

@@ -1,0 +1,197 @@
+//! Record batch v2: the unit that is written, checked, read and sent.
+//!
+//! Guarantees: every length and count is checked against the bytes there are before anything is
+//! sliced or allocated by it, so every function here takes arbitrary bytes.
+//! Left out: message formats before v2, and what a transaction's control batches mean.
+
+mod compress;
+mod encode;
+mod records;
+mod varint;
+
+pub(crate) use encode::{encode, rebase};
+pub use records::{check_records, decode_records, decode_records_at};
+
+use crate::batch::compress::Compression;
+
+/// Bytes before a batch's records.
+pub const HEADER_BYTES: usize = 61;
+/// Bytes before the field `length` ends: what `length` does not count.
+pub(crate) const LENGTH_END: usize = 12;
+/// Where the checksummed bytes begin.
+const CHECKSUMMED_FROM: usize = 21;
+/// The smallest value of the field `length`: a header without records.
+const LENGTH_MIN: usize = HEADER_BYTES - LENGTH_END;
+/// Kafka's number of this format.
+const MAGIC: u8 = 2;
+const COMPRESSION_BITS: i16 = 0b111;
+const TRANSACTIONAL_BIT: i16 = 1 << 4;
+const CONTROL_BIT: i16 = 1 << 5;
+
+/// What does not hold, and at which byte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record batch at byte {position}: {reason}")]
+pub struct BatchError {
+    /// Where the batch begins in the bytes given.
+    pub position: usize,
+    /// What does not hold.
+    pub reason: String,
+}
+
+impl BatchError {
+    fn new(position: usize, reason: impl Into<String>) -> Self {
+        Self { position, reason: reason.into() }
+    }
+}
+
+/// A batch's header, its counts and lengths checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// The first record's offset.
+    pub base_offset: i64,
+    /// Bytes of the whole batch, header included.
+    pub bytes: usize,
+    /// CRC-32C the batch claims.
+    pub crc: u32,
+    /// Compression and flags.
+    pub attributes: i16,
+    /// Milliseconds since the Unix epoch; records count from it.
+    pub base_timestamp: i64,
+    /// The largest timestamp of its records, as its producer said.
+    pub max_timestamp: i64,
+    /// How many records it holds, at least 1.
+    pub records: i32,
+}
+
+impl BatchHeader {
+    /// The offset after the last record.
+    pub fn end_offset(&self) -> i64 {
+        self.base_offset.saturating_add(i64::from(self.records))
+    }
+
+    /// Whether its records are compressed.
+    pub fn compressed(&self) -> bool {
+        self.attributes & COMPRESSION_BITS != 0
+    }
+
+    fn compression(&self) -> Result<Compression, String> {
+        Compression::from_bits(self.attributes & COMPRESSION_BITS)
+    }
+}
+
+/// Where a batch lies in the bytes that were parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSpan {
+    /// Its first byte.
+    pub position: usize,
+    /// Its header.
+    pub header: BatchHeader,
+}
+
+/// Reads the header at the start of `bytes`. The batch itself may reach past them.
+pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
+    let Some(head) = bytes.get(..HEADER_BYTES) else {
+        return Err(format!("{} bytes are too few for a header", bytes.len()));
+    };
+    if head[16] != MAGIC {
+        return Err(format!("magic is {}, not {MAGIC}", head[16]));
+    }
+    let length = be_i32(head, 8);
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| *length >= LENGTH_MIN)
+        .ok_or_else(|| format!("length {length} is less than {LENGTH_MIN}"))?;
+    let (last_delta, records) = (be_i32(head, 23), be_i32(head, 57));
+    if records < 1 || last_delta != records - 1 {
+        return Err(format!("{records} records, but the last offset delta is {last_delta}"));
+    }
+    Ok(BatchHeader {
+        base_offset: be_i64(head, 0),
+        bytes: LENGTH_END + length,
+        crc: be_i32(head, 17) as u32,
+        attributes: i16::from_be_bytes([head[21], head[22]]),
+        base_timestamp: be_i64(head, 27),
+        max_timestamp: be_i64(head, 35),
+        records,
+    })
+}
+
+/// Splits `bytes` into whole batches whose checksums hold. Base offsets are not looked at.
+///
+/// # Errors
+/// The first batch that is cut short, claims what cannot be, or fails its checksum.
+pub fn parse_batches(bytes: &[u8]) -> Result<Vec<BatchSpan>, BatchError> {
+    let mut spans = Vec::new();
+    let mut position = 0;
+    while position < bytes.len() {
+        let header = check_batch(&bytes[position..])
+            .map_err(|reason| BatchError::new(position, reason))?;
+        spans.push(BatchSpan { position, header });
+        position += header.bytes;
+    }
+    Ok(spans)
+}
+
+/// Checks the batch at the start of `bytes`: header, length, checksum.
+pub(crate) fn check_batch(bytes: &[u8]) -> Result<BatchHeader, String> {
+    let header = parse_header(bytes)?;
+    let Some(batch) = bytes.get(..header.bytes) else {
+        return Err(format!("{} bytes long, but {} are left", header.bytes, bytes.len()));
+    };
+    check_crc(&header, crc32c::crc32c(&batch[CHECKSUMMED_FROM..]))?;
+    Ok(header)
+}
+
+/// The checksum over a batch that is read in pieces; `piece` starts at byte `from` of the batch.
+pub(crate) fn crc_of_piece(crc: u32, piece: &[u8], from: usize) -> u32 {
+    let skip = CHECKSUMMED_FROM.saturating_sub(from).min(piece.len());
+    crc32c::crc32c_append(crc, &piece[skip..])
+}
+
+pub(crate) fn check_crc(header: &BatchHeader, crc: u32) -> Result<(), String> {
+    if crc == header.crc {
+        return Ok(());
+    }
+    Err(format!("checksum is {crc:08x}, the batch says {:08x}", header.crc))
+}
+
+/// Checks batches a producer sent: as [`parse_batches`], then every record in them, inflated
+/// when compressed, and that they are batches a producer may send.
+pub fn check_produced(bytes: &[u8], batch_bytes_max: usize) -> Result<Vec<BatchSpan>, BatchError> {
+    let spans = parse_batches(bytes)?;
+    if spans.is_empty() {
+        return Err(BatchError::new(0, "there is none"));
+    }
+    for span in &spans {
+        check_sendable(&span.header, batch_bytes_max)
+            .and_then(|()| {
+                check_records(&span.header, &bytes[span.position..][..span.header.bytes])
+            })
+            .map_err(|reason| BatchError::new(span.position, reason))?;
+    }
+    Ok(spans)
+}
+
+fn check_sendable(header: &BatchHeader, batch_bytes_max: usize) -> Result<(), String> {
+    if header.bytes > batch_bytes_max {
+        return Err(format!(
+            "{} bytes are more than `max.message.bytes` allows ({batch_bytes_max})",
+            header.bytes
+        ));
+    }
+    if header.attributes & TRANSACTIONAL_BIT != 0 {
+        return Err("transactions are not supported".into());
+    }
+    if header.attributes & CONTROL_BIT != 0 {
+        return Err("a producer may not send control batches".into());
+    }
+    Ok(())
+}
+
+fn be_i32(bytes: &[u8], at: usize) -> i32 {
+    i32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes were sliced"))
+}
+
+fn be_i64(bytes: &[u8], at: usize) -> i64 {
+    i64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes were sliced"))
+}

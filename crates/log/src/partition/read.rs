@@ -1,0 +1,337 @@
+//! Reading: from memory when the batches are recent, else from the file, by position.
+//!
+//! Guarantees: nothing above the high watermark; batches from a file passed their checksums and
+//! follow each other without a gap; bad bytes are named by file and position, and what lies before
+//! and after them can be read. Left out: decoding records (store).
+
+use super::tail::Chunk;
+use super::{Partition, Sealed, State};
+use crate::batch::{self, BatchHeader, HEADER_BYTES};
+use crate::blocking;
+use crate::metrics_names as names;
+use crate::segment::{FileKind, INDEX_INTERVAL_BYTES, Index, IndexFault, OpenSegment, ScanStart};
+use crate::segment::{self, scan};
+use bytes::Bytes;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tradewind_disk::{Create, DiskFile};
+use tradewind_types::log::Watermarks;
+use tradewind_types::{LogError, Offset};
+
+/// What a walk over headers reads at a time: one index interval and a little.
+const WALK_BYTES: u64 = INDEX_INTERVAL_BYTES as u64 + 4096;
+
+/// Whole batches, in order and without a gap, in one or more pieces.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) watermarks: Watermarks,
+}
+
+/// Where the batches asked for are.
+enum Place {
+    Nowhere,
+    Memory(Vec<Chunk>),
+    Sealed(Arc<Sealed>),
+    Active(Stretch),
+}
+
+/// A part of a segment file that begins with a whole batch.
+struct Stretch {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    position: u64,
+    /// Readers see nothing at or past this.
+    limit: u64,
+}
+
+impl Partition {
+    /// Whole batches from the one that holds `from`: about `max_bytes`, at least one batch.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Pieces, LogError> {
+        let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
+        let (watermarks, place) = self.locate(from, max_bytes)?;
+        let pieces = match place {
+            Place::Nowhere => Vec::new(),
+            Place::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
+            place => {
+                let this = Arc::clone(self);
+                vec![blocking::run(move || this.read_file(place, from, max_bytes)).await?]
+            }
+        };
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        metrics::counter!(names::READ_BYTES).increment(bytes as u64);
+        Ok(Pieces { pieces, watermarks })
+    }
+
+    fn locate(&self, from: Offset, max_bytes: usize) -> Result<(Watermarks, Place), LogError> {
+        let state = self.state.lock();
+        let watermarks =
+            Watermarks { log_start: state.log_start, high_watermark: state.high_watermark };
+        if from < state.log_start || from > state.high_watermark {
+            return Err(self.out_of_range(from, watermarks));
+        }
+        if from == state.high_watermark {
+            return Ok((watermarks, Place::Nowhere));
+        }
+        let recent = state.tail.from(from, state.high_watermark, max_bytes);
+        let place = match recent {
+            Some(chunks) => Place::Memory(chunks),
+            None if from >= state.active.base => {
+                Place::Active(self.active_stretch(&state, state.active.index.floor(from)))
+            }
+            None => state.sealed_with(from).map_or(Place::Nowhere, Place::Sealed),
+        };
+        Ok((watermarks, place))
+    }
+
+    fn active_stretch(&self, state: &State, position: u64) -> Stretch {
+        Stretch {
+            file: Arc::clone(&state.active.file),
+            path: self.path(state.active.base),
+            position,
+            limit: state.active.synced_bytes,
+        }
+    }
+
+    fn out_of_range(&self, offset: Offset, watermarks: Watermarks) -> LogError {
+        LogError::OutOfRange {
+            topic: self.topic.to_string(),
+            partition: self.id,
+            offset,
+            log_start: watermarks.log_start,
+            high_watermark: watermarks.high_watermark,
+        }
+    }
+
+    fn read_file(&self, place: Place, from: Offset, max_bytes: usize) -> Result<Bytes, LogError> {
+        let stretch = match place {
+            Place::Active(stretch) => stretch,
+            Place::Sealed(sealed) => {
+                let open = self.open_sealed(&sealed).map_err(|error| self.or_gone(from, error))?;
+                self.sealed_stretch(&open, &sealed, open.index.floor(from))
+            }
+            Place::Nowhere | Place::Memory(_) => return Ok(Bytes::new()),
+        };
+        let (position, first) = stretch.find(|header| header.end_offset() > from)?;
+        if first.base_offset > from {
+            let reason = format!("offsets {from}..{} are missing", first.base_offset);
+            return Err(stretch.corrupt(position, reason));
+        }
+        stretch.batches(position, first, max_bytes)
+    }
+
+    fn sealed_stretch(&self, open: &OpenSegment, sealed: &Sealed, position: u64) -> Stretch {
+        Stretch {
+            file: Arc::clone(&open.file),
+            path: self.path(sealed.base),
+            position,
+            limit: sealed.bytes,
+        }
+    }
+
+    /// Retention may have removed the file since it was located.
+    fn or_gone(&self, from: Offset, error: LogError) -> LogError {
+        let watermarks = self.watermarks();
+        if from < watermarks.log_start { self.out_of_range(from, watermarks) } else { error }
+    }
+
+    /// A sealed segment's file and index, from the cache or opened. Blocks.
+    fn open_sealed(&self, sealed: &Sealed) -> Result<Arc<OpenSegment>, LogError> {
+        let path = self.path(sealed.base);
+        if let Some(open) = self.shared.cache.get(&path) {
+            return Ok(open);
+        }
+        let io = |source| self.io_error(&path, source);
+        let file = self.disk().open(&path, Create::No).map_err(io)?;
+        let (base, end, bytes) = (sealed.base, sealed.end, sealed.bytes);
+        let index = match Index::read_sealed(self.disk(), &self.dir, base, end, bytes) {
+            Ok(index) => index,
+            Err(IndexFault::Io(source)) => return Err(io(source)),
+            Err(IndexFault::Wrong) => self.rebuild_index(&*file, sealed).map_err(io)?,
+        };
+        let open = Arc::new(OpenSegment { file, index });
+        self.shared.cache.put(path, Arc::clone(&open));
+        Ok(open)
+    }
+
+    fn rebuild_index(&self, file: &dyn DiskFile, sealed: &Sealed) -> io::Result<Index> {
+        let start = ScanStart { position: 0, offset: sealed.base, durable_to: u64::MAX };
+        let mut index = scan(file, Index::new(sealed.base), start)?.index;
+        index.seal(sealed.end, sealed.bytes);
+        let path = segment::path(&self.dir, sealed.base, FileKind::Index);
+        tracing::warn!(file = %path.display(), "index was wrong and is rebuilt");
+        if let Err(error) = index.rewrite(self.disk(), &self.dir) {
+            tracing::warn!(file = %path.display(), %error, "index was not written");
+        }
+        Ok(index)
+    }
+
+    /// The first readable offset whose record's timestamp is `timestamp_ms` or later.
+    pub(crate) async fn offset_at(
+        self: &Arc<Self>,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, LogError> {
+        let this = Arc::clone(self);
+        blocking::run(move || {
+            let (sealed, active, log_start) = this.candidates(timestamp_ms);
+            for segment in sealed {
+                let open = this.open_sealed(&segment)?;
+                let position = open.index.floor_by_time(timestamp_ms);
+                let stretch = this.sealed_stretch(&open, &segment, position);
+                if let Some(offset) = stretch.offset_at(timestamp_ms, log_start)? {
+                    return Ok(Some(offset));
+                }
+            }
+            active.map_or(Ok(None), |stretch| stretch.offset_at(timestamp_ms, log_start))
+        })
+        .await
+    }
+
+    /// The segments that may hold a record of `timestamp_ms` or later.
+    fn candidates(&self, timestamp_ms: i64) -> (Vec<Arc<Sealed>>, Option<Stretch>, Offset) {
+        let state = self.state.lock();
+        let late = |segment: &&Arc<Sealed>| segment.max_timestamp >= timestamp_ms;
+        let sealed = state.sealed.iter().filter(late).cloned().collect();
+        let active = (state.active.index.max_timestamp() >= timestamp_ms).then(|| {
+            self.active_stretch(&state, state.active.index.floor_by_time(timestamp_ms))
+        });
+        (sealed, active, state.log_start)
+    }
+}
+
+impl State {
+    fn sealed_with(&self, offset: Offset) -> Option<Arc<Sealed>> {
+        let after = self.sealed.partition_point(|segment| segment.base <= offset);
+        after.checked_sub(1).map(|index| Arc::clone(&self.sealed[index]))
+    }
+}
+
+impl Stretch {
+    fn corrupt(&self, position: u64, reason: impl Into<String>) -> LogError {
+        LogError::Corrupt {
+            file: self.path.display().to_string(),
+            position,
+            reason: reason.into(),
+        }
+    }
+
+    fn read(&self, position: u64, bytes: u64) -> Result<Vec<u8>, LogError> {
+        let mut buffer = vec![0; bytes as usize];
+        match self.file.read_exact_at(&mut buffer, position) {
+            Ok(()) => Ok(buffer),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.corrupt(position, "the file ends before what was written"))
+            }
+            Err(source) => Err(crate::topic_file::io_error(&self.path, source)),
+        }
+    }
+
+    /// Walks from batch to batch up to the first that `is_it`.
+    fn find(
+        &self,
+        mut is_it: impl FnMut(&BatchHeader) -> bool,
+    ) -> Result<(u64, BatchHeader), LogError> {
+        let mut position = self.position;
+        let (mut buffer, mut start) = (Vec::new(), position);
+        while position < self.limit {
+            let left = self.limit - position;
+            if position + (HEADER_BYTES as u64).min(left) > start + buffer.len() as u64 {
+                buffer = self.read(position, WALK_BYTES.min(left))?;
+                start = position;
+            }
+            let header = batch::parse_header(&buffer[(position - start) as usize..])
+                .map_err(|reason| self.corrupt(position, reason))?;
+            if header.bytes as u64 > left {
+                let reason = format!("{} bytes long, but {left} are left", header.bytes);
+                return Err(self.corrupt(position, reason));
+            }
+            if is_it(&header) {
+                return Ok((position, header));
+            }
+            position += header.bytes as u64;
+        }
+        Err(self.corrupt(position, "it ends before the offset its name and index promise"))
+    }
+
+    /// Whole, checked, contiguous batches from `position` on.
+    fn batches(
+        &self,
+        position: u64,
+        first: BatchHeader,
+        max_bytes: usize,
+    ) -> Result<Bytes, LogError> {
+        let want = max_bytes.max(first.bytes) as u64;
+        let buffer = self.read(position, want.min(self.limit - position))?;
+        let mut due = first.base_offset;
+        let mut end = 0;
+        while end < buffer.len() {
+            match batch::check_batch(&buffer[end..]) {
+                Ok(header) if header.base_offset == due => {
+                    due = header.end_offset();
+                    end += header.bytes;
+                }
+                // The first batch is the one asked for; any other is left to the next read.
+                Err(reason) if end == 0 => return Err(self.corrupt(position, reason)),
+                _ => break,
+            }
+        }
+        Ok(Bytes::from(buffer).slice(..end))
+    }
+
+    fn offset_at(&self, timestamp_ms: i64, from: Offset) -> Result<Option<Offset>, LogError> {
+        let mut stretch = Stretch { file: Arc::clone(&self.file), path: self.path.clone(), ..*self };
+        while stretch.position < stretch.limit {
+            let mut last = stretch.position;
+            let found = stretch.find(|header| {
+                last += header.bytes as u64;
+                let late = header.max_timestamp >= timestamp_ms && header.end_offset() > from;
+                late || last == self.limit
+            });
+            let (position, header) = found?;
+            let batch = stretch.batches(position, header, 0)?;
+            let records = batch::decode_records(&header, &batch)
+                .map_err(|reason| stretch.corrupt(position, reason))?;
+            let first = records.iter().find(|read| {
+                read.offset >= from && read.record.timestamp_ms >= timestamp_ms
+            });
+            if let Some(read) = first {
+                return Ok(Some(read.offset));
+            }
+            stretch.position = position + header.bytes as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Cuts the batches from the one that holds `from` on out of `chunks`.
+fn cut_chunks(chunks: &[Chunk], from: Offset, max_bytes: usize) -> Vec<Bytes> {
+    let mut pieces = Vec::with_capacity(chunks.len());
+    let mut taken = 0;
+    for chunk in chunks {
+        let (mut start, mut position) = (None, 0);
+        while position < chunk.bytes.len() {
+            let header = batch::parse_header(&chunk.bytes[position..])
+                .expect("a chunk holds the whole batches that were written");
+            if header.end_offset() > from {
+                start.get_or_insert(position);
+                if taken > 0 && taken + header.bytes > max_bytes {
+                    break;
+                }
+                taken += header.bytes;
+            }
+            position += header.bytes;
+        }
+        if let Some(start) = start.filter(|start| *start < position) {
+            pieces.push(chunk.bytes.slice(start..position));
+        }
+        if position < chunk.bytes.len() {
+            break;
+        }
+    }
+    pieces
+}

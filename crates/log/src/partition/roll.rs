@@ -1,0 +1,71 @@
+//! Sealing the active segment and beginning the next.
+//!
+//! Guarantees: the old segment is durable to its end, and the new one's name is durable, before
+//! anything is written to the new one. Left out: when (append, retain).
+
+use super::{Active, Partition, Sealed};
+use crate::segment::{self, FileKind, Index};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tradewind_disk::{Create, Disk};
+use tradewind_types::{LogError, Offset};
+
+impl Partition {
+    /// Seals the active segment. Called with the write lead held, and only when the segment has
+    /// batches; blocks.
+    pub(super) fn roll(&self) -> Result<(), LogError> {
+        let _sync = self.sync_lock.lock();
+        self.sync_locked()?;
+        let (base, end, bytes, mut index) = {
+            let state = self.state.lock();
+            let active = &state.active;
+            (active.base, state.next_offset, active.bytes, active.index.clone())
+        };
+        debug_assert!(bytes > 0 && end > base, "an empty segment is not sealed");
+        index.seal(end, bytes);
+        if let Err(error) = index.write_sealed(self.disk(), &self.dir) {
+            let file = self.path(base);
+            tracing::warn!(file = %file.display(), %error, "index was not written: it will be rebuilt");
+        }
+        let next = Active::create(self.disk(), &self.dir, end, self.shared.clock.now_ms())
+            .map_err(|source| self.io_error(&self.path(end), source))?;
+        {
+            let mut state = self.state.lock();
+            let old = std::mem::replace(&mut state.active, next);
+            state.sealed.push(Arc::new(Sealed {
+                base,
+                end,
+                bytes,
+                max_timestamp: index.max_timestamp(),
+                last_append_ms: old.last_append_ms,
+            }));
+        }
+        if let Err(error) = self.move_recovery_point() {
+            tracing::warn!(topic = %self.topic, partition = self.id, %error, "recovery point was not moved: the next start reads more");
+        }
+        Ok(())
+    }
+}
+
+impl Active {
+    /// A new, empty segment whose name is durable.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        base: Offset,
+        now_ms: i64,
+    ) -> io::Result<Self> {
+        let file = disk.open(&segment::path(dir, base, FileKind::Log), Create::Truncate)?;
+        disk.sync_dir(dir)?;
+        Ok(Self {
+            base,
+            file,
+            bytes: 0,
+            synced_bytes: 0,
+            index: Index::new(base),
+            first_append_ms: now_ms,
+            last_append_ms: now_ms,
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! Sealed segments that are open: their files and indexes.
+//!
+//! Guarantees: at most `segments_open_max` are held; the one used longest ago goes first.
+//! Left out: the active segment, which its partition holds.
+
+use super::Index;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tradewind_disk::DiskFile;
+
+/// A sealed segment, open.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) index: Index,
+}
+
+/// The open segments of a store.
+#[derive(Debug)]
+pub(crate) struct SegmentCache {
+    open_max: usize,
+    state: Mutex<CacheState>,
+}
+
+#[derive(Debug, Default)]
+struct CacheState {
+    /// When each was used last, in uses.
+    open: HashMap<PathBuf, (u64, Arc<OpenSegment>)>,
+    uses: u64,
+}
+
+impl SegmentCache {
+    pub(crate) fn new(open_max: usize) -> Self {
+        Self { open_max: open_max.max(1), state: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self, path: &Path) -> Option<Arc<OpenSegment>> {
+        let mut state = self.state.lock();
+        state.uses += 1;
+        let uses = state.uses;
+        let (used, segment) = state.open.get_mut(path)?;
+        *used = uses;
+        Some(Arc::clone(segment))
+    }
+
+    pub(crate) fn put(&self, path: PathBuf, segment: Arc<OpenSegment>) {
+        let mut state = self.state.lock();
+        state.uses += 1;
+        let uses = state.uses;
+        state.open.insert(path, (uses, segment));
+        while state.open.len() > self.open_max {
+            let oldest = state.open.iter().min_by_key(|(_, (used, _))| *used);
+            let Some(path) = oldest.map(|(path, _)| path.clone()) else { return };
+            state.open.remove(&path);
+        }
+    }
+
+    pub(crate) fn remove(&self, path: &Path) {
+        self.state.lock().open.remove(path);
+    }
+}

@@ -1,0 +1,162 @@
+//! The store as the `Log` every other crate meets.
+//!
+//! Guarantees: those of the trait. Left out: what only the wire needs (`LogStore`'s own methods).
+
+use super::{LogStore, Topic};
+use crate::batch;
+use crate::blocking;
+use crate::partition::{Append, Batches, Pieces};
+use async_trait::async_trait;
+use std::sync::atomic::Ordering;
+use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::{
+    Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
+};
+
+#[async_trait]
+impl Log for LogStore {
+    async fn create_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+        self.make_topic(spec).await
+    }
+
+    async fn delete_topic(&self, topic: &str) -> Result<(), LogError> {
+        self.unmake_topic(topic).await
+    }
+
+    fn topics(&self) -> Vec<TopicInfo> {
+        self.inner.topics.read().by_name.values().map(|topic| topic.info()).collect()
+    }
+
+    fn topic(&self, topic: &str) -> Option<TopicInfo> {
+        self.inner.topics.read().by_name.get(topic).map(|topic| topic.info())
+    }
+
+    async fn append(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        records: Vec<Record>,
+    ) -> Result<Appended, LogError> {
+        let (topic, partition) = self.partition(topic, partition)?;
+        let bytes = batch::encode(&records, topic.config.max_message_bytes)
+            .map_err(LogError::Invalid)?;
+        drop(records);
+        let header = batch::parse_header(&bytes).expect("it was encoded just now");
+        let spans = vec![batch::BatchSpan { position: 0, header }];
+        let append = Append { batches: Batches::Own(bytes), spans };
+        let base_offset = partition.append(append, true).await?;
+        Ok(Appended { base_offset })
+    }
+
+    async fn read(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        let (_, found) = self.partition(topic, partition)?;
+        let pieces = found.read(from, max_bytes).await?;
+        let place = format!("topic {topic}, partition {partition}");
+        if !compressed(&pieces) {
+            return decode(&pieces, from, max_bytes, &place);
+        }
+        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
+        blocking::run(move || decode(&pieces, from, max_bytes, &place)).await
+    }
+
+    fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
+        self.partition(topic, partition).map(|(_, partition)| partition.watermarks())
+    }
+
+    async fn offset_at(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        partition.offset_at(timestamp_ms).await
+    }
+
+    async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError> {
+        let topic = self.topic_named(topic)?;
+        let mut changed = topic.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if self.inner.closed.load(Ordering::Relaxed) {
+                return Err(LogError::Busy("it is closed".into()));
+            }
+            if topic.is_past(seen)? {
+                return Ok(());
+            }
+            // The sender lives in `topic`, which we hold.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>) {
+        // A pipeline may let go of a topic that is gone.
+        if let Ok((_, partition)) = self.partition(topic, partition) {
+            partition.hold(holder, offset);
+        }
+    }
+}
+
+impl Topic {
+    /// Whether some partition can be read past what was `seen`.
+    fn is_past(&self, seen: &[Offset]) -> Result<bool, LogError> {
+        if self.deleted.load(Ordering::Relaxed) {
+            return Err(LogError::NoTopic { topic: self.file.name.clone() });
+        }
+        Ok(self.partitions.iter().enumerate().any(|(index, partition)| {
+            let watermarks = partition.watermarks();
+            let seen = seen.get(index).copied().unwrap_or(watermarks.log_start);
+            watermarks.high_watermark > seen
+        }))
+    }
+}
+
+fn compressed(pieces: &Pieces) -> bool {
+    let any = |piece: &bytes::Bytes| {
+        let mut position = 0;
+        while let Ok(header) = batch::parse_header(&piece[position..]) {
+            if header.compressed() {
+                return true;
+            }
+            position += header.bytes;
+            if position >= piece.len() {
+                break;
+            }
+        }
+        false
+    };
+    pieces.pieces.iter().any(any)
+}
+
+/// The records from `from` on. Stops once they stand in `max_bytes` of memory, which compressed
+/// batches reach long before the bytes read do.
+fn decode(
+    pieces: &Pieces,
+    from: Offset,
+    max_bytes: usize,
+    place: &str,
+) -> Result<Vec<LogRecord>, LogError> {
+    let mut out = Vec::new();
+    let mut bytes = 0;
+    for piece in &pieces.pieces {
+        let mut position = 0;
+        while position < piece.len() && (out.is_empty() || bytes < max_bytes) {
+            let corrupt = |reason| LogError::Corrupt {
+                file: place.to_owned(),
+                position: position as u64,
+                reason,
+            };
+            let header = batch::parse_header(&piece[position..]).map_err(corrupt)?;
+            let batch = piece.slice(position..position + header.bytes);
+            bytes += batch::decode_records_at(&header, &batch, from, &mut out).map_err(corrupt)?;
+            position += header.bytes;
+        }
+    }
+    Ok(out)
+}

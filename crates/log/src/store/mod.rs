@@ -1,0 +1,330 @@
+//! The store: every topic and partition under one folder.
+//!
+//! Guarantees: one process at a time; a topic is there whole or not at all, whenever the power
+//! fails. Left out: what a partition does with its files (partition).
+
+mod admin;
+mod log_trait;
+mod open;
+
+use crate::batch;
+use crate::blocking;
+use crate::partition::{Append, Batches, Partition, Shared};
+use crate::report::RecoveryReport;
+use crate::settings::{LogSettings, TopicDefaults};
+use crate::topic_file::TopicFile;
+use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tradewind_disk::{Disk, DiskFile};
+use tradewind_types::log::Watermarks;
+use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
+
+/// Compressed batches of producers that are inflated at once: each may take 64 MiB.
+const INFLATING_MAX: usize = 4;
+
+/// A log on a disk. Clones share it.
+#[derive(Debug, Clone)]
+pub struct LogStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    topics: RwLock<Topics>,
+    /// One topic is made or removed at a time.
+    admin: Arc<tokio::sync::Mutex<()>>,
+    inflating: Semaphore,
+    closed: AtomicBool,
+    /// Held open, and so locked, until the store is closed.
+    lock: Mutex<Option<Arc<dyn DiskFile>>>,
+}
+
+#[derive(Debug, Default)]
+struct Topics {
+    by_name: BTreeMap<String, Arc<Topic>>,
+    by_id: BTreeMap<[u8; 16], Arc<Topic>>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    file: TopicFile,
+    config: Arc<TopicDefaults>,
+    partitions: Vec<Arc<Partition>>,
+    /// Sends whenever a high watermark moves, or the topic goes.
+    changed: Arc<watch::Sender<()>>,
+    deleted: AtomicBool,
+}
+
+/// Where a producer's batches landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawAppended {
+    /// The first record's offset.
+    pub base_offset: Offset,
+    /// The time the log gave the batches, milliseconds, or -1: topics keep the producer's
+    /// timestamps.
+    pub append_time_ms: i64,
+    /// The first offset the partition keeps.
+    pub log_start: Offset,
+}
+
+/// Whole record batches as they lie on disk.
+#[derive(Debug, Clone)]
+pub struct RawRead {
+    /// Batches without a gap; the first one holds the offset asked for and may start before it.
+    pub bytes: Bytes,
+    /// The readable range at the time of the read.
+    pub watermarks: Watermarks,
+}
+
+/// A partition as it is, for system tables and the doctor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStats {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The readable range.
+    pub watermarks: Watermarks,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// How many segments it has.
+    pub segments: usize,
+    /// Why it takes no more writes, if an fsync failed.
+    pub offline: Option<String>,
+}
+
+/// What a round of maintenance did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Segments removed.
+    pub segments: u64,
+    /// Bytes they had.
+    pub bytes: u64,
+    /// Holds of pipelines that were overridden, because the disk's reserve was reached.
+    pub holds_overridden: u64,
+}
+
+impl LogStore {
+    /// Opens (or makes) the log in `dir`, recovering what a crash left. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`LogError::Busy`] when another process has it open, [`LogError::Invalid`] for a format
+    /// version this release does not read, [`LogError::Corrupt`] when a topic's folder makes no
+    /// sense (corrupt segments are reported and do not fail it), [`LogError::Io`].
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        settings: LogSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, RecoveryReport), LogError> {
+        open::open(disk, dir, settings, clock)
+    }
+
+    /// Appends a producer's record batches (v2, one or more). They are stored as sent, compression
+    /// included; only base offset and leader epoch are rewritten. `durable` waits for the fsync
+    /// (`acks=all`); otherwise it returns once written, and the fsync follows.
+    ///
+    /// # Errors
+    /// [`LogError::Invalid`] names the batch and what does not hold; the rest as
+    /// [`tradewind_types::Log::append`].
+    pub async fn append_raw(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        batches: Bytes,
+        durable: bool,
+    ) -> Result<RawAppended, LogError> {
+        let (topic, partition) = self.partition(topic, partition)?;
+        let append = self.check_produced(&topic, batches).await?;
+        let base_offset = partition.append(append, durable).await?;
+        let log_start = partition.watermarks().log_start;
+        Ok(RawAppended { base_offset, append_time_ms: -1, log_start })
+    }
+
+    async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
+        let batch_bytes_max = topic.config.max_message_bytes;
+        let invalid = |error: batch::BatchError| LogError::Invalid(error.to_string());
+        let compressed = batch::parse_batches(&batches)
+            .map_err(invalid)?
+            .iter()
+            .any(|span| span.header.compressed());
+        let check = move || {
+            let spans = batch::check_produced(&batches, batch_bytes_max).map_err(invalid)?;
+            Ok(Append { batches: Batches::Sent(batches), spans })
+        };
+        if !compressed {
+            return check();
+        }
+        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
+        blocking::run(check).await
+    }
+
+    /// Whole batches from the one that holds `from`, below the high watermark, about `max_bytes`
+    /// (at least one batch when there is one). Empty at the high watermark.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`], [`LogError::Corrupt`] when the batch asked for is not what was
+    /// written.
+    pub async fn read_raw(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<RawRead, LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        let read = partition.read(from, max_bytes).await?;
+        let bytes = match <[Bytes; 1]>::try_from(read.pieces) {
+            Ok([piece]) => piece,
+            Err(pieces) => {
+                let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+                pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+                joined.freeze()
+            }
+        };
+        Ok(RawRead { bytes, watermarks: read.watermarks })
+    }
+
+    /// A topic by Kafka's topic id.
+    pub fn topic_by_id(&self, id: [u8; 16]) -> Option<TopicInfo> {
+        self.inner.topics.read().by_id.get(&id).map(|topic| topic.info())
+    }
+
+    /// Every partition as it is, by topic and number.
+    pub fn stats(&self) -> Vec<PartitionStats> {
+        let topics = self.inner.topics.read();
+        let partitions = topics.by_name.values().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| {
+                let (bytes, segments) = partition.size();
+                PartitionStats {
+                    topic: topic.file.name.clone(),
+                    partition: partition.id(),
+                    watermarks: partition.watermarks(),
+                    bytes,
+                    segments,
+                    offline: partition.offline(),
+                }
+            })
+        });
+        partitions.collect()
+    }
+
+    /// Applies retention to every partition, and makes durable what nobody waits for. Pipelines
+    /// must have said what they hold before the first round.
+    ///
+    /// # Errors
+    /// The first failure; the other partitions are looked after all the same.
+    pub async fn maintain_once(&self) -> Result<Maintained, LogError> {
+        let this = self.clone();
+        blocking::run(move || this.maintain_blocking()).await
+    }
+
+    fn maintain_blocking(&self) -> Result<Maintained, LogError> {
+        let forced = self.inner.shared.reserve.reached()?;
+        let partitions: Vec<Arc<Partition>> = {
+            let topics = self.inner.topics.read();
+            topics.by_name.values().flat_map(|topic| topic.partitions.iter().cloned()).collect()
+        };
+        let mut done = Maintained::default();
+        let mut failed = None;
+        for partition in partitions {
+            match partition.flush().and_then(|()| partition.retain(forced)) {
+                Ok(retained) => {
+                    done.segments += retained.segments;
+                    done.bytes += retained.bytes;
+                    done.holds_overridden += retained.holds_overridden;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a partition could not be maintained");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// Runs [`LogStore::maintain_once`] every `every` until the store is closed.
+    pub async fn maintain(&self, every: Duration) {
+        while !self.inner.closed.load(Ordering::Relaxed) {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.maintain_once().await {
+                tracing::warn!(%error, "log maintenance failed");
+            }
+        }
+    }
+
+    /// Makes everything written durable, takes no more appends and lets go of the folder.
+    ///
+    /// # Errors
+    /// The first partition that could not be closed; the others are closed all the same.
+    pub async fn close(&self) -> Result<(), LogError> {
+        let _admin = self.inner.admin.lock().await;
+        self.inner.closed.store(true, Ordering::Relaxed);
+        let topics: Vec<Arc<Topic>> = self.inner.topics.read().by_name.values().cloned().collect();
+        let mut failed = None;
+        for topic in &topics {
+            for partition in &topic.partitions {
+                if let Err(error) = partition.close().await {
+                    tracing::warn!(%error, "a partition could not be closed");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        self.inner.lock.lock().take();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn topic_named(&self, name: &str) -> Result<Arc<Topic>, LogError> {
+        let topics = self.inner.topics.read();
+        topics
+            .by_name
+            .get(name)
+            .cloned()
+            .ok_or_else(|| LogError::NoTopic { topic: name.to_owned() })
+    }
+
+    fn partition(
+        &self,
+        name: &str,
+        partition: PartitionId,
+    ) -> Result<(Arc<Topic>, Arc<Partition>), LogError> {
+        let topic = self.topic_named(name)?;
+        let found = usize::try_from(partition).ok().and_then(|id| topic.partitions.get(id)).cloned();
+        match found {
+            Some(partition) => Ok((topic, partition)),
+            None => Err(LogError::NoPartition { topic: name.to_owned(), partition }),
+        }
+    }
+}
+
+impl Topic {
+    fn info(&self) -> TopicInfo {
+        TopicInfo {
+            name: self.file.name.clone(),
+            id: self.file.id.into_bytes(),
+            partitions: self.file.partitions,
+            settings: self.file.settings.clone(),
+        }
+    }
+}
+
+impl Topics {
+    fn insert(&mut self, topic: Arc<Topic>) {
+        self.by_id.insert(topic.file.id.into_bytes(), Arc::clone(&topic));
+        self.by_name.insert(topic.file.name.clone(), topic);
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Arc<Topic>> {
+        let topic = self.by_name.remove(name)?;
+        self.by_id.remove(topic.file.id.as_bytes());
+        Some(topic)
+    }
+}
