@@ -1,0 +1,147 @@
+//! Sends a simulated shop's requests when they are due.
+//!
+//! Guarantees: what should be accepted is retried until it is; what should be refused is sent once
+//! and its answer is checked. A server that falls behind is not flooded: requests wait their turn.
+//! Left out: threads. The caller decides where this runs and when it ends.
+
+use super::{DemoRequest, Facts, Shop};
+use crate::client::{Client, ClientError, ClientSettings, Done, Pool};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The longest wait between two looks at the clock and the stop flag.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+
+/// What has come of the traffic so far.
+#[derive(Debug, Clone, Default)]
+pub struct TrafficTotals {
+    /// What the accepted requests add up to.
+    pub facts: Facts,
+    /// Requests the server accepted.
+    pub requests: u64,
+    /// Events the server said it had already, retries of ours included.
+    pub duplicates_seen: u64,
+    /// Events the server turned down in requests it otherwise took.
+    pub events_turned_down: u64,
+    /// Requests that were to be refused and were.
+    pub refused: u64,
+    /// Requests that were to be refused and were not, or the other way round: the server's bug.
+    pub surprises: u64,
+    /// What the server or the network makes us wait for, if anything.
+    pub trouble: Option<String>,
+}
+
+/// A shop and its connections to a server.
+#[derive(Debug)]
+pub struct Traffic {
+    shop: Shop,
+    pool: Pool<Facts>,
+    broken: Client,
+    started: Instant,
+    totals: TrafficTotals,
+}
+
+impl Traffic {
+    /// Prepares to send; the shop opens now.
+    pub fn new(shop: Shop, client: &ClientSettings) -> Result<Self, ClientError> {
+        Ok(Self {
+            shop,
+            pool: Pool::start(client)?,
+            broken: Client::new(client, Arc::new(AtomicBool::new(false)))?,
+            started: Instant::now(),
+            totals: TrafficTotals::default(),
+        })
+    }
+
+    /// Sends until `stop` is set or `requests_max` requests are through (`None`: no end), telling
+    /// `progress` after each request, and waits for the answers.
+    pub fn run(
+        mut self,
+        requests_max: Option<u64>,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&TrafficTotals),
+    ) -> Result<TrafficTotals, ClientError> {
+        let mut sent = 0;
+        while requests_max.is_none_or(|most| sent < most) {
+            let Some(request) = self.shop.next() else { break };
+            if !self.wait_until(request.due_us, stop)? {
+                break;
+            }
+            self.send(request, stop)?;
+            sent += 1;
+            progress(&self.totals);
+        }
+        while self.pool.in_flight() > 0 {
+            if stop.load(Ordering::Relaxed) {
+                self.pool.stop();
+            }
+            self.take_answers(WAIT_MAX)?;
+        }
+        progress(&self.totals);
+        Ok(self.totals)
+    }
+
+    /// False when told to stop.
+    fn wait_until(&mut self, due_us: i64, stop: &AtomicBool) -> Result<bool, ClientError> {
+        let since_start = (due_us - self.shop.settings().start_us).max(0);
+        let due = self.started + Duration::from_micros(since_start as u64);
+        while let Some(left) = due.checked_duration_since(Instant::now()) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            std::thread::sleep(left.min(WAIT_MAX));
+            self.take_answers(Duration::ZERO)?;
+        }
+        Ok(!stop.load(Ordering::Relaxed))
+    }
+
+    fn send(&mut self, request: DemoRequest, stop: &AtomicBool) -> Result<(), ClientError> {
+        if request.refused {
+            self.send_refused(&request);
+            return Ok(());
+        }
+        let mut job = (request.body, request.facts);
+        while let Err(back) = self.pool.submit(job.0, job.1) {
+            job = back;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.take_answers(WAIT_MAX)?;
+        }
+        self.take_answers(Duration::ZERO)
+    }
+
+    fn send_refused(&mut self, request: &DemoRequest) {
+        match self.broken.send_once(&request.body) {
+            Ok(400 | 413) => {
+                self.totals.refused += 1;
+                self.totals.facts.add(&request.facts);
+            }
+            // Busy or going away: nothing was promised for a broken request.
+            Ok(408 | 429 | 503) | Err(_) => {}
+            Ok(_) => self.totals.surprises += 1,
+        }
+    }
+
+    fn take_answers(&mut self, wait: Duration) -> Result<(), ClientError> {
+        let mut wait = wait;
+        while let Some(Done { tag, outcome }) = self.pool.done(wait) {
+            wait = Duration::ZERO;
+            match outcome {
+                Ok(answer) => {
+                    let turned_down = answer.rejected.len() as u64;
+                    self.totals.requests += 1;
+                    self.totals.duplicates_seen += answer.duplicates;
+                    self.totals.events_turned_down += turned_down;
+                    self.totals.surprises += u64::from(turned_down != tag.broken);
+                    self.totals.facts.add(&tag);
+                }
+                Err(ClientError::Stopped) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.totals.trouble = self.pool.trouble();
+        Ok(())
+    }
+}
