@@ -15,6 +15,7 @@ mod segment;
 mod settings;
 mod store;
 mod topic_file;
+pub mod wire;
 
 pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};

@@ -12,7 +12,7 @@ mod varint;
 pub(crate) use encode::{encode, rebase};
 pub use records::{check_records, decode_records, decode_records_at};
 
-use crate::batch::compress::Compression;
+pub(crate) use crate::batch::compress::Compression;
 
 /// Bytes before a batch's records.
 pub const HEADER_BYTES: usize = 61;

@@ -24,7 +24,7 @@ pub(super) type LastSync = Option<tokio::time::Instant>;
 
 impl Partition {
     /// Returns once everything below `end` is durable.
-    pub(super) async fn synced_to(self: &Arc<Self>, end: Offset) -> Result<(), LogError> {
+    pub(crate) async fn synced_to(self: &Arc<Self>, end: Offset) -> Result<(), LogError> {
         loop {
             let told = self.synced.notified();
             tokio::pin!(told);

@@ -149,6 +149,20 @@ impl LogStore {
         Ok(RawAppended { base_offset, append_time_ms: -1, log_start })
     }
 
+    /// Waits until everything below `end` is durable, so that what was appended without waiting
+    /// can be answered later.
+    ///
+    /// # Errors
+    /// [`LogError::Offline`] when the fsync fails.
+    pub async fn synced_to(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        end: Offset,
+    ) -> Result<(), LogError> {
+        self.partition(topic, partition)?.1.synced_to(end).await
+    }
+
     async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
         let batch_bytes_max = topic.config.max_message_bytes;
         let invalid = |error: batch::BatchError| LogError::Invalid(error.to_string());

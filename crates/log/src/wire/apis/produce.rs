@@ -7,13 +7,13 @@
 //! Left out: checking sequence numbers and transactions; a transactional batch is refused.
 
 use super::{Api, Pending, answered, produce_old};
-use crate::LogStore;
 use crate::batch;
 use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
 use crate::wire::{WireError, message_set, topics};
+use crate::{LogStore, RawAppended};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{join_all, ready};
@@ -23,7 +23,8 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
-use tradewind_types::{Log, LogError, PartitionId, TopicInfo};
+use tradewind_types::log::Appended;
+use tradewind_types::{Log, LogError, Offset, PartitionId, TopicInfo};
 
 const PARTITION: Shape =
     Shape { fields: &[Field::new(Kind::Fixed(4)), Field::new(Kind::Blob)], tags: &[] };
@@ -74,8 +75,10 @@ struct Refusal {
 struct Written {
     topic: Arc<TopicInfo>,
     partition: PartitionId,
-    base_offset: i64,
-    log_start: i64,
+    base_offset: Offset,
+    /// The offset after the last record.
+    end: Offset,
+    log_start: Offset,
 }
 
 type Outcome = Result<Written, Refusal>;
@@ -117,7 +120,9 @@ impl Topic {
         let waits = self.partitions.into_iter().map(async |(index, outcome)| match outcome {
             Err(refusal) => (index, Err(refusal)),
             Ok(written) => {
-                let durable = store.make_durable(&written.topic.name, written.partition).await;
+                let durable = store
+                    .synced_to(&written.topic.name, written.partition, written.end)
+                    .await;
                 (index, durable.map(|()| written).map_err(|error| Refusal::of(&error)))
             }
         });
@@ -157,47 +162,52 @@ async fn write(
     let partition = data.index;
     let records = data.records.unwrap_or_default();
     metrics::counter!("tradewind_kafka_produced_bytes_total").increment(records.len() as u64);
-    let (base_offset, log_start) = match message_set::magic(&records) {
+    let topic = Arc::clone(topic);
+    match message_set::magic(&records) {
         Some(0 | 1) if version < produce_old::NEWER_FROM => {
-            write_set(store, &topic.name, partition, &records).await?
+            write_set(store, topic, partition, &records).await
         }
-        _ => write_batches(store, &topic.name, partition, records, version).await?,
-    };
-    Ok(Written { topic: Arc::clone(topic), partition, base_offset, log_start })
+        _ => write_batches(store, topic, partition, records, version).await,
+    }
 }
 
 async fn write_batches(
     store: &LogStore,
-    topic: &str,
+    topic: Arc<TopicInfo>,
     partition: PartitionId,
     batches: Bytes,
     version: i16,
-) -> Result<(i64, i64), Refusal> {
-    check_attributes(&batches, version)?;
-    let appended = store.append_raw(topic, partition, batches.clone(), false).await;
+) -> Outcome {
+    let records = check_attributes(&batches, version)?;
+    let appended = store.append_raw(&topic.name, partition, batches.clone(), false).await;
     let appended = appended.map_err(|error| Refusal::of_append(&error, &batches))?;
-    Ok((appended.base_offset, appended.log_start))
+    let RawAppended { base_offset, log_start, .. } = appended;
+    Ok(Written { topic, partition, base_offset, end: base_offset + records, log_start })
 }
 
 async fn write_set(
     store: &LogStore,
-    topic: &str,
+    topic: Arc<TopicInfo>,
     partition: PartitionId,
     set: &Bytes,
-) -> Result<(i64, i64), Refusal> {
+) -> Outcome {
     let records = message_set::records(set)
         .map_err(|error| Refusal { code: error.code, reason: error.to_string() })?;
-    let appended = store.append(topic, partition, records).await.map_err(|error| match error {
+    let count = records.len() as i64;
+    let appended = store.append(&topic.name, partition, records).await;
+    let Appended { base_offset } = appended.map_err(|error| match error {
         LogError::Invalid(reason) => Refusal { code: ResponseError::MessageTooLarge, reason },
         error => Refusal::of(&error),
     })?;
-    let watermarks = store.watermarks(topic, partition).map_err(|error| Refusal::of(&error))?;
-    Ok((appended.base_offset, watermarks.log_start))
+    let watermarks = store.watermarks(&topic.name, partition);
+    let log_start = watermarks.map_err(|error| Refusal::of(&error))?.log_start;
+    Ok(Written { topic, partition, base_offset, end: base_offset + count, log_start })
 }
 
-/// Refuses what this broker would store and not serve rightly.
-fn check_attributes(batches: &[u8], version: i16) -> Result<(), Refusal> {
+/// Refuses what this broker would store and not serve rightly; answers how many records there are.
+fn check_attributes(batches: &[u8], version: i16) -> Result<i64, Refusal> {
     let mut rest = batches;
+    let mut records = 0;
     while !rest.is_empty() {
         let header = batch::parse_header(rest)
             .map_err(|reason| Refusal { code: ResponseError::InvalidRecord, reason })?;
@@ -216,8 +226,9 @@ fn check_attributes(batches: &[u8], version: i16) -> Result<(), Refusal> {
         }
         // A batch that reaches past the end is the log's to refuse.
         rest = rest.get(header.bytes..).unwrap_or_default();
+        records += i64::from(header.records);
     }
-    Ok(())
+    Ok(records)
 }
 
 impl Refusal {
