@@ -1,0 +1,110 @@
+//! Removal of data files that nothing can need.
+//!
+//! Guarantees: see `docs/formats/lake.md`; in doubt a file stays.
+//! Left out: empty folders; they cost nothing and may be written to again.
+
+use super::super::names;
+use crate::{LakeError, LakeTable};
+use deltalake::kernel::EagerSnapshot;
+use deltalake::table::state::DeltaTableState;
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Files one run removes, so that it ends soon.
+const VACUUM_FILES_MAX: usize = 10_000;
+const MS_PER_HOUR: i64 = 3_600_000;
+
+impl LakeTable {
+    /// Returns how many files were removed.
+    pub(super) async fn vacuum(&self) -> Result<usize, LakeError> {
+        let hours = self.settings().vacuum_retention_hours;
+        let cutoff_ms = self.clock().now_ms() - hours as i64 * MS_PER_HOUR;
+        // Listed before the snapshot is read: a file that is committed meanwhile is in it.
+        let folder = self.folder();
+        let listed = self.store().blocking(move |store| store.list_now(&folder)).await;
+        let mut old = listed.map_err(|error| self.store_error(error))?;
+        old.retain(|object| is_data(&object.location) && age_ms(object) < cutoff_ms);
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let keep = self.kept(cutoff_ms).await?;
+        old.retain(|object| !keep.contains(&object.location));
+        let doomed = self.without_staged(old).await?;
+        let count = doomed.len();
+        let remove = move |store: &crate::store::DiskStore| {
+            for object in &doomed {
+                match store.delete_now(&object.location) {
+                    Err(object_store::Error::NotFound { .. }) => {}
+                    other => other?,
+                }
+            }
+            Ok(())
+        };
+        self.store().blocking(remove).await.map_err(|error| self.store_error(error))?;
+        Ok(count)
+    }
+
+    /// Files of every version that may be read, and those removed too lately.
+    async fn kept(&self, cutoff_ms: i64) -> Result<BTreeSet<Path>, LakeError> {
+        let mut keep = BTreeSet::new();
+        for version in self.live_versions() {
+            self.keep_active(&version.snapshot, &mut keep);
+        }
+        let newest = EagerSnapshot::try_new(self.log_store().as_ref(), None)
+            .await
+            .map_err(LakeError::delta(self.name()))?;
+        self.keep_active(&newest, &mut keep);
+        let state = DeltaTableState::new(newest);
+        let mut removed = state.all_tombstones(self.log_store().as_ref());
+        while let Some(tombstone) =
+            removed.try_next().await.map_err(LakeError::delta(self.name()))?
+        {
+            if tombstone.deletion_timestamp().is_none_or(|at_ms| at_ms >= cutoff_ms) {
+                keep.insert(self.location(&tombstone.path()));
+            }
+        }
+        Ok(keep)
+    }
+
+    fn keep_active(&self, snapshot: &EagerSnapshot, keep: &mut BTreeSet<Path>) {
+        keep.extend(snapshot.log_data().iter().map(|file| self.location(&file.path())));
+    }
+
+    /// Leaves out files that a manifest may name: those of epochs the table has not reached.
+    async fn without_staged(&self, old: Vec<ObjectMeta>) -> Result<Vec<ObjectMeta>, LakeError> {
+        let mut commits = self.commits.lock().await;
+        let mut reached = BTreeMap::new();
+        let mut doomed = Vec::new();
+        for object in old {
+            if doomed.len() == VACUUM_FILES_MAX {
+                break;
+            }
+            if let Some(staged) = object.location.filename().and_then(names::parse_staged) {
+                if !reached.contains_key(&staged.writer) {
+                    let epoch = self.last_epoch(&mut commits, &staged.writer).await?;
+                    reached.insert(staged.writer.clone(), epoch);
+                }
+                if reached.get(&staged.writer).is_none_or(|epoch| staged.epoch > *epoch) {
+                    continue;
+                }
+            }
+            doomed.push(object);
+        }
+        Ok(doomed)
+    }
+}
+
+/// The log and its checkpoints are not data.
+fn is_data(location: &Path) -> bool {
+    let hidden = |part: &str| part.starts_with('_') || part.starts_with('.');
+    location.filename().is_some_and(|name| name.ends_with(".parquet"))
+        && !location.parts().skip(1).any(|part| hidden(part.as_ref()))
+}
+
+/// When a file was begun: ours say so by our clock, others by the disk's.
+fn age_ms(object: &ObjectMeta) -> i64 {
+    let stamp = object.location.filename().and_then(names::stamp_us);
+    stamp.map_or_else(|| object.last_modified.timestamp_millis(), |us| us / 1_000)
+}
