@@ -1,0 +1,362 @@
+//! What the server has been told: tables, views, pipelines, and who owns each.
+//!
+//! Guarantees: a change is on disk (`PersistMode::SyncAll`) before the call that makes it returns,
+//! and several changes that belong together are one batch; readers see whole changes. What others
+//! depend on is not dropped or replaced under them.
+//! Left out: planning. A pipeline here is a text, an id and an incarnation; whether it can run is
+//! the engine's answer. The format is `docs/formats/catalogue.md`.
+
+mod error;
+mod objects;
+mod pack;
+mod references;
+mod store;
+
+pub use error::CatalogueError;
+pub use objects::{Definition, NewPipeline, Owner, Pipeline, Relation, ViewDefinition};
+pub use pack::{PackFile, PackReport};
+
+use crate::{CreateTable, CreateView, Dialect, ObjectKind, TableDefinition};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::{Change, Store};
+use tradewind_types::Clock;
+
+/// Most tables, views and pipelines together: each is read at start and kept in memory.
+pub const OBJECTS_MAX: usize = 10_000;
+
+/// The catalogue of one data folder.
+#[derive(Debug)]
+pub struct Catalogue {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    store: Store,
+    relations: BTreeMap<String, Arc<Relation>>,
+    pipelines: BTreeMap<String, Arc<Pipeline>>,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there now and was not before.
+    Created,
+    /// It took the place of another definition.
+    Replaced,
+    /// There was one already and that was allowed.
+    Kept,
+}
+
+impl Catalogue {
+    /// Opens the catalogue of a data folder, or makes an empty one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The folder is in use, cannot be read, or has another format version.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, CatalogueError> {
+        let (store, objects) = Store::open(dir)?;
+        let (mut relations, mut pipelines) = (BTreeMap::new(), BTreeMap::new());
+        for object in objects {
+            match object {
+                store::Object::Relation(relation) => {
+                    relations.insert(relation.name().to_string(), Arc::new(relation));
+                }
+                store::Object::Pipeline(pipeline) => {
+                    pipelines.insert(pipeline.name.clone(), Arc::new(pipeline));
+                }
+            }
+        }
+        Ok(Self { clock, state: Mutex::new(State { store, relations, pipelines }) })
+    }
+
+    /// The table or view of that exact name.
+    pub fn relation(&self, name: &str) -> Option<Arc<Relation>> {
+        self.lock().relations.get(name).cloned()
+    }
+
+    /// The table of that exact name.
+    pub fn table(&self, name: &str) -> Option<TableDefinition> {
+        self.relation(name)?.table().cloned()
+    }
+
+    /// The table or view a name means in a dialect: the exact one, or in `Postgres` the only one
+    /// that differs by case alone.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Ambiguous`] when several differ by case alone and none is exact.
+    pub fn resolve(
+        &self,
+        name: &str,
+        dialect: Dialect,
+    ) -> Result<Option<Arc<Relation>>, CatalogueError> {
+        let state = self.lock();
+        if let Some(exact) = state.relations.get(name) {
+            return Ok(Some(exact.clone()));
+        }
+        if dialect == Dialect::Flink {
+            return Ok(None);
+        }
+        let folded = name.to_lowercase();
+        let mut close = state.relations.values().filter(|one| one.name().to_lowercase() == folded);
+        match (close.next(), close.next()) {
+            (Some(first), Some(second)) => Err(CatalogueError::Ambiguous {
+                name: name.to_string(),
+                first: first.name().to_string(),
+                second: second.name().to_string(),
+            }),
+            (only, _) => Ok(only.cloned()),
+        }
+    }
+
+    /// Every table and view, by name.
+    pub fn relations(&self) -> Vec<Arc<Relation>> {
+        self.lock().relations.values().cloned().collect()
+    }
+
+    /// The pipeline of that exact name.
+    pub fn pipeline(&self, name: &str) -> Option<Arc<Pipeline>> {
+        self.lock().pipelines.get(name).cloned()
+    }
+
+    /// Every pipeline, by name.
+    pub fn pipelines(&self) -> Vec<Arc<Pipeline>> {
+        self.lock().pipelines.values().cloned().collect()
+    }
+
+    /// Makes a table.
+    ///
+    /// # Errors
+    /// The name is taken, or the table that would be replaced is in use or in the lake.
+    pub fn create_table(
+        &self,
+        table: &CreateTable,
+        owner: &Owner,
+    ) -> Result<Outcome, CatalogueError> {
+        let definition = Definition::Table(Box::new(table.definition.clone()));
+        self.create_relation(definition, owner, table.if_not_exists, table.or_replace)
+    }
+
+    /// Makes a view. The view's query is not planned here.
+    ///
+    /// # Errors
+    /// The name is taken, or pipelines read the view that would be replaced.
+    pub fn create_view(
+        &self,
+        view: &CreateView,
+        dialect: Dialect,
+        owner: &Owner,
+    ) -> Result<Outcome, CatalogueError> {
+        let definition = Definition::View(ViewDefinition::new(view, dialect));
+        self.create_relation(definition, owner, view.if_not_exists, view.or_replace)
+    }
+
+    fn create_relation(
+        &self,
+        definition: Definition,
+        owner: &Owner,
+        if_not_exists: bool,
+        or_replace: bool,
+    ) -> Result<Outcome, CatalogueError> {
+        let mut state = self.lock();
+        let name = definition.name().to_string();
+        let outcome = match state.relations.get(&name) {
+            None => Outcome::Created,
+            Some(_) if if_not_exists => return Ok(Outcome::Kept),
+            Some(old) if or_replace => {
+                state.check_replace(old, &definition)?;
+                Outcome::Replaced
+            }
+            Some(old) => {
+                return Err(CatalogueError::Exists { kind: old.kind().name(), name });
+            }
+        };
+        let created_at = self.clock.now_us();
+        let relation = Relation { definition, owner: owner.clone(), created_at };
+        state.apply(vec![Change::PutRelation(Arc::new(relation))])?;
+        Ok(outcome)
+    }
+
+    /// Takes a table, view or pipeline out. A lake table's files and a topic's records stay.
+    /// Returns whether there was one.
+    ///
+    /// # Errors
+    /// There is none and `if_exists` is not said; others depend on it; a pack owns it.
+    pub fn drop_object(
+        &self,
+        kind: ObjectKind,
+        name: &str,
+        if_exists: bool,
+    ) -> Result<bool, CatalogueError> {
+        let mut state = self.lock();
+        let owner = match kind {
+            ObjectKind::Pipeline => state.pipelines.get(name).map(|found| found.owner.clone()),
+            _ => state
+                .relations
+                .get(name)
+                .filter(|found| found.kind() == kind)
+                .map(|found| found.owner.clone()),
+        };
+        let Some(owner) = owner else {
+            return if if_exists { Ok(false) } else { Err(state.missing(kind, name)) };
+        };
+        if owner != Owner::Sql {
+            return Err(CatalogueError::Owned { kind: kind.name(), name: name.into(), owner });
+        }
+        let change = match kind {
+            ObjectKind::Pipeline => Change::RemovePipeline(name.to_string()),
+            _ => {
+                state.check_unused(name)?;
+                Change::RemoveRelation(name.to_string())
+            }
+        };
+        state.apply(vec![change])?;
+        Ok(true)
+    }
+
+    /// Keeps a pipeline that has been planned.
+    ///
+    /// # Errors
+    /// The name is taken; the target is not there.
+    pub fn create_pipeline(&self, new: &NewPipeline) -> Result<Arc<Pipeline>, CatalogueError> {
+        let mut state = self.lock();
+        if state.pipelines.contains_key(&new.name) {
+            return Err(CatalogueError::Exists { kind: "pipeline", name: new.name.clone() });
+        }
+        let pipeline = Arc::new(Pipeline::new(new, self.clock.now_us())?);
+        state.apply(vec![Change::PutPipeline(pipeline.clone())])?;
+        Ok(pipeline)
+    }
+
+    /// Says what columns a pipeline's query has, the first time it is planned.
+    ///
+    /// # Errors
+    /// There is no such pipeline; the disk.
+    pub fn freeze_columns(
+        &self,
+        name: &str,
+        columns: Vec<(String, String)>,
+    ) -> Result<Arc<Pipeline>, CatalogueError> {
+        self.change_pipeline(name, |pipeline| pipeline.columns = columns)
+    }
+
+    /// Pauses or resumes a pipeline, over restarts too.
+    ///
+    /// # Errors
+    /// There is no such pipeline; the disk.
+    pub fn set_paused(&self, name: &str, paused: bool) -> Result<Arc<Pipeline>, CatalogueError> {
+        self.change_pipeline(name, |pipeline| pipeline.paused = paused)
+    }
+
+    fn change_pipeline(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Pipeline),
+    ) -> Result<Arc<Pipeline>, CatalogueError> {
+        let mut state = self.lock();
+        let Some(old) = state.pipelines.get(name) else {
+            return Err(state.missing(ObjectKind::Pipeline, name));
+        };
+        let mut pipeline = Pipeline::clone(old);
+        change(&mut pipeline);
+        let pipeline = Arc::new(pipeline);
+        state.apply(vec![Change::PutPipeline(pipeline.clone())])?;
+        Ok(pipeline)
+    }
+
+    /// Brings a pack's objects to what its files say, all in one change. See [`PackReport`].
+    ///
+    /// # Errors
+    /// A file that cannot be read as SQL, or a statement that has no place in a pack; nothing is
+    /// changed then.
+    pub fn apply_pack(&self, pack: &str, files: &[PackFile]) -> Result<PackReport, CatalogueError> {
+        pack::apply(&mut self.lock(), pack, files, self.clock.now_us())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // State changes only after the store has them, in one step: a panic leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes changes durable, then visible.
+    fn apply(&mut self, changes: Vec<Change>) -> Result<(), CatalogueError> {
+        let added = changes
+            .iter()
+            .filter(|change| matches!(change, Change::PutRelation(_) | Change::PutPipeline(_)))
+            .count();
+        if self.relations.len() + self.pipelines.len() + added > OBJECTS_MAX {
+            return Err(CatalogueError::Full { objects_max: OBJECTS_MAX });
+        }
+        self.store.commit(&changes)?;
+        for change in changes {
+            match change {
+                Change::PutRelation(relation) => {
+                    self.relations.insert(relation.name().to_string(), relation);
+                }
+                Change::PutPipeline(pipeline) => {
+                    self.pipelines.insert(pipeline.name.clone(), pipeline);
+                }
+                Change::RemoveRelation(name) => drop(self.relations.remove(&name)),
+                Change::RemovePipeline(name) => drop(self.pipelines.remove(&name)),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_replace(&self, old: &Relation, new: &Definition) -> Result<(), CatalogueError> {
+        if old.definition.same_meaning(new) {
+            return Ok(());
+        }
+        if old.owner != Owner::Sql {
+            return Err(CatalogueError::Owned {
+                kind: old.kind().name(),
+                name: old.name().into(),
+                owner: old.owner.clone(),
+            });
+        }
+        if old.table().is_some_and(TableDefinition::is_lake) {
+            return Err(CatalogueError::LakeTable { name: old.name().into() });
+        }
+        self.check_unused(old.name())
+    }
+
+    /// Nothing reads or writes a relation.
+    fn check_unused(&self, name: &str) -> Result<(), CatalogueError> {
+        let in_use = |by: &str, kind: &'static str| {
+            Err(CatalogueError::InUse { name: name.into(), by: by.into(), by_kind: kind })
+        };
+        for pipeline in self.pipelines.values() {
+            if pipeline.target == name || references::of_pipeline(pipeline).contains(name) {
+                return in_use(&pipeline.name, "pipeline");
+            }
+        }
+        for relation in self.relations.values() {
+            if relation.view().is_some_and(|view| references::of_query(&view.query).contains(name))
+            {
+                return in_use(relation.name(), "view");
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, kind: ObjectKind, name: &str) -> CatalogueError {
+        let names: Vec<&str> = match kind {
+            ObjectKind::Pipeline => self.pipelines.keys().map(String::as_str).collect(),
+            _ => self
+                .relations
+                .values()
+                .filter(|relation| relation.kind() == kind)
+                .map(|relation| relation.name())
+                .collect(),
+        };
+        CatalogueError::Missing {
+            kind: kind.name(),
+            name: name.to_string(),
+            hint: crate::did_you_mean(name, names),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `CREATE TABLE`, after those two words.
+//!
+//! Guarantees: the definition it returns passed [`TableDefinition::check`].
+//! Left out: `LIKE` and `AS SELECT`, refused with what to write instead.
+
+use super::{Cursor, data_type::data_type};
+use crate::{
+    Column, ColumnKind, Connector, CreateTable, Position, SqlError, TableDefinition, Watermark,
+    did_you_mean,
+};
+use arrow_schema::DataType;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use std::collections::BTreeMap;
+
+/// What a record has besides its value.
+const METADATA_KEYS: [&str; 4] = ["offset", "partition", "timestamp", "topic"];
+
+/// The parts between the parentheses.
+#[derive(Default)]
+struct Body {
+    columns: Vec<Column>,
+    primary_key: Vec<String>,
+    watermark: Option<Watermark>,
+}
+
+/// Reads from `[IF NOT EXISTS] name (` to the end.
+pub(crate) fn create_table(
+    cursor: &mut Cursor<'_>,
+    start: Position,
+    or_replace: bool,
+) -> Result<CreateTable, SqlError> {
+    let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
+    let name_position = cursor.position();
+    let name = cursor.identifier("a table's name")?;
+    let body = body(cursor)?;
+    let comment = if cursor.eat(&["COMMENT"]) { Some(cursor.string("a comment")?) } else { None };
+    let partitioned_by = if cursor.eat(&["PARTITIONED", "BY"]) {
+        cursor.list(|cursor| cursor.identifier("a column"))?
+    } else {
+        Vec::new()
+    };
+    let (options, places) = options(cursor)?;
+    refuse_the_rest(cursor)?;
+    let place = |key: &str| places.get(key).copied().unwrap_or(name_position);
+    let connector =
+        Connector::from_options(&options, |key, message| SqlError::at(place(key), message))?;
+    let definition = TableDefinition {
+        name,
+        columns: body.columns,
+        primary_key: body.primary_key,
+        watermark: body.watermark,
+        partitioned_by,
+        options,
+        comment,
+        connector,
+        dialect: cursor.dialect(),
+        sql: cursor.since(start).to_string(),
+    };
+    definition.check().map_err(|message| SqlError::at(name_position, message))?;
+    Ok(CreateTable { definition, if_not_exists, or_replace })
+}
+
+fn body(cursor: &mut Cursor<'_>) -> Result<Body, SqlError> {
+    let mut body = Body::default();
+    cursor.list(|cursor| item(cursor, &mut body))?;
+    Ok(body)
+}
+
+/// A column, a key or the watermark.
+fn item(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
+    if cursor.at_words(&["CONSTRAINT"]) || cursor.at_words(&["PRIMARY", "KEY"]) {
+        if cursor.eat(&["CONSTRAINT"]) {
+            cursor.identifier("a constraint's name")?;
+        }
+        cursor.expect(&["PRIMARY", "KEY"])?;
+        let columns = cursor.list(|cursor| cursor.identifier("a column"))?;
+        return primary_key(cursor, body, columns);
+    }
+    if cursor.at_words(&["WATERMARK", "FOR"]) {
+        return watermark(cursor, body);
+    }
+    if cursor.at_words(&["UNIQUE"]) || cursor.at_words(&["FOREIGN", "KEY"]) {
+        return Err(cursor.expected("a column, PRIMARY KEY or WATERMARK"));
+    }
+    column(cursor, body)
+}
+
+fn primary_key(
+    cursor: &mut Cursor<'_>,
+    body: &mut Body,
+    columns: Vec<String>,
+) -> Result<(), SqlError> {
+    let position = cursor.position();
+    if !body.primary_key.is_empty() {
+        return Err(SqlError::at(position, "the table has a primary key already"));
+    }
+    if !cursor.eat(&["NOT", "ENFORCED"]) {
+        return Err(cursor.expected("NOT ENFORCED").hint("no table here checks its key"));
+    }
+    body.primary_key = columns;
+    Ok(())
+}
+
+fn watermark(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
+    let position = cursor.position();
+    cursor.expect(&["WATERMARK", "FOR"])?;
+    let mut column = cursor.identifier("a time column")?;
+    while cursor.eat_token(&Token::Period) {
+        column = format!("{column}.{}", cursor.identifier("a field")?);
+    }
+    cursor.expect(&["AS"])?;
+    let (_, expression) = cursor.expression()?;
+    if body.watermark.replace(Watermark { column, expression }).is_some() {
+        return Err(SqlError::at(position, "the table has a watermark already"));
+    }
+    Ok(())
+}
+
+fn column(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
+    let name = cursor.identifier("a column's name")?;
+    if cursor.eat(&["AS"]) {
+        let (_, expression) = cursor.expression()?;
+        let comment = comment(cursor)?;
+        let kind = ColumnKind::Computed(expression);
+        body.columns.push(Column {
+            name,
+            data_type: DataType::Null,
+            nullable: true,
+            comment,
+            kind,
+        });
+        return Ok(());
+    }
+    let (data_type, mut nullable) = data_type(cursor)?;
+    let mut kind = ColumnKind::Physical;
+    if cursor.eat(&["METADATA"]) {
+        kind = metadata(cursor, &name)?;
+    }
+    if cursor.eat(&["PRIMARY", "KEY"]) {
+        nullable = false;
+        primary_key(cursor, body, vec![name.clone()])?;
+    }
+    let comment = comment(cursor)?;
+    body.columns.push(Column { name, data_type, nullable, comment, kind });
+    Ok(())
+}
+
+fn metadata(cursor: &mut Cursor<'_>, name: &str) -> Result<ColumnKind, SqlError> {
+    let position = cursor.position();
+    let key =
+        if cursor.eat(&["FROM"]) { cursor.string("a metadata key")? } else { name.to_string() };
+    cursor.eat(&["VIRTUAL"]);
+    if !METADATA_KEYS.contains(&key.as_str()) {
+        return Err(SqlError::at(position, format!("there is no metadata {key:?}"))
+            .maybe_hint(did_you_mean(&key, METADATA_KEYS)));
+    }
+    Ok(ColumnKind::Metadata { key })
+}
+
+fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>, SqlError> {
+    if cursor.eat(&["COMMENT"]) { cursor.string("a comment").map(Some) } else { Ok(None) }
+}
+
+/// `WITH ('key' = 'value', …)`, and where each key stands.
+#[expect(clippy::type_complexity, reason = "two maps by key, used once")]
+fn options(
+    cursor: &mut Cursor<'_>,
+) -> Result<(BTreeMap<String, String>, BTreeMap<String, Position>), SqlError> {
+    let (mut options, mut places) = (BTreeMap::new(), BTreeMap::new());
+    if !cursor.eat(&["WITH"]) {
+        return Ok((options, places));
+    }
+    cursor.list(|cursor| {
+        let position = cursor.position();
+        let key = cursor.string("an option in quotes")?;
+        cursor.expect_token(&Token::Eq)?;
+        let value = cursor.string("the option's value in quotes")?;
+        places.insert(key.clone(), position);
+        match options.insert(key.clone(), value) {
+            Some(_) => Err(SqlError::at(position, format!("option {key:?} is there twice"))),
+            None => Ok(()),
+        }
+    })?;
+    Ok((options, places))
+}
+
+fn refuse_the_rest(cursor: &Cursor<'_>) -> Result<(), SqlError> {
+    if cursor.at_words(&["AS"]) {
+        return Err(cursor
+            .expected("the end of the statement")
+            .hint("CREATE TABLE with its columns, then INSERT INTO … SELECT"));
+    }
+    if cursor.at_words(&["LIKE"]) {
+        return Err(cursor.expected("the end of the statement").hint("write the columns out"));
+    }
+    cursor.expect_end()
+}

@@ -1,0 +1,275 @@
+//! A script's text to its statements.
+//!
+//! Guarantees: statements come in order, each with its own text and place; the first mistake ends
+//! the reading with its place in the whole script; what nobody reads is refused, not skipped.
+//! Left out: `EXECUTE STATEMENT SET`, which groups inserts into one job: here each is its own.
+
+use crate::ddl::{Cursor, byte_at, create_table, line_starts};
+use crate::{
+    CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
+    did_you_mean,
+};
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+/// Longest script, in bytes: a pack is a few thousand, a pasted query rarely more than that.
+pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
+
+/// Words a statement may start with, for suggestions.
+const FIRST_WORDS: [&str; 14] = [
+    "CREATE", "INSERT", "DROP", "SHOW", "DESCRIBE", "EXPLAIN", "SELECT", "WITH", "SET", "ALTER",
+    "VALUES", "DELETE", "UPDATE", "USE",
+];
+
+/// Reads every statement of a script.
+///
+/// # Errors
+/// The first mistake: a token that is none, a clause nobody reads, an unknown type or option.
+pub fn parse_script(text: &str, dialect: Dialect) -> Result<Vec<Statement>, SqlError> {
+    if text.len() > SCRIPT_BYTES_MAX {
+        return Err(SqlError::at(
+            Position { line: 1, column: 1 },
+            format!("the script has {} bytes, at most {SCRIPT_BYTES_MAX} are read", text.len()),
+        ));
+    }
+    let tokens =
+        Tokenizer::new(dialect.grammar(), text).tokenize_with_location().map_err(|error| {
+            let message = error.message.trim_end_matches(|c: char| c == ' ' || c == ',');
+            SqlError::from_parser(message, error.location.into()).place(error.location.into())
+        })?;
+    let lines = line_starts(text);
+    split(tokens).into_iter().map(|tokens| statement(text, &lines, dialect, tokens)).collect()
+}
+
+/// The tokens between semicolons; runs of nothing but white space are no statements.
+fn split(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {
+    let mut statements = vec![Vec::new()];
+    for token in tokens {
+        match token.token {
+            Token::SemiColon => statements.push(Vec::new()),
+            Token::EOF => {}
+            _ => statements.last_mut().expect("there is always one").push(token),
+        }
+    }
+    let is_space = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+    for statement in &mut statements {
+        let from = statement.iter().position(|token| !is_space(token)).unwrap_or(statement.len());
+        statement.drain(..from);
+        while statement.last().is_some_and(is_space) {
+            statement.pop();
+        }
+    }
+    statements.retain(|statement| !statement.is_empty());
+    statements
+}
+
+fn statement(
+    text: &str,
+    lines: &[usize],
+    dialect: Dialect,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Statement, SqlError> {
+    let span =
+        Span { start: tokens[0].span.start.into(), end: tokens[tokens.len() - 1].span.end.into() };
+    let source = text[byte_at(text, lines, span.start)..byte_at(text, lines, span.end)].to_string();
+    let ddl =
+        matches!(&tokens[0].token, Token::Word(word) if word.value.eq_ignore_ascii_case("create"));
+    let tokens = if ddl { split_shifts(tokens) } else { tokens };
+    let mut cursor = Cursor::new(text, lines, dialect, tokens);
+    let kind = kind(&mut cursor)?;
+    cursor.expect_end()?;
+    Ok(Statement { kind, text: source, span })
+}
+
+/// `>>` as two tokens: in a definition it closes two types.
+fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let halves = |token: TokenWithSpan| match token.token {
+        Token::ShiftRight => {
+            let mut middle = token.span.start;
+            middle.column += 1;
+            let mut first = token.clone();
+            first.token = Token::Gt;
+            first.span.end = middle;
+            let mut second = token;
+            second.token = Token::Gt;
+            second.span.start = middle;
+            vec![first, second]
+        }
+        _ => vec![token],
+    };
+    tokens.into_iter().flat_map(halves).collect()
+}
+
+fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let start = cursor.position();
+    if cursor.eat(&["CREATE"]) {
+        return create(cursor, start);
+    }
+    if cursor.eat(&["INSERT"]) {
+        return insert(cursor, start);
+    }
+    if cursor.eat(&["DROP"]) {
+        return drop_object(cursor);
+    }
+    if cursor.eat(&["SHOW"]) {
+        return show(cursor);
+    }
+    if cursor.eat(&["DESCRIBE"]) || cursor.eat(&["DESC"]) {
+        return cursor.identifier("a table or view").map(StatementKind::Describe);
+    }
+    if cursor.eat(&["EXPLAIN"]) {
+        return explain(cursor);
+    }
+    if cursor.eat(&["ALTER", "PIPELINE"]) {
+        return alter_pipeline(cursor);
+    }
+    if cursor.at_words(&["SET"]) {
+        return set(cursor);
+    }
+    other(cursor)
+}
+
+fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
+    let or_replace = cursor.eat(&["OR", "REPLACE"]);
+    if cursor.eat(&["TABLE"]) {
+        let table = create_table(cursor, start, or_replace)?;
+        return Ok(StatementKind::CreateTable(Box::new(table)));
+    }
+    if cursor.eat(&["VIEW"]) {
+        return create_view(cursor, start, or_replace);
+    }
+    if cursor.at_words(&["MATERIALIZED", "VIEW"]) {
+        return Err(SqlError::at(cursor.position(), "materialized views are not there yet")
+            .hint("a pipeline into a lake table: CREATE TABLE, then INSERT INTO … SELECT"));
+    }
+    if cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]) {
+        return Err(SqlError::at(start, "nothing here is temporary")
+            .hint("leave out TEMPORARY, and DROP it when you are done"));
+    }
+    Err(cursor.expected("TABLE or VIEW"))
+}
+
+fn create_view(
+    cursor: &mut Cursor<'_>,
+    start: Position,
+    or_replace: bool,
+) -> Result<StatementKind, SqlError> {
+    let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
+    let name = cursor.identifier("a view's name")?;
+    let columns = if cursor.at_token(&Token::LParen) {
+        cursor.list(|cursor| cursor.identifier("a column"))?
+    } else {
+        Vec::new()
+    };
+    if cursor.eat(&["COMMENT"]) {
+        cursor.string("a comment")?;
+    }
+    cursor.expect(&["AS"])?;
+    let (query, query_sql) = cursor.query()?;
+    cursor.expect_end()?;
+    let sql = cursor.since(start).to_string();
+    Ok(StatementKind::CreateView(Box::new(CreateView {
+        name,
+        columns,
+        query,
+        query_sql,
+        sql,
+        if_not_exists,
+        or_replace,
+    })))
+}
+
+fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
+    if cursor.at_words(&["OVERWRITE"]) {
+        return Err(
+            SqlError::at(cursor.position(), "a pipeline only adds rows").hint("INSERT INTO")
+        );
+    }
+    cursor.expect(&["INTO"])?;
+    let target = cursor.identifier("a table")?;
+    let columns = if cursor.at_token(&Token::LParen) && !cursor.at_subquery() {
+        cursor.list(|cursor| cursor.identifier("a column"))?
+    } else {
+        Vec::new()
+    };
+    let (query, query_sql) = cursor.query()?;
+    cursor.expect_end()?;
+    let sql = cursor.since(start).to_string();
+    Ok(StatementKind::Insert(Box::new(Insert { target, columns, query, query_sql, sql })))
+}
+
+fn object_kind(cursor: &mut Cursor<'_>, plural: bool) -> Option<ObjectKind> {
+    [ObjectKind::Table, ObjectKind::View, ObjectKind::Pipeline].into_iter().find(|kind| {
+        let word = if plural { format!("{}s", kind.name()) } else { kind.name().to_string() };
+        cursor.eat(&[&word])
+    })
+}
+
+fn drop_object(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let Some(kind) = object_kind(cursor, false) else {
+        return Err(cursor.expected("TABLE, VIEW or PIPELINE"));
+    };
+    let if_exists = cursor.eat(&["IF", "EXISTS"]);
+    let name = cursor.identifier("a name")?;
+    Ok(StatementKind::Drop { kind, if_exists, name })
+}
+
+fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    if let Some(kind) = object_kind(cursor, true) {
+        return Ok(StatementKind::Show(kind));
+    }
+    if cursor.eat(&["CREATE"]) {
+        if object_kind(cursor, false).is_none() {
+            return Err(cursor.expected("TABLE, VIEW or PIPELINE"));
+        }
+        return cursor.identifier("a name").map(StatementKind::ShowCreate);
+    }
+    Err(cursor.expected("TABLES, VIEWS, PIPELINES or CREATE TABLE"))
+}
+
+fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    cursor.eat(&["PLAN", "FOR"]);
+    let analyze = cursor.eat(&["ANALYZE"]);
+    let start = cursor.position();
+    let kind = kind(cursor)?;
+    if matches!(kind, StatementKind::Explain { .. }) {
+        return Err(SqlError::at(start, "an explanation cannot be explained"));
+    }
+    let text = cursor.since(start).to_string();
+    let span = Span { start, end: cursor.position() };
+    Ok(StatementKind::Explain { analyze, statement: Box::new(Statement { kind, text, span }) })
+}
+
+fn alter_pipeline(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let name = cursor.identifier("a pipeline")?;
+    let pause = cursor.eat(&["PAUSE"]);
+    if !pause && !cursor.eat(&["RESUME"]) {
+        return Err(cursor.expected("PAUSE or RESUME"));
+    }
+    Ok(StatementKind::AlterPipeline { name, pause })
+}
+
+/// Flink's `SET 'key' = 'value'`; any other form is sqlparser's.
+fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let quoted =
+        matches!(cursor.parser().peek_nth_token_ref(1).token, Token::SingleQuotedString(_));
+    if !quoted {
+        return other(cursor);
+    }
+    cursor.expect(&["SET"])?;
+    let key = cursor.string("a setting in quotes")?;
+    cursor.expect_token(&Token::Eq)?;
+    let value = cursor.string("a value in quotes")?;
+    Ok(StatementKind::Set { key, value })
+}
+
+fn other(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    let start = cursor.position();
+    let first = cursor.parser().peek_token_ref().token.to_string();
+    let statement = cursor.read(Parser::parse_statement).map_err(|error| {
+        let unknown = Position { line: error.line, column: error.column } == start;
+        let hint = if unknown { did_you_mean(&first, FIRST_WORDS) } else { None };
+        error.maybe_hint(hint)
+    })?;
+    Ok(StatementKind::Other(Box::new(statement)))
+}
