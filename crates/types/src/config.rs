@@ -76,9 +76,12 @@ pub struct KafkaConfig {
     pub advertised: Option<String>,
     /// Connections at once; more are closed as they come.
     pub connections_max: usize,
-    /// The largest request frame.
-    pub request_bytes_max: usize,
-    /// Request frames of all connections together that are being received or worked on.
+    /// The same for one address.
+    pub connections_per_address_max: usize,
+    /// The largest produce request.
+    pub produce_bytes_max: usize,
+    /// Requests of all connections together that are being received or worked on; as much again
+    /// for answers.
     pub inflight_bytes_max: usize,
     /// The largest fetch answer.
     pub fetch_bytes_max: usize,
@@ -88,13 +91,12 @@ pub struct KafkaConfig {
     pub idle_timeout_ms: u64,
 }
 
-/// When appended records become durable.
+/// When appended records become durable. They are not acknowledged before, in either mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Before they are acknowledged.
+    /// As soon as the disk is free.
     Always,
-    /// At the latest this many milliseconds after they were written; a power cut may take what
-    /// was acknowledged in between.
+    /// At most once in this many milliseconds.
     IntervalMs(u64),
 }
 
@@ -103,8 +105,8 @@ pub enum Flush {
 pub struct LogConfig {
     /// A segment is closed at this size.
     pub segment_bytes: u64,
-    /// One index entry per this many bytes.
-    pub index_interval_bytes: u64,
+    /// A segment is closed this long after its first record.
+    pub segment_ms: u64,
     /// When appended records become durable.
     pub flush: Flush,
     /// How long closed segments are kept; `None`: for ever.
@@ -117,9 +119,13 @@ pub struct LogConfig {
     pub batch_bytes_max: usize,
     /// Appends of all partitions together that wait for their fsync.
     pub append_inflight_bytes_max: usize,
+    /// Recent records of all partitions together that are kept in memory for readers.
+    pub tail_bytes_max: usize,
+    /// Partitions of all topics together.
+    pub partitions_max: usize,
     /// Whether a topic is made when a producer names one that is not there.
     pub auto_create_topics: bool,
-    /// Partitions of a topic that is made without saying how many.
+    /// Partitions of a topic that is made because a client named it.
     pub default_partitions: i32,
 }
 
@@ -136,8 +142,8 @@ pub struct CollectConfig {
     pub write_keys: Vec<WriteKey>,
     /// Request bodies being worked on, unpacked, all together.
     pub inflight_bytes_max: usize,
-    /// Origins whose pages may send events; `*` is every origin.
-    pub cors_origins: Vec<String>,
+    /// Whether the client's address is the first one in `X-Forwarded-For`.
+    pub trust_forwarded_for: bool,
 }
 
 /// Delta tables.
@@ -157,6 +163,8 @@ pub struct LakeConfig {
     pub maintenance_interval_ms: u64,
     /// How long files that no longer belong to a table are kept for readers of older versions.
     pub vacuum_retention_hours: u64,
+    /// How long commits older than a checkpoint stay.
+    pub log_retention_hours: u64,
     /// A Delta checkpoint is written every so many commits.
     pub checkpoint_commits: u64,
 }
@@ -310,7 +318,9 @@ impl ServerConfig {
                 listen: layers.text("server.kafka_listen"),
                 advertised: layers.optional_text("server.kafka_advertised"),
                 connections_max: layers.size("server.kafka_connections_max"),
-                request_bytes_max: layers.size("server.kafka_request_bytes_max"),
+                connections_per_address_max: layers
+                    .size("server.kafka_connections_per_address_max"),
+                produce_bytes_max: layers.size("server.kafka_produce_bytes_max"),
                 inflight_bytes_max: layers.size("server.kafka_inflight_bytes_max"),
                 fetch_bytes_max: layers.size("server.kafka_fetch_bytes_max"),
                 request_timeout_ms: layers.number("server.kafka_request_timeout_ms"),
@@ -329,13 +339,15 @@ impl LogConfig {
         };
         Self {
             segment_bytes: layers.number("log.segment_bytes"),
-            index_interval_bytes: layers.number("log.index_interval_bytes"),
+            segment_ms: layers.number("log.segment_ms"),
             flush,
             retention_ms: layers.optional_number("log.retention_ms"),
             retention_bytes: layers.optional_number("log.retention_bytes"),
             disk_reserve_bytes: layers.number("log.disk_reserve_bytes"),
             batch_bytes_max: layers.size("log.batch_bytes_max"),
             append_inflight_bytes_max: layers.size("log.append_inflight_bytes_max"),
+            tail_bytes_max: layers.size("log.tail_bytes_max"),
+            partitions_max: layers.size("log.partitions_max"),
             auto_create_topics: layers.flag("log.auto_create_topics"),
             default_partitions: layers.small("log.default_partitions"),
         }
@@ -350,7 +362,7 @@ impl CollectConfig {
             dedup_ids_max: layers.size("collect.dedup_ids_max"),
             write_keys: layers.write_keys("collect.write_keys"),
             inflight_bytes_max: layers.size("collect.inflight_bytes_max"),
-            cors_origins: layers.list("collect.cors_origins"),
+            trust_forwarded_for: layers.flag("collect.trust_forwarded_for"),
         }
     }
 }
@@ -365,6 +377,7 @@ impl LakeConfig {
             compaction_files_min: layers.size("lake.compaction_files_min"),
             maintenance_interval_ms: layers.number("lake.maintenance_interval_ms"),
             vacuum_retention_hours: layers.number("lake.vacuum_retention_hours"),
+            log_retention_hours: layers.number("lake.log_retention_hours"),
             checkpoint_commits: layers.number("lake.checkpoint_commits"),
         }
     }

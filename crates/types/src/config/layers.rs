@@ -23,6 +23,8 @@ pub struct WriteKey {
     pub store_id: String,
     /// The source its events carry, part of their identity.
     pub source: String,
+    /// What a sender must also show as `Authorization: Bearer`, if anything.
+    pub bearer_token: Option<String>,
 }
 
 /// A value, read by its setting's kind.
@@ -32,7 +34,6 @@ enum Value {
     Text(String),
     Number(u64),
     Flag(bool),
-    List(Vec<String>),
     WriteKeys(Vec<WriteKey>),
 }
 
@@ -231,13 +232,6 @@ impl Layers {
         }
     }
 
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
-        match &self.entry(key).value {
-            Value::List(list) => list.clone(),
-            other => panic!("{key} is no list but {other:?}"),
-        }
-    }
-
     pub(super) fn write_keys(&self, key: &str) -> Vec<WriteKey> {
         match &self.entry(key).value {
             Value::WriteKeys(keys) => keys.clone(),
@@ -307,10 +301,6 @@ fn read(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
         Kind::Count { min, max } => number(value, |_| None, *min, *max),
         Kind::Flag => value.as_bool().map(Value::Flag),
         Kind::OneOf(words) => value.as_str().filter(|text| words.contains(text)).map(text),
-        Kind::TextList => {
-            let texts = value.as_array()?.iter().map(|item| Some(item.get_ref().as_str()?.into()));
-            texts.collect::<Option<_>>().map(Value::List)
-        }
         Kind::WriteKeys => write_keys(value).map(Value::WriteKeys),
         Kind::OrNone(_) if value.as_str() == Some("none") => Some(Value::Nothing),
         Kind::OrNone(inner) => read(inner, value),
@@ -366,23 +356,24 @@ fn write_keys(value: &DeValue<'_>) -> Option<Vec<WriteKey>> {
 
 fn write_key(value: &DeValue<'_>) -> Option<WriteKey> {
     let table = value.as_table()?;
-    if table.keys().any(|name| !["key", "store_id", "source"].contains(&name.get_ref().as_ref())) {
+    const FIELDS: &[&str] = &["key", "store_id", "source", "bearer_token"];
+    if table.keys().any(|name| !FIELDS.contains(&name.get_ref().as_ref())) {
         return None;
     }
-    let field = |name: &str, default: Option<&str>| match table.get(name) {
-        Some(value) => value.get_ref().as_str().map(str::to_owned),
-        None => default.map(str::to_owned),
+    // A field that is there must be text.
+    let field = |name: &str| match table.get(name) {
+        Some(value) => value.get_ref().as_str().map(|text| Some(text.to_owned())),
+        None => Some(None),
     };
-    let key = field("key", None)?;
-    let store_id = field("store_id", Some(crate::DEFAULT_STORE))?;
-    let source = field("source", Some("web"))?;
+    let key = field("key")??;
+    let store_id = field("store_id")?.unwrap_or_else(|| crate::DEFAULT_STORE.to_owned());
+    let source = field("source")?.unwrap_or_else(|| "web".to_owned());
+    let bearer_token = field("bearer_token")?;
     // Basic authentication ends the key at a colon.
     let key_fits = !key.is_empty() && !key.contains(':') && !key.contains(char::is_control);
-    (key_fits && is_name(&store_id) && is_name(&source)).then_some(WriteKey {
-        key,
-        store_id,
-        source,
-    })
+    let token_fits = bearer_token.as_deref() != Some("");
+    let fits = key_fits && token_fits && is_name(&store_id) && is_name(&source);
+    fits.then_some(WriteKey { key, store_id, source, bearer_token })
 }
 
 /// Whether a name may become part of a folder's: lake partitions are named by store.

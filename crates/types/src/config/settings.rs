@@ -56,8 +56,6 @@ pub enum Kind {
     Flag,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of texts.
-    TextList,
     /// A list of [`super::WriteKey`]s.
     WriteKeys,
     /// `"none"`, or what is inside.
@@ -85,10 +83,9 @@ impl Kind {
                 let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
                 quoted.join(" or ")
             }
-            Self::TextList => r#"a list of texts, as in ["a", "b"]"#.to_owned(),
             Self::WriteKeys => concat!(
                 "a list of at least one { key = \"...\", store_id = \"...\", source = \"...\" }: ",
-                "no key twice, no colon in a key, and letters, digits and . _ - in the other two"
+                "optionally a bearer_token; no key twice, no colon in a key, and letters, digits and . _ - in the other two"
             )
             .to_owned(),
             Self::OrNone(inner) => format!("{}, or \"none\"", inner.expected()),
@@ -99,7 +96,7 @@ impl Kind {
 /// The sections, in the order they are documented, each with what it is about.
 pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("server", "The ports, and what a connection may cost."),
-    ("log", "Topics on disk: durability, retention, and what waits in memory."),
+    ("log", "Topics on disk: durability, retention, and what is kept in memory."),
     ("collect", "The tracking API: who may send, and how repeated events are known."),
     ("lake", "Delta tables: when rows are committed, and how tables are looked after."),
     ("process", "Pipelines: how much work a tick takes on, and what a failure leads to."),
@@ -144,8 +141,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "server.http_connections_max",
         CONNECTIONS,
-        "4096",
-        "HTTP connections at once; more are closed as they come.",
+        "20000",
+        "HTTP connections at once; more are closed as they come. Twice what one address is seen to open \
+         in an attack, so that others still get in.",
     ),
     setting(
         "server.http_header_timeout_ms",
@@ -187,28 +185,34 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "server.kafka_connections_max",
         CONNECTIONS,
-        "4096",
+        "20000",
         "Kafka connections at once; more are closed as they come.",
     ),
     setting(
-        "server.kafka_request_bytes_max",
+        "server.kafka_connections_per_address_max",
+        CONNECTIONS,
+        "12000",
+        "Kafka connections of one address at once, so that one cannot take them all.",
+    ),
+    setting(
+        "server.kafka_produce_bytes_max",
         Kind::Bytes { min: 64 << 10, max: GIB },
-        "32 MiB",
-        "The largest Kafka request. A client that announces more is disconnected before anything \
-         is read.",
+        "100 MiB",
+        "The largest produce request, as in Kafka. A client that announces more is disconnected before \
+         anything is read.",
     ),
     setting(
         "server.kafka_inflight_bytes_max",
         MEMORY,
         "128 MiB",
-        "Kafka requests of all connections together that are being received or worked on; further \
-         ones wait unread.",
+        "Kafka requests of all connections together that are being received or worked on, and as much \
+         again for answers; further ones wait unread.",
     ),
     setting(
         "server.kafka_fetch_bytes_max",
         Kind::Bytes { min: 64 << 10, max: GIB },
-        "32 MiB",
-        "The largest answer to one fetch, whatever the client asks for.",
+        "16 MiB",
+        "The largest answer to one fetch, whatever the client asks for; one batch may exceed it.",
     ),
     setting(
         "server.kafka_request_timeout_ms",
@@ -236,17 +240,18 @@ pub const SETTINGS: &[Setting] = &[
          reads the last one.",
     ),
     setting(
-        "log.index_interval_bytes",
-        Kind::Bytes { min: 512, max: 16 * MIB },
-        "4 KiB",
-        "One index entry per this many bytes of a segment.",
+        "log.segment_ms",
+        Kind::Milliseconds { min: SECOND, max: 3_650 * DAY },
+        "7 d",
+        "A segment file is closed this long after its first record, so that retention can reach it.",
     ),
     setting(
         "log.flush",
         Kind::OneOf(&["always", "interval"]),
         "always",
-        "`always`: a record is on disk before its sender hears so. `interval`: at the latest \
-         `flush_interval_ms` later; a power cut may then take records that were acknowledged.",
+        "`always`: written records are made durable as soon as the disk is free. `interval`: at most once \
+         per `flush_interval_ms`; senders wait for it. Either way a record is durable before its sender \
+         hears so and before anybody reads it.",
     ),
     setting(
         "log.flush_interval_ms",
@@ -270,7 +275,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "log.disk_reserve_bytes",
         Kind::Bytes { min: 0, max: 1024 * TIB },
-        "1 GB",
+        "1 GiB",
         "Bytes of the file system that stay free. Appends are refused before, so that commits, \
          compaction and the operator still have room.",
     ),
@@ -288,6 +293,18 @@ pub const SETTINGS: &[Setting] = &[
          come back.",
     ),
     setting(
+        "log.tail_bytes_max",
+        MEMORY,
+        "64 MiB",
+        "Recent records of all partitions together that are kept in memory for readers.",
+    ),
+    setting(
+        "log.partitions_max",
+        Kind::Count { min: 1, max: 100_000 },
+        "2000",
+        "Partitions of all topics together: each costs open files and time at start.",
+    ),
+    setting(
         "log.auto_create_topics",
         Kind::Flag,
         "true",
@@ -297,7 +314,7 @@ pub const SETTINGS: &[Setting] = &[
         "log.default_partitions",
         PARTITIONS,
         "1",
-        "Partitions of a topic that is made without saying how many.",
+        "Partitions of a topic that is made because a client named it.",
     ),
     setting(
         "collect.events_partitions",
@@ -315,9 +332,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "collect.dedup_ids_max",
         Kind::Count { min: 1_000, max: 10_000_000_000 },
-        "50000000",
-        "How many ids are remembered; beyond, the oldest are forgotten early and counted. The \
-         recent ones are in memory, the others on disk.",
+        "16000000",
+        "How many ids are remembered; beyond, the oldest are forgotten early and counted. An \
+         older id costs 2 bytes of memory and 24 of disk.",
     ),
     setting(
         "collect.write_keys",
@@ -325,21 +342,21 @@ pub const SETTINGS: &[Setting] = &[
         "[{ key = \"demo\", store_id = \"default\", source = \"web\" }]",
         "Who may send events. An event belongs to the `store_id` of the key it came with \
          (\"default\" when left out), and its `source` (\"web\" when left out) is part of its \
-         identity. Replace the key `demo` before the port is reachable by others.",
+         identity; with a `bearer_token`, senders must show that too. Replace the key `demo` before the port is reachable by others.",
     ),
     setting(
         "collect.inflight_bytes_max",
         MEMORY,
-        "128 MiB",
+        "64 MiB",
         "Request bodies being received or worked on, unpacked, all together; beyond, senders are \
          told to come back.",
     ),
     setting(
-        "collect.cors_origins",
-        Kind::TextList,
-        "[\"*\"]",
-        "The web origins whose pages may send events. `*` is every origin: a write key is public \
-         anyway.",
+        "collect.trust_forwarded_for",
+        Kind::Flag,
+        "false",
+        "Whether the client's address is the first one in `X-Forwarded-For`: only behind a proxy that \
+         sets it.",
     ),
     setting(
         "lake.commit_bytes",
@@ -362,7 +379,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "lake.compaction_target_bytes",
         Kind::Bytes { min: MIB, max: 16 * GIB },
-        "128 MB",
+        "64 MiB",
         "Small files are rewritten into files of about this size.",
     ),
     setting(
@@ -382,6 +399,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Hours { min: 1, max: 24 * 3_650 },
         "168",
         "How long files that no longer belong to a table are kept, for readers of older versions.",
+    ),
+    setting(
+        "lake.log_retention_hours",
+        Kind::Hours { min: 1, max: 24 * 3_650 },
+        "720",
+        "How long commits older than a checkpoint stay, which is how far one can travel in time.",
     ),
     setting(
         "lake.checkpoint_commits",
@@ -456,7 +479,7 @@ pub const SETTINGS: &[Setting] = &[
 /// Pairs of settings of which the first may not be larger than the second: what has to fit into
 /// what.
 pub(super) const ORDERED: &[(&str, &str)] = &[
-    ("server.kafka_request_bytes_max", "server.kafka_inflight_bytes_max"),
+    ("server.kafka_produce_bytes_max", "server.kafka_inflight_bytes_max"),
     ("log.batch_bytes_max", "log.append_inflight_bytes_max"),
     ("lake.commit_bytes", "lake.tail_bytes_max"),
     ("process.retry_backoff_ms_min", "process.retry_backoff_ms_max"),

@@ -70,10 +70,10 @@ fn a_file_sets_what_it_names_and_nothing_else() {
 #[test]
 fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     let text =
-        "[log]\nsegment_bytes = 1_000_000\nindex_interval_bytes = 1024\ndefault_partitions = 2";
+        "[log]\nsegment_bytes = 1_000_000\nbatch_bytes_max = 1_000_000\ndefault_partitions = 2";
     let environment = [
         ("TRADEWIND_LOG_SEGMENT_BYTES".to_owned(), "2 MB".to_owned()),
-        ("TRADEWIND_LOG_INDEX_INTERVAL_BYTES".to_owned(), "2048".to_owned()),
+        ("TRADEWIND_LOG_BATCH_BYTES_MAX".to_owned(), "2 MB".to_owned()),
         ("TRADEWIND_LOG".to_owned(), "debug".to_owned()),
         ("PATH".to_owned(), "/bin".to_owned()),
     ];
@@ -81,8 +81,8 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     let config =
         Config::resolve(Some((Path::new("f"), text)), environment, &overrides).unwrap().log;
     assert_eq!(
-        (config.segment_bytes, config.index_interval_bytes, config.default_partitions),
-        (3_000_000, 2_048, 2)
+        (config.segment_bytes, config.batch_bytes_max, config.default_partitions),
+        (3_000_000, 2_000_000, 2)
     );
 }
 
@@ -90,18 +90,16 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 fn overrides_read_bare_words_and_toml_alike() {
     let config = overridden(&[
         "server.http_listen=127.0.0.1:0",
-        "collect.cors_origins=[\"https://shop.example\"]",
         "collect.dedup_window_hours=2 d",
         "lake.commit_interval_ms=\"5 s\"",
-        "collect.write_keys=[{ key = \"a\" }]",
+        "collect.write_keys=[{ key = \"a\", bearer_token = \"t\" }]",
         "log.retention_bytes=none",
     ])
     .unwrap();
     assert_eq!(config.server.http.listen, "127.0.0.1:0");
-    assert_eq!(config.collect.cors_origins, ["https://shop.example"]);
     assert_eq!(config.collect.dedup_window_hours, 48);
     assert_eq!(config.lake.commit_interval_ms, 5_000);
-    assert_eq!(config.collect.write_keys.len(), 1);
+    assert_eq!(config.collect.write_keys[0].bearer_token.as_deref(), Some("t"));
 }
 
 #[test]
@@ -209,7 +207,6 @@ fn overridden_somehow(setting: &Setting) -> Config {
         Kind::OrNone(_) => vec!["none".into(), "1000000000".into()],
         Kind::Flag => vec!["true".into(), "false".into()],
         Kind::OneOf(words) => words.iter().map(|word| (*word).to_owned()).collect(),
-        Kind::TextList => vec!["[\"x\"]".into()],
         Kind::WriteKeys => vec!["[{ key = \"x\" }]".into()],
     };
     candidates
