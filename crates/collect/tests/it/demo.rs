@@ -1,0 +1,164 @@
+//! The simulated shop: repeatable, and what it says of its own traffic is true.
+
+use crate::stub::{Stub, Trick};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use tradewind_collect::client::ClientSettings;
+use tradewind_collect::demo::{DemoRequest, DemoSettings, Facts, Shop, Traffic};
+use tradewind_types::Decimal;
+use tradewind_types::event::iso8601;
+
+const START_US: i64 = 1_790_000_000_000_000;
+
+fn requests(seed: u64, count: usize) -> Vec<DemoRequest> {
+    Shop::new(DemoSettings::new(seed, START_US)).take(count).collect()
+}
+
+fn minor(value: &Value, currency: &str) -> i64 {
+    let digits = if currency == "JPY" { 0 } else { 2 };
+    let text = value.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    assert!(fraction.len() <= digits, "{text} {currency}");
+    format!("{whole}{fraction:0<digits$}").parse().unwrap()
+}
+
+#[test]
+fn the_same_seed_is_the_same_shop() {
+    let bodies = |seed| requests(seed, 300).into_iter().map(|request| request.body);
+    assert!(bodies(7).eq(bodies(7)));
+    assert!(!bodies(7).eq(bodies(8)));
+}
+
+/// What a server that takes each event once would hold.
+fn recount(requests: &[DemoRequest]) -> Facts {
+    let mut facts = Facts::default();
+    let mut seen = HashSet::new();
+    for request in requests {
+        let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+            assert!(request.refused);
+            facts.broken += 1;
+            continue;
+        };
+        for event in body["batch"].as_array().unwrap() {
+            let large = event.to_string().len() > 32 * 1024;
+            if large || !event["event"].is_string() || !event["anonymousId"].is_string() {
+                facts.broken += 1;
+            } else if !seen.insert(event["messageId"].as_str().unwrap().to_owned()) {
+                facts.duplicates += 1;
+            } else {
+                count(event, request.due_us, &mut facts);
+            }
+        }
+    }
+    facts
+}
+
+fn count(event: &Value, due_us: i64, facts: &mut Facts) {
+    let properties = &event["properties"];
+    let currency = ["EUR", "USD", "JPY"].into_iter().find(|code| properties["currency"] == *code);
+    let currency = currency.unwrap();
+    facts.events += 1;
+    let at = iso8601::parse(event["timestamp"].as_str().unwrap()).unwrap();
+    // A request of 5 events at 100 a second spans 50 ms; a late event is a second late at least.
+    facts.late += u64::from(due_us - at >= 900_000);
+    let lines = properties["products"].as_array().map_or(0, Vec::len) as u64;
+    let total = || minor(&properties["total"], currency);
+    match event["event"].as_str().unwrap() {
+        "Order Completed" => {
+            facts.orders += 1;
+            facts.order_lines += lines;
+            *facts.order_total_minor.entry(currency).or_default() += total();
+            check_order(properties, currency);
+        }
+        "Order Refunded" => {
+            facts.refunds += 1;
+            facts.refund_lines += lines;
+            *facts.refund_total_minor.entry(currency).or_default() += total();
+        }
+        _ => {}
+    }
+}
+
+fn check_order(order: &Value, currency: &str) {
+    let amount = |field: &str| minor(&order[field], currency);
+    let lines: i64 = order["products"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| minor(&line["price"], currency) * line["quantity"].as_i64().unwrap())
+        .sum();
+    assert_eq!(amount("subtotal"), lines);
+    assert_eq!(amount("revenue"), lines - amount("discount"));
+    assert_eq!(amount("total"), amount("revenue") + amount("shipping") + amount("tax"));
+    let text = order["total"].to_string();
+    assert_eq!(text.parse::<Decimal>().unwrap(), order["total"].to_string().parse().unwrap());
+}
+
+#[test]
+fn what_the_shop_says_of_its_traffic_is_true() {
+    let requests = requests(42, 4_000);
+    let mut said = Facts::default();
+    requests.iter().for_each(|request| said.add(&request.facts));
+    assert_eq!(recount(&requests), said);
+    for (what, count) in [
+        ("orders", said.orders),
+        ("refunds", said.refunds),
+        ("late", said.late),
+        ("duplicates", said.duplicates),
+        ("broken", said.broken),
+    ] {
+        assert!(count > 20, "{what}: {count}");
+    }
+    assert_eq!(said.order_total_minor.len(), 3);
+}
+
+#[test]
+fn no_refund_exceeds_its_order() {
+    let mut paid = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut refunds = 0;
+    for request in requests(3, 4_000) {
+        let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { continue };
+        for event in body["batch"].as_array().unwrap() {
+            let properties = &event["properties"];
+            let order = properties["order_id"].to_string();
+            let currency = properties["currency"].as_str().unwrap_or_default();
+            if !seen.insert(event["messageId"].to_string()) {
+                continue;
+            }
+            match event["event"].as_str().unwrap_or_default() {
+                "Order Completed" => {
+                    paid.insert(order, minor(&properties["total"], currency));
+                }
+                "Order Refunded" => {
+                    refunds += 1;
+                    let left = paid.get_mut(&order).unwrap();
+                    *left -= minor(&properties["total"], currency);
+                    assert!(*left >= 0);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(refunds > 20);
+}
+
+#[test]
+fn traffic_arrives_whole_and_broken_things_are_refused() {
+    let stub = Stub::start();
+    stub.seen.lock().tricks = [Trick::Busy, Trick::TakeAndHangUp].repeat(3);
+    let settings = DemoSettings {
+        events_per_second: 20_000,
+        broken_per_mille: 30,
+        ..DemoSettings::new(11, START_US)
+    };
+    let shop = Shop::new(settings);
+    let traffic = Traffic::new(shop, &ClientSettings::new(&stub.url, "key")).unwrap();
+    let totals = traffic.run(Some(100), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let seen = stub.seen.lock();
+    assert_eq!(totals.surprises, 0);
+    assert!(totals.refused > 5 && totals.events_turned_down > 20, "{totals:?}");
+    assert_eq!(seen.events.len() as u64, totals.facts.events);
+    assert!(totals.duplicates_seen >= totals.facts.duplicates);
+}

@@ -1,0 +1,12 @@
+//! Integration tests of the collectors, in one binary.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod dedup;
+mod demo;
+mod failures;
+mod hostile;
+mod replay;
+mod roundtrip;
+mod stub;
+mod support;
