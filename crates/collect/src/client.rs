@@ -16,15 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::settings::BATCH_EVENTS_MAX;
+
 mod pool;
 pub use pool::{Done, Pool};
 
 /// Bytes of one batch request: below the tracking API's 500 KB, whichever way its reader rounds.
 pub const BATCH_BYTES_MAX: usize = 480_000;
-/// Events of one batch request, the tracking API's own limit.
-pub const BATCH_EVENTS_MAX: usize = 2_500;
-/// Bytes of one event, the tracking API's own limit.
-pub const EVENT_BYTES_MAX: usize = 32 * 1024;
 /// Bytes read of one answer: 2,500 reasons of a few hundred bytes fit.
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The longest an answer may take: a group fsync on a slow disk is far below it.
@@ -106,24 +104,32 @@ pub enum ClientError {
 
 /// What the server said about a batch it answered with 200.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
 pub struct Answer {
-    /// Events that are durable now, duplicates included.
+    /// Events that are new and durable now.
     pub accepted: u64,
     /// Events the server already had.
     pub duplicates: u64,
+    /// Of the duplicates, events whose content differs from what the server has.
+    #[serde(default)]
+    pub conflicts: u64,
     /// Events it would not take; they are in its dead letters.
     pub rejected: Vec<Rejection>,
 }
 
-/// One event of a batch that was not accepted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// Events of a batch that were not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Rejection {
-    /// Its place in the batch, from 0.
+    /// The first one's place in the batch, from 0.
     pub index: usize,
-    /// What was wrong with it.
+    /// How many in a row; the answer leaves out one.
+    #[serde(default = "one")]
+    pub count: usize,
+    /// What was wrong with them.
     pub reason: String,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The body of one batch request, filled with events already rendered as JSON.
@@ -377,8 +383,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_may_say_less_than_we_know() {
-        let answer: Answer = serde_json::from_str(r#"{"success":true}"#).unwrap();
-        assert_eq!(answer, Answer::default());
+    fn an_answer_is_ours_or_it_is_not_believed() {
+        let ours =
+            r#"{"success":true,"accepted":2,"duplicates":0,"rejected":[{"index":3,"reason":"r"}]}"#;
+        let answer: Answer = serde_json::from_str(ours).unwrap();
+        assert_eq!((answer.accepted, answer.rejected[0].count), (2, 1));
+        assert!(serde_json::from_str::<Answer>(r#"{"success":true}"#).is_err());
     }
 }

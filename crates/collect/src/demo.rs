@@ -258,7 +258,10 @@ impl Shop {
         let number = self.events_made;
         match self.random.random_range(0..4) {
             0 => self.refuse(br#"{"batch":[{"type":"track","event":"Product Viewed","#.to_vec()),
-            1 => self.refuse(render::oversize_batch(self.settings.seed, number, OVERSIZE_BYTES)),
+            1 => {
+                facts.broken += 1;
+                body.push(&render::oversize(self.settings.seed, number, OVERSIZE_BYTES));
+            }
             2 => {
                 facts.broken += 1;
                 body.push(&render::without_event_name(self.settings.seed, number));
@@ -288,7 +291,7 @@ impl Iterator for Shop {
         let wanted = (rate / REQUESTS_PER_SECOND).clamp(1, REQUEST_EVENTS_MAX) as usize;
         let mut body = BatchBody::default();
         let mut facts = Facts::default();
-        while body.events() < wanted && self.refused_next.is_none() {
+        while body.events() < wanted && body.fits(OVERSIZE_BYTES) && self.refused_next.is_none() {
             self.add_event(&mut body, &mut facts);
         }
         if body.events() == 0 {

@@ -7,9 +7,8 @@
 //! Left out: the `messageId` does not tell two files of one name apart: give each an `id_prefix`.
 //! With more than one connection, batches arrive in no fixed order.
 
-use crate::client::{
-    Answer, BATCH_EVENTS_MAX, BatchBody, ClientError, ClientSettings, Done, EVENT_BYTES_MAX, Pool,
-};
+use crate::client::{Answer, BatchBody, ClientError, ClientSettings, Done, Pool};
+use crate::settings::{BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,6 +156,9 @@ pub struct Progress {
     pub rows_acknowledged: u64,
     /// Of those, rows it already had.
     pub rows_duplicate: u64,
+    /// Of those, rows whose id it has with other content: another file of this name was replayed
+    /// before, and these rows are not in the store. An `id_prefix` keeps the two apart.
+    pub rows_conflicting: u64,
     /// Rows that are not events; they are in the rejected files.
     pub rows_rejected: u64,
     /// Since the start of this run.
@@ -306,7 +308,7 @@ impl Run<'_> {
         bytes_before: u64,
     ) -> Result<(), ReplayError> {
         let resume_after = sending.state.line();
-        while let Some(row) = rows.next()? {
+        while let Some(row) = rows.next_row()? {
             self.summary.progress.bytes_read = bytes_before + rows.bytes_read();
             if row.line <= resume_after {
                 self.summary.progress.rows_resumed += 1;
@@ -426,11 +428,12 @@ impl Run<'_> {
         answer: Answer,
     ) -> Result<(), ReplayError> {
         let last_line = sent.rows.last().map_or(0, |(line, _)| *line);
-        let rejected = answer.rejected.len() as u64;
-        self.summary.progress.rows_acknowledged += sent.rows.len() as u64 - rejected;
+        self.summary.progress.rows_acknowledged += answer.accepted + answer.duplicates;
         self.summary.progress.rows_duplicate += answer.duplicates;
+        self.summary.progress.rows_conflicting += answer.conflicts;
         for rejection in answer.rejected {
-            if let Some((line, raw)) = sent.rows.get(rejection.index) {
+            let rows = sent.rows.iter().skip(rejection.index).take(rejection.count);
+            for (line, raw) in rows {
                 let reason = format!("the server: {}", rejection.reason);
                 self.reject(sending, *line, &reason, raw)?;
             }

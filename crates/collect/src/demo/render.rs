@@ -159,13 +159,13 @@ fn text(value: &str) -> String {
     Value::from(value).to_string()
 }
 
-/// A whole batch with one event that is larger than the API takes.
-pub(super) fn oversize_batch(seed: u64, number: u64, bytes: usize) -> Vec<u8> {
+/// An event that is larger than the API takes.
+pub(super) fn oversize(seed: u64, number: u64, bytes: usize) -> Vec<u8> {
     let mut event = bare_event(seed, number);
     event.insert("event".to_owned(), "Product Viewed".into());
     event.insert("anonymousId".to_owned(), "demo-oversize".into());
     event.insert("properties".to_owned(), json!({"description": "x".repeat(bytes)}));
-    json!({"batch": [event]}).to_string().into_bytes()
+    Value::Object(event).to_string().into_bytes()
 }
 
 /// A track event that does not say what happened.

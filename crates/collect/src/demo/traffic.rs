@@ -130,7 +130,8 @@ impl Traffic {
             wait = Duration::ZERO;
             match outcome {
                 Ok(answer) => {
-                    let turned_down = answer.rejected.len() as u64;
+                    let turned_down: u64 =
+                        answer.rejected.iter().map(|rejection| rejection.count as u64).sum();
                     self.totals.requests += 1;
                     self.totals.duplicates_seen += answer.duplicates;
                     self.totals.events_turned_down += turned_down;

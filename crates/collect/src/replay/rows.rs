@@ -185,7 +185,7 @@ impl Rows {
     }
 
     /// The next row, `None` at the end. An error means that what follows cannot be told apart.
-    pub fn next(&mut self) -> Result<Option<Row>, ReplayError> {
+    pub fn next_row(&mut self) -> Result<Option<Row>, ReplayError> {
         match &mut self.kind {
             Kind::Csv { reader, window, header } => next_csv(&self.path, reader, window, header),
             Kind::JsonLines { reader, line } => next_json(&self.path, reader, line),
@@ -366,7 +366,7 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let mut rows = Rows::open(&path, FileFormat::of(&path).unwrap()).unwrap();
-        std::iter::from_fn(|| rows.next().unwrap()).collect()
+        std::iter::from_fn(|| rows.next_row().unwrap()).collect()
     }
 
     #[test]
@@ -415,8 +415,8 @@ mod tests {
         let path = folder.path().join("t.csv");
         std::fs::write(&path, &text).unwrap();
         let mut rows = Rows::open(&path, FileFormat::Csv).unwrap();
-        assert!(rows.next().unwrap().is_some());
-        let error = rows.next().unwrap_err().to_string();
+        assert!(rows.next_row().unwrap().is_some());
+        let error = rows.next_row().unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains("quote"), "{error}");
     }
 }
