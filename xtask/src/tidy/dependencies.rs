@@ -23,6 +23,9 @@ const CRATES: &[(&str, &[&str], bool)] = &[
     ("cli", &["log", "collect", "sql", "lake", "process", "analyze", "serve"], true),
 ];
 
+/// What a crate's tests may use beyond that: the neighbour behind a trait, to test the real pair.
+const TESTS: &[(&str, &[&str])] = &[("collect", &["log"])];
+
 /// What every crate but these two themselves may use.
 const ANYBODYS: &[&str] = &["types", "disk"];
 
@@ -56,10 +59,11 @@ fn crossings(folder: &str, manifest: &File) -> Result<Vec<String>> {
     if package.and_then(Value::as_str) != Some(&format!("tradewind-{folder}")) {
         findings.push(format!("{path}: the package must be named tradewind-{folder}"));
     }
-    for name in dependencies(&table) {
+    for (name, kind) in dependencies(&table) {
         if let Some(ours) = name.strip_prefix("tradewind-") {
-            let foundation = ANYBODYS.contains(&folder);
-            if !allowed.contains(&ours) && (foundation || !ANYBODYS.contains(&ours)) {
+            let for_tests = kind == TESTS_KIND && in_tests(folder).contains(&ours);
+            let anybodys = ANYBODYS.contains(&ours) && !ANYBODYS.contains(&folder);
+            if !allowed.contains(&ours) && !anybodys && !for_tests {
                 findings.push(format!("{path}: {folder} may not depend on {ours}"));
             }
         } else if !engine && is_engine(&name) {
@@ -69,13 +73,20 @@ fn crossings(folder: &str, manifest: &File) -> Result<Vec<String>> {
     Ok(findings)
 }
 
+fn in_tests(folder: &str) -> &'static [&'static str] {
+    TESTS.iter().find(|(name, _)| *name == folder).map_or(&[], |(_, allowed)| allowed)
+}
+
 fn is_engine(name: &str) -> bool {
     ENGINE_NAMES.contains(&name) || ENGINE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The packages named in any dependency table, those for one target included.
-fn dependencies(manifest: &Table) -> Vec<String> {
-    const KINDS: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
+/// The table of what only tests depend on.
+const TESTS_KIND: &str = "dev-dependencies";
+
+/// The packages named in any dependency table, those for one target included, with the kind.
+fn dependencies(manifest: &Table) -> Vec<(String, &'static str)> {
+    const KINDS: &[&str] = &["dependencies", TESTS_KIND, "build-dependencies"];
     let mut tables = vec![manifest];
     if let Some(targets) = manifest.get("target").and_then(Value::as_table) {
         tables.extend(targets.values().filter_map(Value::as_table));
@@ -87,7 +98,7 @@ fn dependencies(manifest: &Table) -> Vec<String> {
         for (name, details) in listed {
             // `x = { package = "y" }` is y.
             let package = details.get("package").and_then(Value::as_str);
-            names.push(package.unwrap_or(name).to_owned());
+            names.push((package.unwrap_or(name).to_owned(), *kind));
         }
     }
     names
@@ -147,6 +158,14 @@ mod tests {
             let found = found(folder, &format!("[dependencies]\ntradewind-{other} = \"*\"\n"));
             assert_eq!(found.len(), 1, "{folder} on {other}");
         }
+    }
+
+    #[test]
+    fn a_neighbour_may_be_tested_with_but_not_built_on() {
+        let log = "tradewind-log.workspace = true\n";
+        assert!(found("collect", &format!("[dev-dependencies]\n{log}")).is_empty());
+        assert_eq!(found("collect", &format!("[dependencies]\n{log}")).len(), 1);
+        assert_eq!(found("lake", &format!("[dev-dependencies]\n{log}")).len(), 1);
     }
 
     #[test]
