@@ -391,10 +391,10 @@ pub(crate) const IN_FLIGHT: Refusal = Refusal::Busy { reason: "too many requests
 fn check(settings: &CollectSettings) -> Result<(), CollectError> {
     let bad = |setting, reason: &str| Err(CollectError::Setting { setting, reason: reason.into() });
     if settings.event_partitions < 1 {
-        return bad("collect.event_partitions", "at least 1");
+        return bad("collect.events_partitions", "at least 1");
     }
     if settings.dedup_window_ms < 0 {
-        return bad("collect.dedup_window", "not negative");
+        return bad("collect.dedup_window_hours", "not negative");
     }
     if settings
         .write_keys

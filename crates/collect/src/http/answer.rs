@@ -127,7 +127,7 @@ fn failed(failure: &Failure) -> Response {
         )),
         Failure::TooSlow => closing(refusal_json(
             StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time (`collect.body_timeout`)",
+            "the body did not arrive in time",
             None,
         )),
         Failure::CutOff => {

@@ -6,6 +6,7 @@ mod dedup;
 mod demo;
 mod failures;
 mod hostile;
+mod power;
 mod replay;
 mod roundtrip;
 mod stub;
