@@ -33,6 +33,11 @@ impl ReadSnapshot {
         self.tail.iter().map(RecordBatch::num_rows).sum()
     }
 
+    /// Batches they are in: what a scan of the tail costs beside the rows.
+    pub fn tail_batches(&self) -> usize {
+        self.tail.len()
+    }
+
     pub(crate) fn published(&self) -> &Published {
         &self.published
     }

@@ -1,0 +1,74 @@
+//! Other programs read the folder as it lies there: the Python packages `deltalake` and `duckdb`.
+
+use crate::support::*;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use tradewind_disk::OsDisk;
+use tradewind_lake::LakeSettings;
+
+/// A Python that has the packages: `TRADEWIND_PYTHON`, or the one `make venv` makes.
+fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("TRADEWIND_PYTHON").map(PathBuf::from);
+    let made = std::env::var_os("HOME")
+        .map(|home| Path::new(&home).join(".cache/tradewind/venv/bin/python"));
+    let python = named.or(made).filter(|python| python.exists())?;
+    let has = Command::new(&python).args(["-c", "import deltalake, duckdb, pyarrow"]).output().ok()?;
+    has.status.success().then_some(python)
+}
+
+const SCRIPT: &str = r#"
+import sys, deltalake, duckdb
+from decimal import Decimal
+path = sys.argv[1]
+table = deltalake.DeltaTable(path)
+rows = table.to_pyarrow_table()
+n = sorted(rows.column("n").to_pylist())
+assert n == list(range(3300)), (len(n), n[:3])
+assert rows.column("event_time").type == "timestamp[us, tz=UTC]" or str(rows.column("event_time").type) == "timestamp[us, tz=UTC]", rows.schema
+assert sum(rows.column("amount").to_pylist()) == sum(Decimal(i) + Decimal("0.000001") for i in n)
+assert rows.column_names[-2:] == ["_partition", "_offset"], rows.column_names
+pruned = table.to_pyarrow_table(filters=[("event_date", "=", "2024-03-02"), ("store_id", "=", "store 1")])
+assert sorted(pruned.column("n").to_pylist()) == list(range(1001, 2000, 2)), pruned.num_rows
+assert table.transaction_version("p/1") == 11, table.transaction_version("p/1")
+delta = table.to_pyarrow_dataset()
+con = duckdb.connect()
+got = con.sql("SELECT count(*), sum(n), sum(amount)::VARCHAR, count(DISTINCT store_id), max(_offset) FROM delta").fetchone()
+assert got == (3300, sum(n), "5443350.003300", 2, 3299), got
+files = [f"{path}/{file}" for file in table.file_uris()] if False else table.file_uris()
+raw = con.sql("SELECT count(*), min(n), max(n) FROM read_parquet(" + repr([f.replace("file://", "") for f in files]) + ")").fetchone()
+assert raw == (3300, 0, 3299), raw
+stats = table.get_add_actions(flatten=True)
+print("read by deltalake", deltalake.__version__, "and duckdb", duckdb.__version__, "files", len(files))
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_deltalake_and_duckdb_read_the_table() {
+    let Some(python) = python() else {
+        eprintln!("skipped: no python with deltalake, duckdb and pyarrow");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let settings =
+        LakeSettings { compact_files_min: 3, checkpoint_commits: 4, ..LakeSettings::default() };
+    let lake = open_on(Arc::new(OsDisk), dir.path(), settings, clock()).await;
+    let table = lake.create_table(&orders()).await.unwrap();
+    let mut own = sink(&lake, "p/1").await;
+    for epoch in 0..11 {
+        own.write(vec![order_rows(epoch * 300, epoch * 300 + 300)]).await.unwrap();
+        let staged = own.stage(epoch as u64 + 1).await.unwrap();
+        own.commit(&staged).await.unwrap();
+        if epoch == 6 {
+            let done = table.maintain_once().await.unwrap();
+            assert!(done.compacted_from > 0 && done.checkpoint, "{done:?}");
+        }
+    }
+    let output = Command::new(python)
+        .args(["-c", SCRIPT])
+        .arg(dir.path().join("orders"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+}

@@ -1,0 +1,12 @@
+//! The lake as its neighbours use it: sinks write, sessions query, other programs read the folder.
+#![allow(clippy::unwrap_used)]
+
+mod exactly_once;
+mod interop;
+mod maintenance;
+mod power;
+mod readers;
+mod refusals;
+mod store;
+mod support;
+mod types;
