@@ -53,13 +53,13 @@ def file_as_lines(path):
     texts = [row[0] for row in duck.execute("SELECT DISTINCT InvoiceDate FROM texts").fetchall()]
     instants = [datetime.datetime.strptime(text, "%m/%d/%Y %H:%M").replace(tzinfo=london)
                 .astimezone(datetime.timezone.utc) for text in texts]
-    dates = pyarrow.table({"text": texts, "at": instants})
+    dates = pyarrow.table({"text": texts, "instant": instants})
     duck.register("dates", dates)
     duck.execute("""
         CREATE TABLE file_lines AS
         SELECT InvoiceNo AS order_id, StockCode AS product_id, nullif(Description, '') AS name,
             CAST(Quantity AS DECIMAL(18, 6)) AS quantity, CAST(UnitPrice AS DECIMAL(18, 6)) AS price,
-            at AS event_time, CAST(at AS DATE) AS event_date,
+            instant AS event_time, CAST(instant AS DATE) AS event_date,
             nullif(CustomerID, '') AS user_id, Country AS country,
             CASE WHEN InvoiceNo LIKE 'C%' THEN 'refund' ELSE 'sale' END AS line_kind
         FROM texts JOIN dates ON text = InvoiceDate""")
