@@ -1,0 +1,267 @@
+//! One connection's SQL: a dialect, a time zone, and statements one after another.
+//!
+//! Guarantees: a query's answer is a stream that ends its work when it is dropped; each execution
+//! takes its snapshots anew.
+//! Left out: transactions. Every statement stands for itself.
+
+use crate::error::AnalyzeError;
+use crate::platform::Platform;
+use crate::tables;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::sql::sqlparser::ast;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tradewind_sql::{Dialect, ObjectKind, SqlError, Statement, StatementKind, parse_script};
+
+/// A connection's state.
+pub struct Session {
+    platform: Platform,
+    dialect: Dialect,
+    /// An IANA name or an offset, as in `Europe/Berlin` or `+02:00`.
+    time_zone: String,
+}
+
+/// What a statement came to.
+pub enum Answer {
+    /// Rows.
+    Rows(Rows),
+    /// Nothing to show: what was done, in the words of a command tag.
+    Done(String),
+}
+
+/// A query's rows as they are made. Dropping it ends the query.
+pub struct Rows {
+    stream: SendableRecordBatchStream,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Rows {
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next rows; `None` at the end.
+    ///
+    /// # Errors
+    /// What the query failed with; no more rows follow.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, AnalyzeError>> {
+        Some(self.stream.next().await?.map_err(AnalyzeError::from))
+    }
+
+    /// All rows. For answers that are known to be small.
+    ///
+    /// # Errors
+    /// What the query failed with.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, AnalyzeError> {
+        Ok(self.stream.try_collect().await?)
+    }
+}
+
+impl From<SqlError> for AnalyzeError {
+    fn from(error: SqlError) -> Self {
+        let place = match (error.line, error.column) {
+            (1, column) => format!("column {column}"),
+            (line, column) => format!("line {line}, column {column}"),
+        };
+        let user = Self::user(format!("{place}: {}", error.message));
+        Self { hint: error.hint, ..user }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(platform: Platform) -> Self {
+        let dialect = platform.parts().settings.dialect;
+        Self { platform, dialect, time_zone: "UTC".into() }
+    }
+
+    /// The dialect statements are read in.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Reads further statements in another dialect.
+    pub fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
+    /// The statements of a script.
+    ///
+    /// # Errors
+    /// Text that is not SQL, with its line and column.
+    pub fn parse(&self, script: &str) -> Result<Vec<Statement>, AnalyzeError> {
+        Ok(parse_script(script, self.dialect)?)
+    }
+
+    /// Carries out a script to its last statement and answers with that one's.
+    ///
+    /// # Errors
+    /// The first statement that fails; those before it are done, those after it are not begun.
+    pub async fn execute(&mut self, script: &str) -> Result<Answer, AnalyzeError> {
+        let statements = self.parse(script)?;
+        let Some((last, before)) = statements.split_last() else {
+            return Err(AnalyzeError::user("there is no statement"));
+        };
+        for statement in before {
+            if let Answer::Rows(mut rows) = self.run(statement).await? {
+                while rows.next().await.transpose()?.is_some() {}
+            }
+        }
+        self.run(last).await
+    }
+
+    /// Carries out one statement.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub async fn run(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        match &statement.kind {
+            StatementKind::Other(query) if matches!(**query, ast::Statement::Query(_)) => {
+                let state = self.state()?;
+                let plan = self.plan(&state, query).await?;
+                self.rows(state, plan).await.map(Answer::Rows)
+            }
+            StatementKind::Explain { analyze, statement } => {
+                self.explain(statement, *analyze).await.map(Answer::Rows)
+            }
+            StatementKind::Set { key, value } => self.set(key, value),
+            StatementKind::Show(kind) => self.show(*kind).await.map(Answer::Rows),
+            StatementKind::ShowCreate(name) => self.show_create(name).map(Answer::Rows),
+            StatementKind::Describe(name) => self.describe(name).await.map(Answer::Rows),
+            StatementKind::Other(other) => Err(AnalyzeError::user(format!(
+                "not supported: {}",
+                other.to_string().split_whitespace().next().unwrap_or_default()
+            ))),
+            _ => match &self.platform.parts().control {
+                Some(control) => control.run(statement, self.dialect).await.map(Answer::Done),
+                None => Err(AnalyzeError::user("there is no data folder to change")
+                    .hint("give --data-dir, or --url to ask a server")),
+            },
+        }
+    }
+
+    /// The engine's state for one execution.
+    fn state(&self) -> Result<SessionState, AnalyzeError> {
+        let mut state = self.platform.state();
+        let options = state.config_mut().options_mut();
+        options.execution.time_zone = Some(self.time_zone.clone());
+        // One snapshot of each lake table, however often the statement names it.
+        state.config_mut().set_extension(Arc::new(tradewind_lake::ReadSnapshots::default()));
+        state.mark_start_execution();
+        Ok(state)
+    }
+
+    async fn plan(
+        &self,
+        state: &SessionState,
+        query: &ast::Statement,
+    ) -> Result<LogicalPlan, AnalyzeError> {
+        tables::plan(&self.platform, state, query.clone(), self.dialect, 0).await
+    }
+
+    async fn rows(&self, state: SessionState, plan: LogicalPlan) -> Result<Rows, AnalyzeError> {
+        let permit = self.platform.admit()?;
+        let plan = state.create_physical_plan(&plan).await?;
+        let stream = execute_stream(plan, state.task_ctx())?;
+        Ok(Rows { stream, _permit: Some(permit) })
+    }
+
+    async fn explain(&self, statement: &Statement, analyze: bool) -> Result<Rows, AnalyzeError> {
+        let StatementKind::Other(query) = &statement.kind else {
+            return Err(AnalyzeError::user("only queries can be explained"));
+        };
+        let state = self.state()?;
+        let plan = self.plan(&state, query).await?;
+        let plan = LogicalPlanBuilder::from(plan).explain(false, analyze)?.build()?;
+        self.rows(state, plan).await
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<Answer, AnalyzeError> {
+        match key.to_lowercase().as_str() {
+            "dialect" | "table.sql-dialect" => {
+                self.dialect = Dialect::from_name(value).ok_or_else(|| {
+                    AnalyzeError::user(format!("{value:?} is no dialect")).hint("postgres or flink")
+                })?;
+            }
+            "timezone" | "time_zone" | "time zone" | "table.local-time-zone" => {
+                value.parse::<arrow::array::timezone::Tz>().map_err(|_| {
+                    AnalyzeError::user(format!("{value:?} is no time zone"))
+                        .hint("names are as in Europe/Berlin, offsets as in +02:00")
+                })?;
+                self.time_zone = value.to_string();
+            }
+            other => {
+                return Err(AnalyzeError::user(format!("there is no setting \"{other}\""))
+                    .did_you_mean(other, ["dialect", "timezone"]));
+            }
+        }
+        Ok(Answer::Done("SET".into()))
+    }
+
+    async fn show(&self, kind: ObjectKind) -> Result<Rows, AnalyzeError> {
+        let query = match kind {
+            ObjectKind::Table => {
+                "SELECT name, kind FROM sys.tables WHERE kind <> 'view' ORDER BY name"
+            }
+            ObjectKind::View => "SELECT name FROM sys.tables WHERE kind = 'view' ORDER BY name",
+            ObjectKind::Pipeline => {
+                "SELECT name, target, state, reason FROM sys.pipelines ORDER BY name"
+            }
+        };
+        let statements = parse_script(query, Dialect::Postgres)?;
+        let Some(StatementKind::Other(query)) = statements.first().map(|first| &first.kind) else {
+            return Err(AnalyzeError::bug("a query of ours is no query"));
+        };
+        let state = self.state()?;
+        let query = query.as_ref().clone();
+        let plan = tables::plan(&self.platform, &state, query, Dialect::Postgres, 0).await?;
+        self.rows(state, plan).await
+    }
+
+    fn show_create(&self, name: &str) -> Result<Rows, AnalyzeError> {
+        let catalogue = self.platform.parts().catalogue.as_ref();
+        let relation = match catalogue {
+            Some(catalogue) => catalogue
+                .resolve(name, self.dialect)
+                .map_err(|error| AnalyzeError::user(error.to_string()))?,
+            None => None,
+        };
+        let Some(relation) = relation else {
+            let names = tables::public_names(&self.platform);
+            return Err(AnalyzeError::user(format!("table \"{name}\" does not exist"))
+                .did_you_mean(name, names.iter().map(String::as_str)));
+        };
+        fixed(vec![("sql", Arc::new(StringArray::from(vec![relation.sql()])) as ArrayRef)])
+    }
+
+    async fn describe(&self, name: &str) -> Result<Rows, AnalyzeError> {
+        let schema: SchemaRef = tables::schema_of(&self.platform, &self.state()?, name).await?;
+        let types = schema.fields().iter().map(|field| tradewind_sql::type_name(field.data_type()));
+        let nullable = schema.fields().iter().map(|field| Some(field.is_nullable()));
+        fixed(vec![
+            ("column", Arc::new(StringArray::from_iter_values(names_of(&schema))) as ArrayRef),
+            ("type", Arc::new(StringArray::from_iter_values(types))),
+            ("nullable", Arc::new(BooleanArray::from_iter(nullable))),
+        ])
+    }
+}
+
+fn names_of(schema: &Schema) -> impl Iterator<Item = &String> {
+    schema.fields().iter().map(|field| field.name())
+}
+
+/// An answer that is at hand.
+fn fixed(columns: Vec<(&str, ArrayRef)>) -> Result<Rows, AnalyzeError> {
+    let batch = RecordBatch::try_from_iter(columns)
+        .map_err(|error| AnalyzeError::bug(error.to_string()))?;
+    let schema = batch.schema();
+    let stream = RecordBatchStreamAdapter::new(schema, stream::iter([Ok(batch)]));
+    Ok(Rows { stream: Box::pin(stream), _permit: None })
+}

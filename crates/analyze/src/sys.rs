@@ -1,0 +1,214 @@
+//! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.pipelines`, `sys.settings`, and
+//! the standard's `information_schema.tables` and `.columns`.
+//!
+//! Guarantees: a table is what it describes at the moment the query is planned.
+//! Left out: history. Counters over time are at `/metrics`.
+
+use crate::control::PipelineRow;
+use crate::error::AnalyzeError;
+use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use std::sync::Arc;
+use tradewind_sql::catalogue::{Definition, Relation};
+use tradewind_sql::{Connector, type_name};
+
+/// The system tables, by name.
+const TABLES: [&str; 5] = ["columns", "pipelines", "settings", "tables", "topics"];
+
+/// A table of schema `sys`.
+pub(crate) fn table(
+    platform: &Platform,
+    name: &str,
+) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+    let batch = match name {
+        "tables" => tables(platform),
+        "columns" => columns(platform),
+        "topics" => topics(platform),
+        "pipelines" => pipelines(platform),
+        "settings" => settings(platform),
+        _ => return Err(missing(SYS, name, &TABLES)),
+    };
+    in_memory(batch)
+}
+
+/// A table of schema `information_schema`.
+pub(crate) fn information_schema(
+    platform: &Platform,
+    name: &str,
+) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+    let relations = relations(platform);
+    let batch = match name {
+        "tables" => standard_tables(&relations),
+        "columns" => standard_columns(&all_columns(platform)),
+        _ => return Err(missing(INFORMATION_SCHEMA, name, &["tables", "columns"])),
+    };
+    in_memory(batch)
+}
+
+fn missing(schema: &str, name: &str, known: &[&str]) -> AnalyzeError {
+    let error = AnalyzeError::user(format!("table \"{schema}.{name}\" does not exist"))
+        .did_you_mean(name, known.iter().copied());
+    match error.hint {
+        Some(_) => error,
+        None => error.hint(format!("there are: {}", known.join(", "))),
+    }
+}
+
+fn in_memory(columns: Vec<(&str, ArrayRef)>) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+    let columns = columns.into_iter().map(|(name, values)| (name, values, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns)
+        .map_err(|error| AnalyzeError::bug(error.to_string()))?;
+    Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+}
+
+fn text<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn relations(platform: &Platform) -> Vec<Arc<Relation>> {
+    platform.parts().catalogue.as_ref().map_or_else(Vec::new, |catalogue| catalogue.relations())
+}
+
+fn kind(relation: &Relation) -> &'static str {
+    match &relation.definition {
+        Definition::View(_) => "view",
+        Definition::Table(table) => match table.connector {
+            Connector::Lake => "table",
+            Connector::Topic(_) => "topic",
+        },
+    }
+}
+
+fn tables(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let relations = relations(platform);
+    let owners: Vec<String> = relations.iter().map(|each| each.owner.to_string()).collect();
+    vec![
+        ("name", text(relations.iter().map(|each| each.name()))),
+        ("kind", text(relations.iter().map(|each| kind(each)))),
+        ("owner", text(owners.iter().map(String::as_str))),
+        ("sql", text(relations.iter().map(|each| each.sql()))),
+    ]
+}
+
+/// A column of a table or declared topic.
+struct ColumnRow {
+    table: String,
+    position: i32,
+    name: String,
+    data_type: String,
+    nullable: bool,
+}
+
+fn all_columns(platform: &Platform) -> Vec<ColumnRow> {
+    let mut rows = Vec::new();
+    for relation in relations(platform) {
+        let Some(table) = relation.table() else { continue };
+        for (position, field) in (1..).zip(table.schema().fields()) {
+            rows.push(ColumnRow {
+                table: table.name.clone(),
+                position,
+                name: field.name().clone(),
+                data_type: type_name(field.data_type()),
+                nullable: field.is_nullable(),
+            });
+        }
+    }
+    rows
+}
+
+fn columns(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let rows = all_columns(platform);
+    vec![
+        ("table_name", text(rows.iter().map(|row| row.table.as_str()))),
+        ("position", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.position)))),
+        ("name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("data_type", text(rows.iter().map(|row| row.data_type.as_str()))),
+        ("nullable", text(rows.iter().map(|row| yes_no(row.nullable)))),
+    ]
+}
+
+fn yes_no(yes: bool) -> &'static str {
+    if yes { "YES" } else { "NO" }
+}
+
+fn standard_tables(relations: &[Arc<Relation>]) -> Vec<(&'static str, ArrayRef)> {
+    let kinds = relations.iter().map(|each| match each.definition {
+        Definition::View(_) => "VIEW",
+        Definition::Table(_) => "BASE TABLE",
+    });
+    vec![
+        ("table_catalog", text(relations.iter().map(|_| CATALOG))),
+        ("table_schema", text(relations.iter().map(|_| PUBLIC))),
+        ("table_name", text(relations.iter().map(|each| each.name()))),
+        ("table_type", text(kinds)),
+    ]
+}
+
+fn standard_columns(rows: &[ColumnRow]) -> Vec<(&'static str, ArrayRef)> {
+    let positions = rows.iter().map(|row| row.position);
+    vec![
+        ("table_catalog", text(rows.iter().map(|_| CATALOG))),
+        ("table_schema", text(rows.iter().map(|_| PUBLIC))),
+        ("table_name", text(rows.iter().map(|row| row.table.as_str()))),
+        ("column_name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("ordinal_position", Arc::new(Int32Array::from_iter_values(positions))),
+        ("is_nullable", text(rows.iter().map(|row| yes_no(row.nullable)))),
+        ("data_type", text(rows.iter().map(|row| row.data_type.as_str()))),
+    ]
+}
+
+/// One row a partition.
+fn topics(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let (mut names, mut partitions) = (Vec::new(), Vec::new());
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    if let Some(log) = &platform.parts().log {
+        for topic in log.topics() {
+            for partition in 0..topic.partitions {
+                let marks = log.watermarks(&topic.name, partition).ok();
+                names.push(topic.name.clone());
+                partitions.push(partition);
+                starts.push(marks.map(|marks| marks.log_start));
+                ends.push(marks.map(|marks| marks.high_watermark));
+            }
+        }
+    }
+    let records = starts.iter().zip(&ends).map(|(start, end)| Some((*end)? - (*start)?));
+    let records = Int64Array::from_iter(records);
+    vec![
+        ("name", text(names.iter().map(String::as_str))),
+        ("partition", Arc::new(Int32Array::from(partitions))),
+        ("log_start", Arc::new(Int64Array::from(starts))),
+        ("high_watermark", Arc::new(Int64Array::from(ends))),
+        ("records", Arc::new(records)),
+    ]
+}
+
+fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let control = platform.parts().control.as_ref();
+    let rows: Vec<PipelineRow> = control.map_or_else(Vec::new, |control| control.pipelines());
+    let number = |of: fn(&PipelineRow) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| of(row) as i64)))
+    };
+    vec![
+        ("name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("target", text(rows.iter().map(|row| row.target.as_str()))),
+        ("state", text(rows.iter().map(|row| row.state.as_str()))),
+        ("reason", Arc::new(StringArray::from_iter(rows.iter().map(|row| row.reason.as_deref())))),
+        ("epoch", number(|row| row.epoch)),
+        ("rows", number(|row| row.rows)),
+        ("dead_letters", number(|row| row.dead_letters)),
+        ("lag", number(|row| row.lag)),
+        ("sql", text(rows.iter().map(|row| row.sql.as_str()))),
+    ]
+}
+
+fn settings(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let rows = &platform.parts().configuration;
+    vec![
+        ("name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("default", text(rows.iter().map(|row| row.default.as_str()))),
+        ("description", text(rows.iter().map(|row| row.description.as_str()))),
+    ]
+}

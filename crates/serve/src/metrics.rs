@@ -1,0 +1,50 @@
+//! `GET /metrics`: every counter, gauge and histogram of the process as Prometheus text.
+//!
+//! Guarantees: one recorder a process, whoever asks first installs it.
+//! Left out: which metrics there are; each crate records its own.
+
+use crate::ServeError;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often histograms are drained: unread samples take memory until then.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// Installs the process's recorder, or finds it.
+///
+/// # Errors
+/// Somebody else's recorder is in place.
+pub fn install() -> Result<PrometheusHandle, ServeError> {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| ServeError::Metrics(error.to_string()))?;
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Drains histograms until dropped.
+pub async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        handle.run_upkeep();
+    }
+}
+
+/// The route.
+pub fn router(handle: PrometheusHandle) -> Router {
+    let answer = move || {
+        let text = handle.render();
+        async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text) }
+    };
+    Router::new().route("/metrics", get(answer))
+}

@@ -1,0 +1,46 @@
+//! Rows as CSV (RFC 4180): a null is an empty field, an empty text is `""`.
+
+use super::formatter;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use std::fmt::Write;
+
+/// The header line.
+pub fn csv_header(schema: &Schema) -> String {
+    let names = schema.fields().iter().map(|field| quoted(field.name()));
+    names.collect::<Vec<_>>().join(",") + "\n"
+}
+
+/// Appends a batch's rows, at most `rows_max` of them.
+///
+/// # Errors
+/// A value that cannot be written, such as an instant outside the calendar.
+pub fn csv_rows(batch: &RecordBatch, rows_max: usize, to: &mut String) -> Result<(), ArrowError> {
+    let columns = batch.columns().iter().map(|column| formatter(column));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::new();
+    for row in 0..batch.num_rows().min(rows_max) {
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                to.push(',');
+            }
+            if batch.column(index).is_null(row) {
+                continue;
+            }
+            text.clear();
+            write!(text, "{}", super::json::plain(column, batch.column(index), row)?)
+                .map_err(|error| ArrowError::CastError(error.to_string()))?;
+            to.push_str(&quoted(&text));
+        }
+        to.push('\n');
+    }
+    Ok(())
+}
+
+fn quoted(text: &str) -> String {
+    match text.is_empty() || text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
+    }
+}

@@ -1,0 +1,29 @@
+//! Rows as text: JSON, CSV, and a table for a terminal.
+//!
+//! Guarantees: no value changes on its way: decimals, and integers beyond 2^53, are strings in
+//! JSON; instants are ISO 8601; bytes are hexadecimal after `\x`, as in PostgreSQL.
+//! Left out: limits, which are the caller's.
+
+mod csv;
+mod json;
+mod table;
+
+pub use csv::{csv_header, csv_rows};
+pub use json::{json_columns, json_objects, json_rows};
+pub use table::table;
+
+use arrow::array::Array;
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// How values are written.
+fn options() -> FormatOptions<'static> {
+    FormatOptions::new().with_null("").with_display_error(false)
+}
+
+/// Writes a column's values as plain text.
+fn formatter(column: &dyn Array) -> Result<ArrayFormatter<'_>, ArrowError> {
+    ArrayFormatter::try_new(column, &OPTIONS)
+}
+
+static OPTIONS: std::sync::LazyLock<FormatOptions<'static>> = std::sync::LazyLock::new(options);
