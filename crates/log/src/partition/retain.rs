@@ -180,8 +180,11 @@ impl Partition {
         let _sync = self.sync_lock.lock();
         let synced = self.sync_locked().and_then(|()| {
             let moved = {
-                let state = self.state.lock();
-                state.recovery_point.offset != state.high_watermark
+                let mut state = self.state.lock();
+                let (end, bytes) = (state.next_offset, state.active.bytes);
+                // With an entry for its end, the next start has nothing to scan.
+                state.active.index.seal(end, bytes)
+                    || state.recovery_point.offset != state.high_watermark
             };
             if moved { self.move_recovery_point() } else { Ok(()) }
         });

@@ -69,23 +69,21 @@ impl Index {
         self.max_timestamp = self.max_timestamp.max(max_timestamp);
     }
 
-    /// Adds the entry that stands for the segment's end.
-    pub(crate) fn seal(&mut self, end: Offset, bytes: u64) {
-        if bytes > 0 {
-            self.push(end, bytes);
-        }
+    /// Adds the entry that stands for the segment's end; says whether it was not there.
+    pub(crate) fn seal(&mut self, end: Offset, bytes: u64) -> bool {
+        bytes > 0 && self.push(end, bytes)
     }
 
-    fn push(&mut self, offset: Offset, position: u64) {
+    fn push(&mut self, offset: Offset, position: u64) -> bool {
         // Segments are sealed before either number is too large; a file that is not ours to begin
         // with may be longer, and is then walked from its last entry.
         let (Ok(relative), Ok(position)) =
             (u32::try_from(offset - self.base), u32::try_from(position))
         else {
-            return;
+            return false;
         };
         if self.entries.last().is_some_and(|last| last.position >= position) {
-            return;
+            return false;
         }
         self.indexed = position;
         self.entries.push(IndexEntry {
@@ -93,6 +91,7 @@ impl Index {
             position,
             max_timestamp_before: self.max_timestamp,
         });
+        true
     }
 
     /// The position from which a walk finds the batch that holds `offset`.

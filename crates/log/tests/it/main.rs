@@ -1,0 +1,16 @@
+//! The log against disks that work, fail, fill up and lose power.
+#![allow(clippy::unwrap_used)]
+
+mod append_read;
+mod compressed;
+mod corruption;
+mod faults;
+mod fuzz_seeds;
+mod group_commit;
+mod model;
+mod power_cut;
+mod retention;
+mod support;
+mod topics;
+mod torn_tail;
+mod wire;
