@@ -43,6 +43,19 @@ impl Budget {
         }
     }
 
+    /// As [`Budget::charge`], without waiting: false when there is no room now.
+    pub(crate) fn try_charge(&self, charge: &mut Charge, bytes: usize) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if charge.overdraft.is_some() {
+            return true;
+        }
+        match Arc::clone(&self.bytes).try_acquire_many_owned(bytes) {
+            Ok(permit) => charge.add(permit),
+            Err(_) => return false,
+        }
+        true
+    }
+
     #[cfg(test)]
     fn left(&self) -> usize {
         self.bytes.available_permits()

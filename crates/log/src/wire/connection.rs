@@ -10,13 +10,13 @@ use super::WireError;
 use super::apis::{self, Pending};
 use super::broker::Broker;
 use super::budget::Charge;
-use super::frame::{Frame, FrameReader};
+use super::frame::{Arrived, Frame, FrameReader};
 use super::request::{self, ELEMENT_BYTES, Opened, Reply};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) async fn run<S>(stream: S, broker: Arc<Broker>) -> Result<(), WireErr
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let reader = FrameReader::new(&broker.limits);
+    let reader = FrameReader::new();
     let mut connection = Connection {
         stream,
         broker,
@@ -69,7 +69,7 @@ where
 enum Event {
     Closing,
     Answered(Result<Option<Reply>, WireError>, Charge),
-    Read(Option<Frame>),
+    Arrived(Arrived),
     Late,
 }
 
@@ -93,10 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.write(reply).await?;
                 }
                 drop(charge);
-                self.reader.touch(&self.broker.limits);
+                self.reader.touch();
             }
-            Event::Read(Some(frame)) => self.ahead = Some(frame),
-            Event::Read(None) => self.stage = Stage::Finishing,
+            Event::Arrived(Arrived::Frame(frame)) => self.ahead = Some(frame),
+            Event::Arrived(Arrived::Part) => {}
+            Event::Arrived(Arrived::End) => self.stage = Stage::Finishing,
             Event::Late if self.reader.midway() => return Err(WireError::Stalled("a request")),
             Event::Late => return Err(WireError::Idle),
         }
@@ -106,16 +107,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn event(&mut self) -> Result<Event, WireError> {
         let open = self.stage == Stage::Open;
         let reading = open && self.ahead.is_none();
-        let timed = reading && (self.reader.midway() || self.answering.is_empty());
-        let deadline = self.reader.deadline();
         let broker = &self.broker;
+        let deadline = self
+            .reader
+            .deadline(&broker.limits)
+            .filter(|_| reading && (self.reader.midway() || self.answering.is_empty()));
         tokio::select! {
             biased;
             () = broker.closed(), if open => Ok(Event::Closing),
             Some((reply, charge)) = self.answering.next() => Ok(Event::Answered(reply, charge)),
-            frame = self.reader.next(&mut self.stream, &broker.limits, &broker.requests),
-                if reading => frame.map(Event::Read),
-            () = sleep_until(deadline), if timed => Ok(Event::Late),
+            arrived = self.reader.next(&mut self.stream, &broker.limits, &broker.requests),
+                if reading => arrived.map(Event::Arrived),
+            () = until(deadline) => Ok(Event::Late),
         }
     }
 
@@ -150,11 +153,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Sends an answer to a peer that reads it at the slowest allowed speed or faster.
     async fn write(&mut self, reply: Reply) -> Result<(), WireError> {
-        let patience = self.broker.limits.transfer_timeout(reply.bytes.len());
-        match timeout(patience, self.stream.write_all(&reply.bytes)).await {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(WireError::Stalled("reading an answer")),
+        let began = Instant::now();
+        let mut left = &reply.bytes[..];
+        while !left.is_empty() {
+            let sent = reply.bytes.len() - left.len();
+            let deadline = self.broker.limits.stalled_at(began, sent);
+            match timeout_at(deadline, self.stream.write(left)).await {
+                Ok(written) => match written? {
+                    0 => return Err(WireError::Cut),
+                    written => left = &left[written..],
+                },
+                Err(_) => return Err(WireError::Stalled("reading an answer")),
+            }
         }
+        Ok(())
+    }
+}
+
+/// Resolves at `deadline`, or never.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

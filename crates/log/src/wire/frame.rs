@@ -28,14 +28,25 @@ pub(crate) struct Frame {
     pub(crate) charge: Charge,
 }
 
+/// What a read brought.
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    /// A whole request.
+    Frame(Frame),
+    /// Some of a request; the deadline has moved.
+    Part,
+    /// The peer closed between requests.
+    End,
+}
+
 /// Puts frames together from whatever pieces arrive.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     prologue: [u8; PROLOGUE_BYTES],
     prologue_filled: usize,
     body: Option<Body>,
-    /// When the frame under way, or the silence before it, has lasted too long.
-    deadline: Instant,
+    /// When the silence, or the frame, under way began.
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -44,6 +55,8 @@ struct Body {
     bytes: BytesMut,
     charged: usize,
     charge: Charge,
+    /// The budget has no room for more: the peer is not to blame for the wait.
+    out_of_room: bool,
 }
 
 /// The length a frame may claim, by its API.
@@ -73,25 +86,31 @@ pub fn check_prologue(
 }
 
 impl FrameReader {
-    pub(crate) fn new(limits: &WireLimits) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             prologue: [0; PROLOGUE_BYTES],
             prologue_filled: 0,
             body: None,
-            deadline: Instant::now() + limits.idle_timeout,
+            began: Instant::now(),
         }
     }
 
     /// Starts the idle clock again: called when an answer has been sent.
-    pub(crate) fn touch(&mut self, limits: &WireLimits) {
-        if self.prologue_filled == 0 {
-            self.deadline = Instant::now() + limits.idle_timeout;
+    pub(crate) fn touch(&mut self) {
+        if !self.midway() {
+            self.began = Instant::now();
         }
     }
 
-    /// When this connection has been silent, or a frame under way, for too long.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+    /// When this connection has been silent, or a frame under way, for too long; `None` while it
+    /// is the port that keeps the peer waiting.
+    pub(crate) fn deadline(&self, limits: &WireLimits) -> Option<Instant> {
+        match &self.body {
+            Some(body) if body.out_of_room => None,
+            Some(body) => Some(limits.stalled_at(self.began, body.bytes.len())),
+            None if self.midway() => Some(limits.stalled_at(self.began, 0)),
+            None => Some(self.began + limits.idle_timeout),
+        }
     }
 
     /// Whether part of a frame has arrived.
@@ -99,64 +118,105 @@ impl FrameReader {
         self.prologue_filled > 0
     }
 
-    /// The next frame; `None` when the peer closed between frames.
+    /// What arrives next. Returns at each step that moves the deadline, so that the caller waits
+    /// by the new one.
     pub(crate) async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
         limits: &WireLimits,
         budget: &Budget,
-    ) -> Result<Option<Frame>, WireError> {
-        if self.body.is_none() && !self.read_prologue(stream, limits).await? {
-            return Ok(None);
+    ) -> Result<Arrived, WireError> {
+        let Some(body) = &mut self.body else {
+            return self.read_prologue(stream, limits).await;
+        };
+        if body.out_of_room {
+            body.wait_for_room(budget).await;
+            self.began = Instant::now();
+            return Ok(Arrived::Part);
         }
-        let body = self.body.as_mut().expect("read_prologue made it");
-        while body.bytes.len() < body.length {
-            body.make_room(budget).await;
-            let mut window = (&mut *stream).take((body.charged - body.bytes.len()) as u64);
+        if !body.full() {
+            if !body.make_room(budget) {
+                body.out_of_room = true;
+                return Ok(Arrived::Part);
+            }
+            let mut window = stream.take((body.charged - body.bytes.len()) as u64);
             if window.read_buf(&mut body.bytes).await? == 0 {
                 return Err(WireError::Cut);
             }
         }
-        let body = self.body.take().expect("it was just filled");
-        self.prologue_filled = 0;
-        self.deadline = Instant::now() + limits.idle_timeout;
-        Ok(Some(Frame { bytes: body.bytes.freeze(), charge: body.charge }))
+        match self.body.take_if(|body| body.full()) {
+            None => Ok(Arrived::Part),
+            Some(body) => {
+                self.prologue_filled = 0;
+                self.began = Instant::now();
+                Ok(Arrived::Frame(Frame { bytes: body.bytes.freeze(), charge: body.charge }))
+            }
+        }
     }
 
     async fn read_prologue(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
         limits: &WireLimits,
-    ) -> Result<bool, WireError> {
-        while self.prologue_filled < PROLOGUE_BYTES {
-            let read = stream.read(&mut self.prologue[self.prologue_filled..]).await?;
-            match (read, self.prologue_filled) {
-                (0, 0) => return Ok(false),
-                (0, _) => return Err(WireError::Cut),
-                (_, 0) => self.deadline = Instant::now() + limits.stall_timeout,
-                _ => {}
-            }
-            self.prologue_filled += read;
+    ) -> Result<Arrived, WireError> {
+        let read = stream.read(&mut self.prologue[self.prologue_filled..]).await?;
+        match (read, self.prologue_filled) {
+            (0, 0) => return Ok(Arrived::End),
+            (0, _) => return Err(WireError::Cut),
+            (_, 0) => self.began = Instant::now(),
+            _ => {}
         }
-        let length = check_prologue(self.prologue, limits)?;
-        self.deadline = Instant::now() + limits.transfer_timeout(length);
-        self.body = Some(Body::new(length, &self.prologue[4..]));
-        Ok(true)
+        self.prologue_filled += read;
+        if self.prologue_filled == PROLOGUE_BYTES {
+            let length = check_prologue(self.prologue, limits)?;
+            self.body = Some(Body::new(length, &self.prologue[4..]));
+        }
+        Ok(Arrived::Part)
     }
 }
 
 impl Body {
     fn new(length: usize, first: &[u8]) -> Self {
-        Self { length, bytes: BytesMut::from(first), charged: first.len(), charge: Charge::default() }
+        Self {
+            length,
+            bytes: BytesMut::from(first),
+            charged: first.len(),
+            charge: Charge::default(),
+            out_of_room: false,
+        }
     }
 
-    /// Charges and makes room for the next piece once the last one is full.
-    async fn make_room(&mut self, budget: &Budget) {
+    fn full(&self) -> bool {
+        self.bytes.len() == self.length
+    }
+
+    /// How large the buffer is to be next.
+    fn target(&self) -> usize {
+        self.length.min((self.charged * 4).max(FIRST_BUFFER_BYTES))
+    }
+
+    /// Charges and makes room for the next piece once the last one is full; false when the
+    /// budget has none.
+    fn make_room(&mut self, budget: &Budget) -> bool {
+        let target = self.target();
         if self.bytes.len() < self.charged {
-            return;
+            return true;
         }
-        let target = self.length.min((self.charged * 4).max(FIRST_BUFFER_BYTES));
+        if !budget.try_charge(&mut self.charge, target - self.charged) {
+            return false;
+        }
+        self.grow(target);
+        true
+    }
+
+    async fn wait_for_room(&mut self, budget: &Budget) {
+        let target = self.target();
         budget.charge(&mut self.charge, target - self.charged).await;
+        self.grow(target);
+        self.out_of_room = false;
+    }
+
+    fn grow(&mut self, target: usize) {
         self.charged = target;
         // `BytesMut::reserve` may double; this buffer is exactly what was charged.
         let mut larger = BytesMut::with_capacity(target);

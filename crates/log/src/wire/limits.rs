@@ -4,6 +4,7 @@
 //! Left out: where the values come from; the binary fills them from the configuration.
 
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The Kafka port's settings. [`WireLimits::default`] suits one store on one machine.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub struct WireLimits {
     pub connections_per_ip_max: usize,
     /// How long a connection may be silent between requests. Kafka's default.
     pub idle_timeout: Duration,
-    /// How long a request may take to arrive once its first byte has, and an answer to be read;
-    /// a second for every [`SLOWEST_BYTES_PER_SECOND`] of length is added.
+    /// How far a peer may fall behind [`SLOWEST_BYTES_PER_SECOND`] while it sends a request or
+    /// reads an answer. One that does nothing is cut after this time.
     pub stall_timeout: Duration,
     /// How long open connections have to finish when the server stops.
     pub drain_timeout: Duration,
@@ -37,7 +38,7 @@ pub struct WireLimits {
     pub auto_create_partitions: i32,
 }
 
-/// A peer slower than this on a large request or answer is cut.
+/// A peer slower than this on a large request or answer is cut: it holds memory others need.
 pub const SLOWEST_BYTES_PER_SECOND: usize = 64 * 1024;
 
 impl Default for WireLimits {
@@ -61,8 +62,9 @@ impl Default for WireLimits {
 }
 
 impl WireLimits {
-    /// How long `bytes` may take from or to a peer.
-    pub(crate) fn transfer_timeout(&self, bytes: usize) -> Duration {
-        self.stall_timeout + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64)
+    /// When a peer that began at `began` and has moved `bytes` since is too far behind.
+    pub(crate) fn stalled_at(&self, began: Instant, bytes: usize) -> Instant {
+        let earned = Duration::from_millis((bytes * 1_000 / SLOWEST_BYTES_PER_SECOND) as u64);
+        began + self.stall_timeout + earned
     }
 }

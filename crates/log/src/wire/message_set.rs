@@ -109,10 +109,8 @@ impl Reading {
     }
 
     fn compressed(&mut self, magic: i8, codec: i16, value: &[u8]) -> Result<(), MessageSetError> {
-        let unsupported = |reason| MessageSetError {
-            reason,
-            code: ResponseError::UnsupportedCompressionType,
-        };
+        let unsupported =
+            |reason| MessageSetError { reason, code: ResponseError::UnsupportedCompressionType };
         if codec > LZ4 || (codec == LZ4 && magic == 0) {
             return Err(unsupported(format!("compression {codec} in magic {magic}")));
         }

@@ -34,7 +34,7 @@ pub use request::check_frame;
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The peer went away in the middle of a frame.
-    #[error("the peer closed in the middle of a request")]
+    #[error("the peer closed in the middle of a request or an answer")]
     Cut,
     /// The socket failed.
     #[error("the socket failed: {0}")]

@@ -31,9 +31,7 @@ pub(crate) enum Opened {
     /// A request to serve.
     Request(Request),
     /// An ApiVersions request from a future this broker does not know.
-    FutureApiVersions {
-        correlation: i32,
-    },
+    FutureApiVersions { correlation: i32 },
 }
 
 /// An encoded answer and what it holds of the budget.

@@ -23,7 +23,10 @@ pub(crate) const API: Api = Api {
     min: 0,
     max: 4,
     flexible_from: 3,
-    request: &Shape { fields: &[Field::from(3, Kind::Text), Field::from(3, Kind::Text)], tags: &[] },
+    request: &Shape {
+        fields: &[Field::from(3, Kind::Text), Field::from(3, Kind::Text)],
+        tags: &[],
+    },
     handle: |broker, request| handle(broker, request).boxed(),
     probe: Request::probe::<ApiVersionsRequest>,
 };
@@ -47,8 +50,5 @@ pub(crate) fn future(correlation: i32) -> Result<Pending, WireError> {
 }
 
 fn described(api: &Api) -> ApiVersion {
-    ApiVersion::default()
-        .with_api_key(api.key)
-        .with_min_version(api.min)
-        .with_max_version(api.max)
+    ApiVersion::default().with_api_key(api.key).with_min_version(api.min).with_max_version(api.max)
 }

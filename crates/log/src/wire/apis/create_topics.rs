@@ -27,7 +27,8 @@ const ASSIGNMENT: Shape = Shape {
     fields: &[Field::new(Kind::Fixed(4)), Field::new(Kind::Each(&Kind::Fixed(4)))],
     tags: &[],
 };
-const CONFIG: Shape = Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Text)], tags: &[] };
+const CONFIG: Shape =
+    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Text)], tags: &[] };
 const TOPIC: Shape = Shape {
     fields: &[
         Field::new(Kind::Text),
@@ -147,7 +148,8 @@ fn result(
     made: Result<i32, Refusal>,
     version: i16,
 ) -> CreatableTopicResult {
-    let result = CreatableTopicResult::default().with_name(topic.name.clone());
+    let result =
+        CreatableTopicResult::default().with_name(topic.name.clone()).with_error_message(None);
     match made {
         Err((error, reason)) => result
             .with_error_code(number(error))

@@ -7,7 +7,6 @@
 //! aborted transactions.
 
 use super::{Api, Pending};
-use crate::{LogStore, RawRead};
 use crate::wire::WireError;
 use crate::wire::broker::{Broker, LEADER_EPOCH};
 use crate::wire::budget::Charge;
@@ -15,6 +14,7 @@ use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape, Tag};
 use crate::wire::request::{Reply, Request};
 use crate::wire::topics;
+use crate::{LogStore, RawRead};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::select_all;

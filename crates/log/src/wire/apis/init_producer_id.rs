@@ -44,7 +44,9 @@ async fn handle(_: Arc<Broker>, request: Request) -> Result<Pending, WireError> 
             .with_producer_id((-1).into())
             .with_producer_epoch(-1)
     } else {
-        InitProducerIdResponse::default().with_producer_id(random_id().into()).with_producer_epoch(0)
+        InitProducerIdResponse::default()
+            .with_producer_id(random_id().into())
+            .with_producer_epoch(0)
     };
     Ok(answered(request.reply(&response)?))
 }

@@ -77,11 +77,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
     Ok(answered(request.reply(&ListOffsetsResponse::default().with_topics(topics))?))
 }
 
-async fn list(
-    store: &LogStore,
-    topic: ListOffsetsTopic,
-    version: i16,
-) -> ListOffsetsTopicResponse {
+async fn list(store: &LogStore, topic: ListOffsetsTopic, version: i16) -> ListOffsetsTopicResponse {
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in &topic.partitions {
         let index = partition.partition_index;
@@ -130,11 +126,7 @@ async fn first_at(
 
 /// The record with the newest timestamp: the last one's is taken for it, until a look for a
 /// newer one finds nothing.
-async fn newest(
-    store: &LogStore,
-    topic: &str,
-    partition: PartitionId,
-) -> Result<Found, LogError> {
+async fn newest(store: &LogStore, topic: &str, partition: PartitionId) -> Result<Found, LogError> {
     let watermarks = store.watermarks(topic, partition)?;
     if watermarks.high_watermark <= watermarks.log_start {
         return Ok(NOTHING);

@@ -60,8 +60,7 @@ pub(crate) struct Api {
 
 /// Serves a request: the future does what must happen in the order of the requests, and gives
 /// what may still be waited for while others start.
-pub(crate) type Handle =
-    fn(Arc<Broker>, Request) -> BoxFuture<'static, Result<Pending, WireError>>;
+pub(crate) type Handle = fn(Arc<Broker>, Request) -> BoxFuture<'static, Result<Pending, WireError>>;
 
 /// An answer under way. `None` is a request that asked for none.
 pub(crate) type Pending = BoxFuture<'static, Result<Option<Reply>, WireError>>;

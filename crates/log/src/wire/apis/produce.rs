@@ -120,9 +120,8 @@ impl Topic {
         let waits = self.partitions.into_iter().map(async |(index, outcome)| match outcome {
             Err(refusal) => (index, Err(refusal)),
             Ok(written) => {
-                let durable = store
-                    .synced_to(&written.topic.name, written.partition, written.end)
-                    .await;
+                let durable =
+                    store.synced_to(&written.topic.name, written.partition, written.end).await;
                 (index, durable.map(|()| written).map_err(|error| Refusal::of(&error)))
             }
         });
@@ -143,8 +142,7 @@ async fn write_topic(store: &LogStore, topic: TopicProduceData, acks: i16, versi
         };
         partitions.push((index, outcome));
     }
-    let head =
-        TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
+    let head = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
     Topic { head, partitions }
 }
 
@@ -287,8 +285,7 @@ fn partition_response(
             if version >= 5 { response.with_log_start_offset(written.log_start) } else { response }
         }
         Err(refusal) => {
-            let response =
-                response.with_error_code(number(refusal.code)).with_base_offset(-1);
+            let response = response.with_error_code(number(refusal.code)).with_base_offset(-1);
             let reason = (version >= 8).then(|| StrBytes::from_string(refusal.reason));
             response.with_error_message(reason)
         }

@@ -38,9 +38,8 @@ fn read(body: &Bytes) -> Result<ProduceRequest, String> {
         for _ in 0..cursor.count(false).map_err(said)? {
             let index = cursor.i32().map_err(said)?;
             let records = cursor.blob(false).map_err(said)?.map(|bytes| body.slice_ref(bytes));
-            partitions.push(
-                PartitionProduceData::default().with_index(index).with_records(records),
-            );
+            partitions
+                .push(PartitionProduceData::default().with_index(index).with_records(records));
         }
         topics.push(
             TopicProduceData::default().with_name(TopicName(name)).with_partition_data(partitions),

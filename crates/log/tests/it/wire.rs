@@ -1,0 +1,10 @@
+//! The Kafka port over real sockets: every version, the limits, hostile peers, real clients.
+
+mod clients;
+mod harness;
+mod hostile;
+mod memory;
+mod old_versions;
+mod produce_fetch;
+mod topics;
+mod versions;

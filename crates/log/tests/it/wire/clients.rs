@@ -1,0 +1,189 @@
+//! Real clients, unchanged: kcat (librdkafka), kafka-python and confluent-kafka.
+//!
+//! A client that is not installed fails its test, unless `TRADEWIND_TESTS_SKIP_CLIENTS=1` says
+//! that this is known. `make setup` installs them.
+
+use super::harness::*;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tradewind_log::wire::WireLimits;
+use tradewind_types::Log;
+
+/// How long one call of a client may take, seconds, enforced by `timeout`.
+const CALL_SECONDS_MAX: &str = "90";
+
+/// Says loudly that a client is missing; fails unless skipping was asked for.
+fn missing(client: &str, how: &str) {
+    let skip = std::env::var("TRADEWIND_TESTS_SKIP_CLIENTS").is_ok_and(|value| value == "1");
+    let message = format!("{client} is not installed: {how}");
+    assert!(skip, "{message}; or set TRADEWIND_TESTS_SKIP_CLIENTS=1 to go without this test");
+    eprintln!("\n*** SKIPPED: {message} ***\n");
+}
+
+fn has_kcat() -> bool {
+    let found = Command::new("kcat").arg("-V").output().is_ok_and(|o| o.status.success());
+    if !found {
+        missing("kcat", "apt-get install kcat");
+    }
+    found
+}
+
+/// The Python of the tests' own environment.
+fn python() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let python = home.join(".cache/tradewind/venv/bin/python");
+    let check = Command::new(&python).args(["-c", "import kafka, confluent_kafka"]).output();
+    if check.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    missing(
+        "a Python environment with kafka-python and confluent-kafka",
+        "make setup, or python3 -m venv ~/.cache/tradewind/venv and \
+         ~/.cache/tradewind/venv/bin/pip install kafka-python confluent-kafka",
+    );
+    None
+}
+
+fn run(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{complained}");
+    said.into_owned()
+}
+
+/// Runs kcat to its end and answers what it printed.
+async fn kcat(port: &Port, arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new("timeout");
+    command.args([CALL_SECONDS_MAX, "kcat", "-b", &port.address.to_string()]).args(arguments);
+    let input = input.as_bytes().to_vec();
+    let output = tokio::task::spawn_blocking(move || run(command, &input)).await.unwrap();
+    text(&output)
+}
+
+fn lines(count: usize) -> String {
+    (0..count).map(|index| format!("line {index} of a text that compresses well\n")).collect()
+}
+
+/// The compression of a topic's first batch, as it lies in the log.
+async fn stored_codec(port: &Port, topic: &str) -> u8 {
+    let read = port.store.read_raw(topic, 0, 0, 1).await.unwrap();
+    read.bytes[22] & 0b111
+}
+
+const CODECS: [(&str, u8); 5] = [("none", 0), ("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_lists_writes_and_reads_with_every_compression() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::start(WireLimits::default()).await;
+    let sent = lines(1_000);
+    for (codec, number) in CODECS {
+        port.topic(codec, 1).await;
+        kcat(&port, &["-P", "-t", codec, "-z", codec], &sent).await;
+        assert_eq!(stored_codec(&port, codec).await, number, "{codec} is stored as sent");
+        let read = kcat(&port, &["-C", "-t", codec, "-o", "beginning", "-e", "-q"], "").await;
+        assert_eq!(read, sent, "{codec}");
+        let ours = port.store.read(codec, 0, 0, usize::MAX).await.unwrap();
+        assert_eq!(ours.len(), 1_000, "{codec} is read in process too");
+    }
+    let listed = kcat(&port, &["-L", "-J"], "").await;
+    for (codec, _) in CODECS {
+        assert!(listed.contains(&format!("\"topic\":\"{codec}\"")), "{listed}");
+    }
+    port.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_makes_topics_keeps_keys_headers_and_nulls_and_seeks() {
+    if !has_kcat() {
+        return;
+    }
+    let limits = WireLimits { auto_create_partitions: 4, ..WireLimits::default() };
+    let port = Port::start(limits).await;
+    let arguments = ["-P", "-t", "made", "-K", ":", "-Z", "-H", "shop=de", "-p", "2"];
+    kcat(&port, &arguments, "a:1\nb:2\nc:\n").await;
+    assert_eq!(port.store.topic("made").unwrap().partitions, 4);
+    let read = |from: &'static str| ["-C", "-t", "made", "-p", "2", "-o", from, "-e", "-q", "-Z"];
+    let format = ["-f", "%o %k=%s %h\n"];
+    let all = kcat(&port, &[&read("beginning")[..], &format].concat(), "").await;
+    assert_eq!(all, "0 a=1 shop=de\n1 b=2 shop=de\n2 c=NULL shop=de\n");
+    let last = kcat(&port, &[&read("-1")[..], &format].concat(), "").await;
+    assert_eq!(last, "2 c=NULL shop=de\n");
+    let asked = kcat(&port, &["-Q", "-t", "made:2:1"], "").await;
+    assert!(asked.contains("made [2] offset 0"), "{asked}");
+    port.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_produces_with_any_acks_and_idempotently() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::with_topic(1).await;
+    for property in ["acks=0", "acks=1", "acks=all", "enable.idempotence=true"] {
+        kcat(&port, &["-P", "-t", "t", "-X", property], &lines(100)).await;
+    }
+    let read = kcat(&port, &["-C", "-t", "t", "-o", "beginning", "-e", "-q"], "").await;
+    assert_eq!(read, lines(100).repeat(4));
+    port.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_as_if_against_an_old_broker_sends_message_sets() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::with_topic(1).await;
+    let mut expected = String::new();
+    for (version, codecs) in
+        [("0.9.0.1", ["none", "gzip", "snappy"]), ("0.10.0.0", ["none", "gzip", "snappy"])]
+    {
+        for codec in codecs {
+            let fallback = format!("broker.version.fallback={version}");
+            let old = ["-X", "api.version.request=false", "-X", &fallback];
+            let write = ["-P", "-t", "t", "-z", codec];
+            kcat(&port, &[&write[..], &old].concat(), &lines(50)).await;
+            expected += &lines(50);
+        }
+    }
+    let read = kcat(&port, &["-C", "-t", "t", "-o", "beginning", "-e", "-q"], "").await;
+    assert_eq!(read, expected);
+    port.stop().await;
+}
+
+/// Runs one of `tests/clients/*.py` against the port; it asserts for itself.
+async fn python_script(script: &str) {
+    let Some(python) = python() else { return };
+    let port = Port::start(WireLimits::default()).await;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let mut command = Command::new("timeout");
+    command.arg(CALL_SECONDS_MAX).arg(python).arg(path).arg(port.address.to_string());
+    let output = tokio::task::spawn_blocking(move || run(command, b"")).await.unwrap();
+    let said = text(&output);
+    assert!(said.trim_end().ends_with("all well"), "{said}");
+    port.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_python_produces_consumes_and_administers() {
+    python_script("kafka_python.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confluent_kafka_produces_consumes_and_administers() {
+    python_script("confluent.py").await;
+}
