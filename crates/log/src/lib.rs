@@ -19,6 +19,6 @@ pub mod wire;
 
 pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
-pub use settings::{Flush, LogSettings, TopicDefaults};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
+pub use settings::{Flush, LogSettings, TopicDefaults};
 pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};

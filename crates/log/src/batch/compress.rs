@@ -6,10 +6,10 @@
 
 use std::io::Read;
 
-/// What one batch may inflate to: sixteen of the largest batches by default, and small enough
-/// that a handful of hostile producers do not fill the memory.
-pub(crate) const INFLATED_BYTES_MAX: usize = 64 << 20;
-/// zstd may ask for a window this large (2^26 bytes), as `INFLATED_BYTES_MAX`.
+/// What one batch may inflate to: sixteen times what producers gather by default (1 MiB), and small
+/// enough that a handful of hostile ones do not fill the memory.
+pub(crate) const INFLATED_BYTES_MAX: usize = 16 << 20;
+/// zstd may ask for a window this large (2^26 bytes): what its strongest level but one asks for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 26;
 /// What snappy-java puts before its chunks; two i32 versions follow.
 const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];

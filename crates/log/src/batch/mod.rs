@@ -124,8 +124,8 @@ pub fn parse_batches(bytes: &[u8]) -> Result<Vec<BatchSpan>, BatchError> {
     let mut spans = Vec::new();
     let mut position = 0;
     while position < bytes.len() {
-        let header = check_batch(&bytes[position..])
-            .map_err(|reason| BatchError::new(position, reason))?;
+        let header =
+            check_batch(&bytes[position..]).map_err(|reason| BatchError::new(position, reason))?;
         spans.push(BatchSpan { position, header });
         position += header.bytes;
     }
@@ -159,17 +159,26 @@ pub(crate) fn check_crc(header: &BatchHeader, crc: u32) -> Result<(), String> {
 /// when compressed, and that they are batches a producer may send.
 pub fn check_produced(bytes: &[u8], batch_bytes_max: usize) -> Result<Vec<BatchSpan>, BatchError> {
     let spans = parse_batches(bytes)?;
+    check_spans(bytes, &spans, batch_bytes_max)?;
+    Ok(spans)
+}
+
+/// As [`check_produced`], for bytes that were parsed already.
+pub(crate) fn check_spans(
+    bytes: &[u8],
+    spans: &[BatchSpan],
+    batch_bytes_max: usize,
+) -> Result<(), BatchError> {
     if spans.is_empty() {
         return Err(BatchError::new(0, "there is none"));
     }
-    for span in &spans {
+    for span in spans {
+        let batch = &bytes[span.position..][..span.header.bytes];
         check_sendable(&span.header, batch_bytes_max)
-            .and_then(|()| {
-                check_records(&span.header, &bytes[span.position..][..span.header.bytes])
-            })
+            .and_then(|()| check_records(&span.header, batch))
             .map_err(|reason| BatchError::new(span.position, reason))?;
     }
-    Ok(spans)
+    Ok(())
 }
 
 fn check_sendable(header: &BatchHeader, batch_bytes_max: usize) -> Result<(), String> {

@@ -15,13 +15,23 @@ const RECORD_BYTES_MIN: usize = 7;
 /// The smallest header of a record: an empty name, a null value.
 const RECORD_HEADER_BYTES_MIN: usize = 2;
 
+/// What the records of one batch may take in memory beside their bytes. A record of seven bytes
+/// takes twenty times as much once decoded, and a header thirty times.
+const DECODED_BYTES_MAX: usize = 128 << 20;
+
 /// Checks every record of the whole batch `batch` without keeping anything.
 pub fn check_records(header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
     let body = batch.get(HEADER_BYTES..header.bytes).ok_or("the batch is cut short")?;
+    let mut decoded = 0;
+    let count = |_, raw: &RawRecord| decoded += raw.decoded_bytes();
     match header.compression()? {
-        Compression::None => walk(header, body, |_, _| {}),
-        codec => walk(header, &codec.inflate(body)?, |_, _| {}),
+        Compression::None => walk(header, body, count)?,
+        codec => walk(header, &codec.inflate(body)?, count)?,
     }
+    if decoded > DECODED_BYTES_MAX {
+        return Err(format!("its records take {decoded} bytes of memory, {DECODED_BYTES_MAX} may"));
+    }
+    Ok(())
 }
 
 /// The records of the whole batch `batch`, whose header is `header`.
@@ -50,14 +60,16 @@ pub fn decode_records_at(
     // A record takes at least seven bytes, so the count is worth allocating once it was checked.
     check_count(header, body.len())?;
     out.reserve(header.records as usize);
+    let mut bytes = body.len();
     walk(header, &body, |index, raw| {
+        bytes += raw.decoded_bytes();
         let offset = header.base_offset.wrapping_add(index);
         if offset >= from {
             let record = raw.slice(&body, header.base_timestamp);
             out.push(LogRecord { offset, record });
         }
     })?;
-    Ok(body.len())
+    Ok(bytes)
 }
 
 fn check_count(header: &BatchHeader, body_bytes: usize) -> Result<(), String> {
@@ -80,6 +92,11 @@ struct RawRecord {
 }
 
 impl RawRecord {
+    /// What it takes once decoded, beside the bytes it is a slice of.
+    fn decoded_bytes(&self) -> usize {
+        size_of::<LogRecord>() + self.headers * size_of::<(Bytes, Option<Bytes>)>()
+    }
+
     fn slice(&self, body: &Bytes, base_timestamp: i64) -> Record {
         let cut = |span: Span| span.map(|(start, end)| body.slice(start..end));
         let mut reader = Reader::new(body);

@@ -6,7 +6,9 @@
 use super::{Active, Partition, Sealed, Shared, State, tail::Tail};
 use crate::metrics_names as names;
 use crate::report::{Corruption, RecoveryReport, TornTail};
-use crate::segment::{self, Bad, FileKind, Index, IndexFault, RecoveryPoint, Scan, ScanStart, scan};
+use crate::segment::{
+    self, Bad, FileKind, Index, IndexFault, RecoveryPoint, Scan, ScanStart, scan,
+};
 use crate::settings::TopicDefaults;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -57,8 +59,7 @@ impl Place {
             tracing::warn!(file = %path.display(), "recovery point is missing: the last segment is checked whole");
         }
         let segments = self.segments(files, known, report)?;
-        let log_start =
-            segments.sealed.first().map_or(segments.active.base, |oldest| oldest.base);
+        let log_start = segments.sealed.first().map_or(segments.active.base, |oldest| oldest.base);
         let now_ms = self.shared.clock.now_ms();
         let state = State {
             next_offset: segments.next_offset,
@@ -202,7 +203,9 @@ impl Place {
         let start = ScanStart { position: 0, offset: base, durable_to: u64::MAX };
         let mut found = scan(&*file, Index::new(base), start).map_err(io)?;
         self.report_scan(report, &entry.path, &found);
-        if found.offset != end && found.corrupt.last().is_none_or(|bad| bad.position != found.position) {
+        if found.offset != end
+            && found.corrupt.last().is_none_or(|bad| bad.position != found.position)
+        {
             let reason = format!("it ends at offset {}, the next begins at {end}", found.offset);
             let bad = Bad { position: found.position, reason };
             self.report_corruption(report, entry.path.clone(), bad);

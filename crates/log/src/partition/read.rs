@@ -9,8 +9,8 @@ use super::{Partition, Sealed, State};
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::blocking;
 use crate::metrics_names as names;
-use crate::segment::{FileKind, INDEX_INTERVAL_BYTES, Index, IndexFault, OpenSegment, ScanStart};
 use crate::segment::{self, scan};
+use crate::segment::{FileKind, INDEX_INTERVAL_BYTES, Index, IndexFault, OpenSegment, ScanStart};
 use bytes::Bytes;
 use std::io;
 use std::path::PathBuf;
@@ -197,9 +197,8 @@ impl Partition {
         let state = self.state.lock();
         let late = |segment: &&Arc<Sealed>| segment.max_timestamp >= timestamp_ms;
         let sealed = state.sealed.iter().filter(late).cloned().collect();
-        let active = (state.active.index.max_timestamp() >= timestamp_ms).then(|| {
-            self.active_stretch(&state, state.active.index.floor_by_time(timestamp_ms))
-        });
+        let active = (state.active.index.max_timestamp() >= timestamp_ms)
+            .then(|| self.active_stretch(&state, state.active.index.floor_by_time(timestamp_ms)));
         (sealed, active, state.log_start)
     }
 }
@@ -213,11 +212,7 @@ impl State {
 
 impl Stretch {
     fn corrupt(&self, position: u64, reason: impl Into<String>) -> LogError {
-        LogError::Corrupt {
-            file: self.path.display().to_string(),
-            position,
-            reason: reason.into(),
-        }
+        LogError::Corrupt { file: self.path.display().to_string(), position, reason: reason.into() }
     }
 
     fn read(&self, position: u64, bytes: u64) -> Result<Vec<u8>, LogError> {
@@ -284,7 +279,8 @@ impl Stretch {
     }
 
     fn offset_at(&self, timestamp_ms: i64, from: Offset) -> Result<Option<Offset>, LogError> {
-        let mut stretch = Stretch { file: Arc::clone(&self.file), path: self.path.clone(), ..*self };
+        let mut stretch =
+            Stretch { file: Arc::clone(&self.file), path: self.path.clone(), ..*self };
         while stretch.position < stretch.limit {
             let mut last = stretch.position;
             let found = stretch.find(|header| {
@@ -296,9 +292,9 @@ impl Stretch {
             let batch = stretch.batches(position, header, 0)?;
             let records = batch::decode_records(&header, &batch)
                 .map_err(|reason| stretch.corrupt(position, reason))?;
-            let first = records.iter().find(|read| {
-                read.offset >= from && read.record.timestamp_ms >= timestamp_ms
-            });
+            let first = records
+                .iter()
+                .find(|read| read.offset >= from && read.record.timestamp_ms >= timestamp_ms);
             if let Some(read) = first {
                 return Ok(Some(read.offset));
             }

@@ -61,7 +61,13 @@ impl Index {
 
     /// Takes note of a batch at the segment's end. `force` indexes it wherever it is: it stands
     /// after bytes that cannot be walked over.
-    pub(crate) fn observe(&mut self, offset: Offset, position: u64, max_timestamp: i64, force: bool) {
+    pub(crate) fn observe(
+        &mut self,
+        offset: Offset,
+        position: u64,
+        max_timestamp: i64,
+        force: bool,
+    ) {
         let due = u64::from(self.indexed) + u64::from(INDEX_INTERVAL_BYTES);
         if position > 0 && (force || position >= due) {
             self.push(offset, position);
@@ -103,8 +109,7 @@ impl Index {
 
     /// The position before which every record is older than `timestamp_ms`.
     pub(crate) fn floor_by_time(&self, timestamp_ms: i64) -> u64 {
-        let after =
-            self.entries.partition_point(|entry| entry.max_timestamp_before < timestamp_ms);
+        let after = self.entries.partition_point(|entry| entry.max_timestamp_before < timestamp_ms);
         after.checked_sub(1).map_or(0, |index| u64::from(self.entries[index].position))
     }
 
@@ -161,7 +166,8 @@ impl Index {
         end: Offset,
         bytes: u64,
     ) -> Result<Self, IndexFault> {
-        let (index, whole) = Self::read_prefix(disk, dir, base, u64::MAX).map_err(IndexFault::Io)?;
+        let (index, whole) =
+            Self::read_prefix(disk, dir, base, u64::MAX).map_err(IndexFault::Io)?;
         let fits = index.last().is_some_and(|last| {
             i64::from(last.relative) == end - base && u64::from(last.position) == bytes
         });

@@ -10,8 +10,8 @@ mod scan;
 pub(crate) use cache::{OpenSegment, SegmentCache};
 pub(crate) use index::{Index, IndexFault};
 pub(crate) use recovery_point::RecoveryPoint;
-pub(crate) use scan::{Scan, ScanStart, find_batch, scan};
 pub use scan::{Bad, ScanOutcome, scan_bytes};
+pub(crate) use scan::{Scan, ScanStart, find_batch, scan};
 
 use std::path::{Path, PathBuf};
 use tradewind_types::Offset;

@@ -76,7 +76,8 @@ pub(crate) fn scan(file: &dyn DiskFile, index: Index, start: ScanStart) -> io::R
                     break;
                 }
                 found.corrupt.push(bad);
-                let Some((position, header)) = window.next_whole(found.position + 1, found.offset)?
+                let Some((position, header)) =
+                    window.next_whole(found.position + 1, found.offset)?
                 else {
                     break;
                 };
@@ -196,11 +197,7 @@ impl<'a> Window<'a> {
     }
 
     /// The first whole batch at or after `from` whose offset may follow `offset`.
-    fn next_whole(
-        &mut self,
-        from: u64,
-        offset: Offset,
-    ) -> io::Result<Option<(u64, BatchHeader)>> {
+    fn next_whole(&mut self, from: u64, offset: Offset) -> io::Result<Option<(u64, BatchHeader)>> {
         let plausible = offset..offset.saturating_add(GAP_OFFSETS_MAX);
         let (mut position, mut checked) = (from, 0);
         while position + HEADER_BYTES as u64 <= self.len && checked < SEARCH_BYTES_MAX {

@@ -60,7 +60,8 @@ impl Inner {
         }
         disk.create_dir_all(&topic_dir).map_err(|source| io_error(&topic_dir, source))?;
         let mut nothing = RecoveryReport::default();
-        let topic = build_topic(&self.shared, &topic_dir, file, |place| place.create(&mut nothing))?;
+        let topic =
+            build_topic(&self.shared, &topic_dir, file, |place| place.create(&mut nothing))?;
         if let Err(error) = topic.file.write(disk, &topic_dir) {
             self.shared.partitions.fetch_sub(topic.partitions.len(), Ordering::Relaxed);
             return Err(error);
@@ -71,10 +72,8 @@ impl Inner {
     }
 
     fn check_room(&self, file: &TopicFile) -> Result<(), LogError> {
-        let (there, max) = (
-            self.shared.partitions.load(Ordering::Relaxed),
-            self.shared.settings.partitions_max,
-        );
+        let (there, max) =
+            (self.shared.partitions.load(Ordering::Relaxed), self.shared.settings.partitions_max);
         let more = usize::try_from(file.partitions).unwrap_or(usize::MAX);
         if there.saturating_add(more) > max {
             return Err(LogError::Invalid(format!(

@@ -38,8 +38,8 @@ impl Log for LogStore {
         records: Vec<Record>,
     ) -> Result<Appended, LogError> {
         let (topic, partition) = self.partition(topic, partition)?;
-        let bytes = batch::encode(&records, topic.config.max_message_bytes)
-            .map_err(LogError::Invalid)?;
+        let bytes =
+            batch::encode(&records, topic.config.max_message_bytes).map_err(LogError::Invalid)?;
         drop(records);
         let header = batch::parse_header(&bytes).expect("it was encoded just now");
         let spans = vec![batch::BatchSpan { position: 0, header }];

@@ -25,7 +25,7 @@ use tradewind_disk::{Disk, DiskFile};
 use tradewind_types::log::Watermarks;
 use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
 
-/// Compressed batches of producers that are inflated at once: each may take 64 MiB.
+/// Compressed batches of producers that are inflated at once: each may take 16 MiB.
 const INFLATING_MAX: usize = 4;
 
 /// A log on a disk. Clones share it.
@@ -166,12 +166,10 @@ impl LogStore {
     async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
         let batch_bytes_max = topic.config.max_message_bytes;
         let invalid = |error: batch::BatchError| LogError::Invalid(error.to_string());
-        let compressed = batch::parse_batches(&batches)
-            .map_err(invalid)?
-            .iter()
-            .any(|span| span.header.compressed());
+        let spans = batch::parse_batches(&batches).map_err(invalid)?;
+        let compressed = spans.iter().any(|span| span.header.compressed());
         let check = move || {
-            let spans = batch::check_produced(&batches, batch_bytes_max).map_err(invalid)?;
+            batch::check_spans(&batches, &spans, batch_bytes_max).map_err(invalid)?;
             Ok(Append { batches: Batches::Sent(batches), spans })
         };
         if !compressed {
@@ -311,7 +309,8 @@ impl LogStore {
         partition: PartitionId,
     ) -> Result<(Arc<Topic>, Arc<Partition>), LogError> {
         let topic = self.topic_named(name)?;
-        let found = usize::try_from(partition).ok().and_then(|id| topic.partitions.get(id)).cloned();
+        let found =
+            usize::try_from(partition).ok().and_then(|id| topic.partitions.get(id)).cloned();
         match found {
             Some(partition) => Ok((topic, partition)),
             None => Err(LogError::NoPartition { topic: name.to_owned(), partition }),

@@ -79,15 +79,38 @@ async fn batches_that_lie_are_refused_on_produce() {
     let store = fixture.with_topic().await;
     let batch = plain(&[record(0, 100), record(1, 100)]).await;
     let bomb = {
-        let zeros = vec![0_u8; 65 << 20];
+        let zeros = vec![0_u8; 17 << 20];
         seal(&batch[..HEADER], &zstd::encode_all(&zeros[..], 1).unwrap(), 4)
+    };
+    let crowd = {
+        // Records of nine bytes: small when inflated, large when decoded.
+        let mut header = batch[..HEADER].to_vec();
+        let count = 1_700_000_i32;
+        header[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+        header[57..61].copy_from_slice(&count.to_be_bytes());
+        let mut body = Vec::new();
+        for index in 0..count {
+            let mut delta = Vec::new();
+            let mut raw = (index as u32) << 1;
+            while raw >= 0x80 {
+                delta.push(raw as u8 | 0x80);
+                raw >>= 7;
+            }
+            delta.push(raw as u8);
+            body.push((5 + delta.len() as u8) << 1);
+            body.extend_from_slice(&[0, 0]);
+            body.extend_from_slice(&delta);
+            body.extend_from_slice(&[1, 1, 0]);
+        }
+        seal(&header, &zstd::encode_all(&body[..], 1).unwrap(), 4)
     };
     let mut three = batch.clone();
     three[60] = 3;
     three[26] = 2;
     let mut transactional = batch.clone();
     transactional[22] |= 1 << 4;
-    let lies: [(&str, Vec<u8>); 8] = [
+    let lies: [(&str, Vec<u8>); 9] = [
+        ("bytes of memory", crowd),
         ("inflates to more", bomb),
         ("gzip", seal(&batch[..HEADER], b"not gzip at all", 1)),
         ("compression 7", seal(&batch[..HEADER], &batch[HEADER..], 7)),

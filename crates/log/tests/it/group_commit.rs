@@ -12,7 +12,8 @@ async fn a_hundred_appenders_share_fsyncs() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(Counting::default());
     let (store, _) =
-        LogStore::open(disk.clone(), dir.path(), Default::default(), Arc::new(SystemClock)).unwrap();
+        LogStore::open(disk.clone(), dir.path(), Default::default(), Arc::new(SystemClock))
+            .unwrap();
     store.create_topic(&TopicSpec::new(TOPIC, 1)).await.unwrap();
     let before = disk.syncs.load(Ordering::Relaxed);
     let mut appenders = tokio::task::JoinSet::new();

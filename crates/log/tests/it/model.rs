@@ -51,8 +51,8 @@ impl Model {
             }
             Operation::Read { from, max_bytes } => self.read(from, max_bytes.into()).await,
             Operation::OffsetAt { timestamp_ms } => {
-                let first = i64::from(timestamp_ms).div_euclid(10)
-                    + i64::from(timestamp_ms % 10 != 0);
+                let first =
+                    i64::from(timestamp_ms).div_euclid(10) + i64::from(timestamp_ms % 10 != 0);
                 let first = first.max(self.log_start());
                 let expected = (first < self.end as i64).then_some(first);
                 let found = self.store.offset_at(TOPIC, 0, timestamp_ms.into()).await.unwrap();

@@ -97,7 +97,10 @@ pub(crate) fn number(record: &Record) -> u64 {
 }
 
 /// Appends the records numbered `numbers` as one batch.
-pub(crate) async fn append(store: &LogStore, numbers: std::ops::Range<u64>) -> Result<Offset, LogError> {
+pub(crate) async fn append(
+    store: &LogStore,
+    numbers: std::ops::Range<u64>,
+) -> Result<Offset, LogError> {
     let records = numbers.map(|n| record(n, 100)).collect();
     Ok(store.append(TOPIC, 0, records).await?.base_offset)
 }

@@ -20,7 +20,7 @@ async fn topics_are_found_by_name_and_id_and_are_there_after_a_restart() {
     assert!(matches!(again, LogError::TopicExists { .. }));
     store.close().await.unwrap();
     let (store, _) = fixture.open();
-    assert_eq!(store.topics(), [info.clone()]);
+    assert_eq!(store.topics(), std::slice::from_ref(&info));
     store.delete_topic(&info.name).await.unwrap();
     assert!(store.topic(&info.name).is_none() && store.topic_by_id(info.id).is_none());
     assert!(fixture.disk.metadata(&Path::new(DIR).join(&info.name)).is_err());
