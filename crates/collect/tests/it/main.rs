@@ -5,6 +5,7 @@ mod api;
 mod dedup;
 mod demo;
 mod failures;
+mod front_door;
 mod hostile;
 mod power;
 mod replay;
