@@ -1,7 +1,8 @@
 //! A bound on bytes that are being worked on.
 //!
-//! Guarantees: what is reserved never exceeds the limit, and comes back when the last holder of a
-//! [`Reservation`] is gone, whatever became of its request.
+//! Guarantees: what is reserved exceeds the limit only where one request alone does (requests
+//! have bounds of their own, and one too large would otherwise be told to come back for ever); it
+//! comes back when the last holder of a [`Reservation`] is gone, whatever became of its request.
 //! Left out: waiting. Whoever finds no room tells its client to come back.
 
 use std::sync::Arc;
@@ -28,8 +29,10 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let room = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+    /// Takes `bytes` for a request that has `own` already.
+    fn take(&self, bytes: usize, own: usize) -> bool {
+        let room =
+            |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit || used == own);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
     }
 }
@@ -44,7 +47,7 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Takes `bytes` more; false, and nothing taken, when there is no room.
     pub(crate) fn grow(&self, bytes: usize) -> bool {
-        let taken = self.budget.take(bytes);
+        let taken = self.budget.take(bytes, self.bytes.load(Ordering::Relaxed));
         if taken {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -71,7 +74,8 @@ mod tests {
         assert!(!two.grow(usize::MAX));
         drop(one);
         assert_eq!(budget.used(), 4);
-        assert!(two.grow(6));
+        assert!(two.grow(60), "alone, it may pass the limit");
+        assert!(!budget.reservation().grow(1));
         drop(two);
         assert_eq!(budget.used(), 0);
     }

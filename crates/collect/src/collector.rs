@@ -6,9 +6,9 @@
 //! Left out: HTTP (see `http`).
 
 use crate::appender::Appender;
+use crate::arrival::{Answer, Arrival, Credentials, Rejection};
 use crate::budget::{Budget, Reservation};
 use crate::dead_letters::{self, AnonymousAllowance};
-use crate::dedup::{DedupSettings, DedupState};
 use crate::error::CollectError;
 use crate::json::mend_surrogates;
 use crate::queue::{Outcome, Queue, Submission};
@@ -16,7 +16,10 @@ use crate::record::{Encoder, Prepared, Sender};
 use crate::refusal::Refusal;
 use crate::reject::Reject;
 use crate::request::{Call, Endpoint, Field, Request, parse};
-use crate::settings::{APPEND_BYTES_MAX, CollectSettings, EVENT_BYTES_MAX, WriteKey};
+use crate::settings::{
+    APPEND_BYTES_MAX, CollectSettings, EVENT_BYTES_MAX, RAW_BYTES_MAX, WriteKey,
+};
+use crate::start::{check, ensure_topic, restore_partition};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -25,9 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tradewind_disk::Disk;
 use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
-use tradewind_types::{
-    Clock, DEFAULT_STORE, DeadLetter, Log, LogError, TimestampMicros, TopicInfo, TopicSpec,
-};
+use tradewind_types::{Clock, DEFAULT_STORE, DeadLetter, Log, TimestampMicros};
 
 /// The source of events when no write keys are set, and the first part of dead letters' sources.
 const HTTP_SOURCE: &str = "http";
@@ -56,54 +57,6 @@ pub struct Collector {
     dead_letters: Arc<Queue>,
     anonymous: AnonymousAllowance,
     tasks: Mutex<Vec<(String, i32, JoinHandle<()>)>>,
-}
-
-/// Who a request says it is from, apart from its body.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// The write key of `Authorization: Basic`.
-    pub write_key: Option<String>,
-    /// The token of `Authorization: Bearer`.
-    pub bearer_token: Option<String>,
-}
-
-/// A request, its body inflated.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// Which path it was sent to.
-    pub endpoint: Endpoint,
-    /// Its body.
-    pub body: Vec<u8>,
-    /// What its headers say of the sender.
-    pub credentials: Credentials,
-    /// The sender's address, as text.
-    pub ip: Option<String>,
-    /// The sender's `User-Agent`.
-    pub user_agent: Option<String>,
-}
-
-/// What became of a request's events. All of it is durable.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// New events.
-    pub accepted: usize,
-    /// Events that were accepted before.
-    pub duplicates: usize,
-    /// Of these, events whose content differs from what was accepted.
-    pub conflicts: usize,
-    /// Events that are not taken, by index; they are in `dead_letters`.
-    pub rejected: Vec<Rejection>,
-}
-
-/// Events of a request that are not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
-    /// The first one's position in the batch.
-    pub index: usize,
-    /// How many in a row.
-    pub count: usize,
-    /// Why.
-    pub reason: Reject,
 }
 
 /// The store and source a write key stands for.
@@ -216,47 +169,58 @@ impl Collector {
         mut arrival: Arrival,
         reservation: Reservation,
     ) -> Result<Answer, Refusal> {
-        let body = std::mem::take(&mut arrival.body);
-        let received_at = self.clock.now_us();
         // A key in the headers is judged before the body is looked at.
         let known = self.known_by_headers(&arrival.credentials)?;
-        let mut body = body;
-        let request = match parse(&body, arrival.endpoint) {
-            Ok(request) if request.lone_surrogates.is_empty() => request,
-            Ok(request) => {
-                let positions = request.lone_surrogates;
-                mend_surrogates(&mut body, &positions);
-                match parse(&body, arrival.endpoint) {
-                    Ok(request) => request,
-                    Err(fault) => {
-                        return self.unreadable(&arrival, known, &body, fault.to_string()).await;
-                    }
-                }
+        let mut body = std::mem::take(&mut arrival.body);
+        let lone_surrogates = match parse(&body, arrival.endpoint) {
+            Ok(request) if request.lone_surrogates.is_empty() => {
+                return self.judge(&arrival, known, &request, reservation).await;
             }
-            Err(fault) => return self.unreadable(&arrival, known, &body, fault.to_string()).await,
+            Ok(request) => request.lone_surrogates,
+            Err(fault) => {
+                let reason = fault.to_string();
+                return self.unreadable(&arrival, known, &body, reason, false).await;
+            }
         };
+        mend_surrogates(&mut body, &lone_surrogates);
+        match parse(&body, arrival.endpoint) {
+            Ok(request) => self.judge(&arrival, known, &request, reservation).await,
+            Err(fault) => self.unreadable(&arrival, known, &body, fault.to_string(), false).await,
+        }
+    }
+
+    /// Decides whose request it is and whether it may be so large.
+    async fn judge(
+        &self,
+        arrival: &Arrival,
+        known: Option<Owner<'_>>,
+        request: &Request<'_>,
+        reservation: Reservation,
+    ) -> Result<Answer, Refusal> {
         let owner = match known {
             Some(owner) => owner,
             None => self.known_by_body(&arrival.credentials, &request.envelope)?,
         };
+        let call = &request.envelope;
         if let Endpoint::One(_) = arrival.endpoint
-            && request.envelope.raw.len() > EVENT_BYTES_MAX
+            && call.raw.len() > EVENT_BYTES_MAX
         {
-            let reason = Reject::TooLarge { bytes: request.envelope.raw.len() }.to_string();
-            return self.unreadable(&arrival, Some(owner), &body, reason).await;
+            let reason = Reject::TooLarge { bytes: call.raw.len() }.to_string();
+            return self.unreadable(arrival, Some(owner), call.raw.as_bytes(), reason, false).await;
         }
-        self.take(&arrival, owner, &request, received_at, reservation).await
+        self.take(arrival, owner, request, reservation).await
     }
 
-    /// Keeps what cannot be read, and refuses it.
+    /// Keeps what cannot be read, and refuses it. `cut`: there was more of it than `raw`.
     pub(crate) async fn unreadable_input(
         &self,
         arrival: &Arrival,
         raw: &[u8],
         reason: String,
+        cut: bool,
     ) -> Result<Answer, Refusal> {
         let known = self.known_by_headers(&arrival.credentials)?;
-        self.unreadable(arrival, known, raw, reason).await
+        self.unreadable(arrival, known, raw, reason, cut).await
     }
 
     async fn unreadable(
@@ -265,10 +229,11 @@ impl Collector {
         owner: Option<Owner<'_>>,
         raw: &[u8],
         reason: String,
+        cut: bool,
     ) -> Result<Answer, Refusal> {
         metrics::counter!("tradewind_collect_unreadable_total").increment(1);
         let now = self.clock.now_us();
-        let kept_bytes = raw.len().min(crate::settings::RAW_BYTES_MAX);
+        let kept_bytes = raw.len().min(RAW_BYTES_MAX);
         if owner.is_none() && !self.anonymous.take(kept_bytes, now) {
             metrics::counter!("tradewind_collect_dead_letters_dropped_total").increment(1);
             return Err(Refusal::Unreadable { reason, kept_bytes: 0 });
@@ -281,7 +246,7 @@ impl Collector {
             received_at: now,
             position: None,
         };
-        self.dead_letter(letter).await?;
+        self.keep(&letter, cut).await?;
         Err(Refusal::Unreadable { reason, kept_bytes })
     }
 
@@ -290,7 +255,11 @@ impl Collector {
     /// # Errors
     /// [`Refusal::Busy`], [`Refusal::Unavailable`].
     pub async fn dead_letter(&self, letter: DeadLetter) -> Result<(), Refusal> {
-        let prepared = dead_letters::record(&letter);
+        self.keep(&letter, false).await
+    }
+
+    async fn keep(&self, letter: &DeadLetter, cut: bool) -> Result<(), Refusal> {
+        let prepared = dead_letters::record(letter, cut);
         let reservation = self.reservation();
         if !reservation.grow(prepared.bytes()) {
             return Err(IN_FLIGHT);
@@ -306,9 +275,9 @@ impl Collector {
         arrival: &Arrival,
         owner: Owner<'_>,
         request: &Request<'_>,
-        received_at: TimestampMicros,
         reservation: Reservation,
     ) -> Result<Answer, Refusal> {
+        let received_at = self.clock.now_us();
         let sender = Sender {
             store_id: owner.store_id,
             source: owner.source,
@@ -339,6 +308,11 @@ impl Collector {
         let answer = Answer { accepted, duplicates, conflicts, rejected };
         count(&answer);
         Ok(answer)
+    }
+
+    /// Judges what the headers say of the sender, before any of the body is read.
+    pub(crate) fn admit(&self, credentials: &Credentials) -> Result<(), Refusal> {
+        self.known_by_headers(credentials).map(drop)
     }
 
     fn known_by_headers(&self, credentials: &Credentials) -> Result<Option<Owner<'_>>, Refusal> {
@@ -387,68 +361,6 @@ impl Drop for Collector {
 }
 
 pub(crate) const IN_FLIGHT: Refusal = Refusal::Busy { reason: "too many requests are under way" };
-
-fn check(settings: &CollectSettings) -> Result<(), CollectError> {
-    let bad = |setting, reason: &str| Err(CollectError::Setting { setting, reason: reason.into() });
-    if settings.event_partitions < 1 {
-        return bad("collect.events_partitions", "at least 1");
-    }
-    if settings.dedup_window_ms < 0 {
-        return bad("collect.dedup_window_hours", "not negative");
-    }
-    if settings
-        .write_keys
-        .values()
-        .any(|key| key.store_id.contains('\0') || key.source.contains('\0'))
-    {
-        return bad("collect.write_keys", "no NUL in a store's or source's name");
-    }
-    Ok(())
-}
-
-/// The topic, made with `partitions` when it is missing; one that is there keeps its number.
-async fn ensure_topic(
-    log: &dyn Log,
-    topic: &str,
-    partitions: i32,
-) -> Result<TopicInfo, CollectError> {
-    let failed = |source| CollectError::Log { topic: topic.to_owned(), source };
-    if let Some(info) = log.topic(topic) {
-        return Ok(info);
-    }
-    match log.create_topic(&TopicSpec::new(topic, partitions)).await {
-        Ok(()) | Err(LogError::TopicExists { .. }) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    log.topic(topic).ok_or_else(|| failed(LogError::NoTopic { topic: topic.to_owned() }))
-}
-
-async fn restore_partition(
-    parts: &CollectParts,
-    topic: &TopicInfo,
-    partition: i32,
-) -> Result<Appender, CollectError> {
-    let settings = DedupSettings {
-        disk: parts.disk.clone(),
-        dir: parts.dir.join("dedup").join(partition.to_string()),
-        topic_id: topic.id.iter().map(|byte| format!("{byte:02x}")).collect(),
-        partition,
-        window_ms: parts.settings.dedup_window_ms,
-        ids_max: parts.settings.dedup_ids_max / topic.partitions.max(1) as u64,
-    };
-    let now_ms = parts.clock.now_ms();
-    let (dedup, next_offset) =
-        DedupState::restore(settings, &*parts.log, EVENTS_TOPIC, now_ms).await?;
-    Ok(Appender {
-        log: parts.log.clone(),
-        clock: parts.clock.clone(),
-        queue: Queue::new(parts.settings.queue_bytes_max),
-        topic: EVENTS_TOPIC,
-        partition,
-        dedup: Some(dedup),
-        next_offset,
-    })
-}
 
 /// The events by partition, and what is rejected.
 fn encode<'a>(
@@ -506,7 +418,7 @@ fn rejected_letters(
         received_at,
         position: None,
     };
-    rejected.iter().map(|rejection| dead_letters::record(&letter(rejection))).collect()
+    rejected.iter().map(|rejection| dead_letters::record(&letter(rejection), false)).collect()
 }
 
 fn dead_letter_source(endpoint: Endpoint) -> String {

@@ -20,8 +20,8 @@ use tradewind_types::{DeadLetter, Record, TimestampMicros};
 const ANONYMOUS_BYTES_PER_MINUTE: usize = 1024 * 1024;
 const MINUTE_US: i64 = 60_000_000;
 
-/// A dead letter's record.
-pub(crate) fn record(letter: &DeadLetter) -> Prepared {
+/// A dead letter's record. `cut`: there was more than `letter.raw` holds.
+pub(crate) fn record(letter: &DeadLetter, cut: bool) -> Prepared {
     let kept = letter.raw.len().min(RAW_BYTES_MAX);
     let mut out = Vec::with_capacity(kept / 3 * 4 + letter.reason.len() + 256);
     out.extend_from_slice(b"{\"store_id\":");
@@ -29,15 +29,14 @@ pub(crate) fn record(letter: &DeadLetter) -> Prepared {
     out.extend_from_slice(b",\"source\":");
     push_string(&mut out, &letter.source);
     out.extend_from_slice(b",\"reason\":");
-    if kept < letter.raw.len() {
-        let total = letter.raw.len();
-        push_string(
-            &mut out,
-            &format!("{} (the first {kept} of {total} bytes kept)", letter.reason),
-        );
+    let note = match letter.raw.len() {
+        total if kept < total => format!(" (the first {kept} of {total} bytes kept)"),
+        _ if cut => format!(" (the first {kept} bytes kept)"),
+        _ => String::new(),
+    };
+    push_string(&mut out, &format!("{}{note}", letter.reason));
+    if !note.is_empty() {
         out.extend_from_slice(b",\"raw_truncated\":true");
-    } else {
-        push_string(&mut out, &letter.reason);
     }
     out.extend_from_slice(b",\"received_at\":");
     push_string(&mut out, &iso8601::format(letter.received_at));
@@ -100,7 +99,7 @@ mod tests {
     #[test]
     fn raw_bytes_are_kept_as_they_came() {
         let raw: Vec<u8> = (0..=255).collect();
-        let value = read(&record(&letter(raw.clone())));
+        let value = read(&record(&letter(raw.clone()), false));
         assert_eq!(STANDARD.decode(value["raw_base64"].as_str().unwrap()).unwrap(), raw);
         assert_eq!(value["reason"], "a \"quote\"\nand a line");
         assert_eq!(value["received_at"], "1970-01-01T00:00:01.000000Z");
@@ -110,13 +109,16 @@ mod tests {
 
     #[test]
     fn too_many_raw_bytes_are_cut_and_marked() {
-        let value = read(&record(&letter(vec![7; RAW_BYTES_MAX + 1])));
+        let value = read(&record(&letter(vec![7; RAW_BYTES_MAX + 1]), false));
         let raw = STANDARD.decode(value["raw_base64"].as_str().unwrap()).unwrap();
         assert_eq!(raw.len(), RAW_BYTES_MAX);
         assert_eq!(value["raw_truncated"], true);
         assert!(
             value["reason"].as_str().unwrap().ends_with("(the first 65536 of 65537 bytes kept)")
         );
+        let value = read(&record(&letter(vec![7; 5]), true));
+        assert_eq!(value["raw_truncated"], true);
+        assert!(value["reason"].as_str().unwrap().ends_with("(the first 5 bytes kept)"));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 mod answer;
 mod body;
 
-use crate::collector::{Arrival, Collector, Credentials, IN_FLIGHT};
+use crate::arrival::{Answer, Arrival, Credentials};
+use crate::collector::{Collector, IN_FLIGHT};
 use crate::refusal::Refusal;
 use crate::request::{Endpoint, Kind};
 use crate::settings::BATCH_BYTES_MAX;
@@ -67,6 +68,7 @@ async fn post(collector: &Collector, endpoint: Endpoint, request: Request) -> Re
         "status" => status
     )
     .record(started.elapsed().as_secs_f64());
+    metrics::gauge!("tradewind_collect_in_flight_bytes").set(collector.in_flight_bytes() as f64);
     response
 }
 
@@ -74,7 +76,7 @@ async fn take(
     collector: &Collector,
     endpoint: Endpoint,
     request: Request,
-) -> Result<crate::collector::Answer, answer::Failure> {
+) -> Result<Answer, answer::Failure> {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
     let mut arrival = Arrival {
@@ -84,6 +86,7 @@ async fn take(
         ip: client_ip(&parts.headers, peer, collector.settings().trust_forwarded_for),
         user_agent: user_agent(&parts.headers),
     };
+    collector.admit(&arrival.credentials)?;
     let encoding = body::encoding(parts.headers.get(CONTENT_ENCODING))?;
     let reservation = collector.reservation();
     let timeout_ms = collector.settings().body_timeout_ms;
@@ -92,7 +95,7 @@ async fn take(
         Body::Whole(sent) if encoding == body::Encoding::Gzip => body::inflate(sent),
         other => other,
     };
-    let (raw, reason) = match inflated {
+    let (raw, reason, cut) = match inflated {
         Body::Whole(whole) => {
             if encoding == body::Encoding::Gzip && !reservation.grow(whole.len()) {
                 return Err(IN_FLIGHT.into());
@@ -100,10 +103,12 @@ async fn take(
             arrival.body = whole;
             return Ok(collector.collect_reserved(arrival, reservation).await?);
         }
-        Body::TooLarge(start) => (start, format!("the body has more than {BATCH_BYTES_MAX} bytes")),
-        Body::Unreadable(raw, reason) => (raw, reason),
+        Body::TooLarge(start) => {
+            (start, format!("the body has more than {BATCH_BYTES_MAX} bytes"), true)
+        }
+        Body::Unreadable(raw, reason) => (raw, reason, false),
     };
-    Ok(collector.unreadable_input(&arrival, &raw, reason).await?)
+    Ok(collector.unreadable_input(&arrival, &raw, reason, cut).await?)
 }
 
 /// What `Authorization` says. A scheme nobody knows says nothing: the body may hold the key.

@@ -5,6 +5,7 @@
 //! Left out: the log itself (met as [`tradewind_types::Log`]) and every query engine.
 
 mod appender;
+mod arrival;
 mod budget;
 pub mod client;
 mod collector;
@@ -22,9 +23,11 @@ mod reject;
 pub mod replay;
 mod request;
 mod settings;
+mod start;
 mod time;
 
-pub use collector::{Answer, Arrival, CollectParts, Collector, Credentials, Rejection};
+pub use arrival::{Answer, Arrival, Credentials, Rejection};
+pub use collector::{CollectParts, Collector};
 pub use error::CollectError;
 pub use identity::{FINGERPRINT_HEADER, ID_HEADER};
 pub use json::Fault;

@@ -12,7 +12,7 @@
 //!
 //! Guarantees: every answer has CORS headers, so that a page sees why it failed.
 
-use crate::collector::Answer;
+use crate::arrival::Answer;
 use crate::refusal::Refusal;
 use crate::settings::{RETRY_AFTER_BUSY_S, RETRY_AFTER_UNAVAILABLE_S};
 use axum::body::Body;

@@ -26,7 +26,7 @@ pub(super) enum Encoding {
 pub(super) enum Body {
     /// All of it.
     Whole(Vec<u8>),
-    /// Its first bytes: it is larger than any request may be.
+    /// Its first bytes, as many as a dead letter holds: it is larger than any request may be.
     TooLarge(Vec<u8>),
     /// Its bytes, and why they cannot be inflated.
     Unreadable(Vec<u8>, String),
@@ -62,9 +62,9 @@ async fn read_all(body: axum::body::Body, reservation: &Reservation) -> Result<B
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Failure::CutOff)?;
         if bytes.len() + chunk.len() > BATCH_BYTES_MAX {
-            // One byte more than is kept marks the dead letter as cut.
-            let room = (RAW_BYTES_MAX + 1).saturating_sub(bytes.len()).min(chunk.len());
+            let room = RAW_BYTES_MAX.saturating_sub(bytes.len()).min(chunk.len());
             bytes.extend_from_slice(&chunk[..room]);
+            bytes.truncate(RAW_BYTES_MAX);
             return Ok(Body::TooLarge(bytes));
         }
         if !reservation.grow(chunk.len()) {
@@ -81,7 +81,7 @@ pub(super) fn inflate(sent: Vec<u8>) -> Body {
     let mut limited = MultiGzDecoder::new(sent.as_slice()).take(BATCH_BYTES_MAX as u64 + 1);
     match limited.read_to_end(&mut inflated) {
         Ok(_) if inflated.len() > BATCH_BYTES_MAX => {
-            inflated.truncate(RAW_BYTES_MAX + 1);
+            inflated.truncate(RAW_BYTES_MAX);
             Body::TooLarge(inflated)
         }
         Ok(_) => Body::Whole(inflated),
