@@ -9,24 +9,26 @@ if [ ${#benches[@]} -eq 0 ]; then
 fi
 for bench in "${benches[@]}"; do
     if [ ! -f "bench/$bench/run.py" ]; then
-        echo "bench/run: no bench called $bench (there are: $(cd bench && ls -d */run.py | cut -d/ -f1 | xargs))" >&2
+        echo "bench/run.sh: no bench called $bench (there are: $(cd bench && ls -d */run.py | cut -d/ -f1 | xargs))" >&2
         exit 2
     fi
 done
 
 export TRADEWIND_BIN="${TRADEWIND_BIN:-${CARGO_TARGET_DIR:-target}/release/tradewind}"
 if [ ! -x "$TRADEWIND_BIN" ]; then
-    echo "bench/run: $TRADEWIND_BIN is not there: build it with make build, or name one in TRADEWIND_BIN" >&2
+    echo "bench/run.sh: $TRADEWIND_BIN is not there: build it with make build, or name one in TRADEWIND_BIN" >&2
     exit 2
 fi
 export TRADEWIND_BENCH_DIR="${TRADEWIND_BENCH_DIR:-$PWD/target/bench}"
 mkdir -p "$TRADEWIND_BENCH_DIR"
 
 environment="$TRADEWIND_BENCH_DIR/venv"
-if ! cmp -s bench/requirements.txt "$environment/requirements.txt"; then
+wanted=$(cat bench/requirements.txt tests/requirements.txt)
+if [ "$wanted" != "$(cat "$environment/wanted" 2>/dev/null)" ]; then
+    echo "making a Python environment with Spark in $environment"
     python3 -m venv "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check -r bench/requirements.txt
-    cp bench/requirements.txt "$environment/requirements.txt"
+    echo "$wanted" >"$environment/wanted"
 fi
 
 cargo build --quiet --release --manifest-path bench/loadgen/Cargo.toml --target-dir "$TRADEWIND_BENCH_DIR/loadgen"
