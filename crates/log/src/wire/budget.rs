@@ -5,6 +5,7 @@
 //! of the budget would wait for each other; with it, one of them can always finish.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// A number of bytes many connections draw on.
@@ -12,6 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Budget {
     bytes: Arc<Semaphore>,
     overdraft: Arc<Mutex<()>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What one request or answer holds of a [`Budget`]; given back when dropped.
@@ -24,15 +26,20 @@ pub(crate) struct Charge {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
-        Self { bytes: Arc::new(Semaphore::new(bytes)), overdraft: Arc::default() }
+        Self {
+            bytes: Arc::new(Semaphore::new(bytes)),
+            overdraft: Arc::default(),
+            waiting: Arc::default(),
+        }
     }
 
     /// Adds `bytes` to `charge`, waiting until they, or the overdraft, are free. Nothing is held
     /// by a call that is dropped while it waits.
     pub(crate) async fn charge(&self, charge: &mut Charge, bytes: usize) {
-        if charge.overdraft.is_some() {
+        if self.try_charge(charge, bytes) {
             return;
         }
+        let _waiting = Waiting::new(&self.waiting);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
@@ -56,9 +63,50 @@ impl Budget {
         true
     }
 
+    /// As [`Budget::charge`], but takes less when there is less: the halves of `bytes` down to
+    /// `least`, which it waits for. Answers how many it took.
+    pub(crate) async fn charge_up_to(
+        &self,
+        charge: &mut Charge,
+        bytes: usize,
+        least: usize,
+    ) -> usize {
+        let mut wanted = bytes;
+        while wanted > least {
+            if self.try_charge(charge, wanted) {
+                return wanted;
+            }
+            wanted /= 2;
+        }
+        let wanted = bytes.min(least);
+        self.charge(charge, wanted).await;
+        wanted
+    }
+
+    /// Whether somebody waits for room: who holds some and makes no use of it should go.
+    pub(crate) fn pressed(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     #[cfg(test)]
     fn left(&self) -> usize {
         self.bytes.available_permits()
+    }
+}
+
+/// Counts one who waits for room, until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -104,8 +152,19 @@ mod tests {
         budget.charge(&mut second, 8).await;
         let waiting = budget.charge(&mut third, 8);
         assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
+        assert!(!budget.pressed(), "who stopped waiting does not count");
         drop(second);
         budget.charge(&mut third, 8).await;
         assert_eq!(budget.left(), 2, "the overdraft is not drawn from the budget");
+    }
+
+    #[tokio::test]
+    async fn who_takes_less_gets_what_there_is() {
+        let budget = Budget::new(100);
+        let (mut first, mut second, mut third) = Default::default();
+        assert_eq!(budget.charge_up_to(&mut first, 64, 8).await, 64);
+        assert_eq!(budget.charge_up_to(&mut second, 64, 8).await, 32);
+        assert_eq!(budget.charge_up_to(&mut third, 4, 8).await, 4);
+        assert_eq!(budget.left(), 0);
     }
 }

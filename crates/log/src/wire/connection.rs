@@ -11,12 +11,13 @@ use super::apis::{self, Pending};
 use super::broker::Broker;
 use super::budget::Charge;
 use super::frame::{Arrived, Frame, FrameReader};
+use super::limits::{TRANSFER_TICK, Transfer};
 use super::request::{self, ELEMENT_BYTES, Opened, Reply};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +109,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let open = self.stage == Stage::Open;
         let reading = open && self.ahead.is_none();
         let broker = &self.broker;
+        let (midway, awaits_peer) = (self.reader.midway(), self.reader.awaits_peer());
         let deadline = self
             .reader
-            .deadline(&broker.limits)
-            .filter(|_| reading && (self.reader.midway() || self.answering.is_empty()));
+            .deadline(&broker.limits, broker.requests.pressed())
+            .filter(|_| reading && (midway || self.answering.is_empty()));
         tokio::select! {
             biased;
             () = broker.closed(), if open => Ok(Event::Closing),
@@ -119,6 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             arrived = self.reader.next(&mut self.stream, &broker.limits, &broker.requests),
                 if reading => arrived.map(Event::Arrived),
             () = until(deadline) => Ok(Event::Late),
+            // Whether memory is short may have changed: the deadline is taken anew.
+            () = sleep(TRANSFER_TICK), if reading && awaits_peer => Ok(Event::Arrived(Arrived::Part)),
         }
     }
 
@@ -155,16 +159,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends an answer to a peer that reads it at the slowest allowed speed or faster.
     async fn write(&mut self, reply: Reply) -> Result<(), WireError> {
-        let began = Instant::now();
+        let mut transfer = Transfer::begin();
         let mut left = &reply.bytes[..];
         while !left.is_empty() {
-            let sent = reply.bytes.len() - left.len();
-            let deadline = self.broker.limits.stalled_at(began, sent);
-            match timeout_at(deadline, self.stream.write(left)).await {
+            let pressed = self.broker.answers.pressed();
+            let deadline = self.broker.limits.stalled_at(&transfer, pressed);
+            let tick = deadline.min(Instant::now() + TRANSFER_TICK);
+            match timeout_at(tick, self.stream.write(left)).await {
                 Ok(written) => match written? {
                     0 => return Err(WireError::Cut),
-                    written => left = &left[written..],
+                    written => {
+                        left = &left[written..];
+                        transfer.moved(written);
+                    }
                 },
+                Err(_) if Instant::now() < deadline => {}
                 Err(_) => return Err(WireError::Stalled("reading an answer")),
             }
         }

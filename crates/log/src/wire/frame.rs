@@ -8,7 +8,7 @@
 
 use super::WireError;
 use super::budget::{Budget, Charge};
-use super::limits::WireLimits;
+use super::limits::{Transfer, WireLimits};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
@@ -45,8 +45,9 @@ pub(crate) struct FrameReader {
     prologue: [u8; PROLOGUE_BYTES],
     prologue_filled: usize,
     body: Option<Body>,
-    /// When the silence, or the frame, under way began.
-    began: Instant,
+    /// The frame under way, or the silence before it.
+    transfer: Transfer,
+    silent_since: Instant,
 }
 
 #[derive(Debug)]
@@ -91,31 +92,34 @@ impl FrameReader {
             prologue: [0; PROLOGUE_BYTES],
             prologue_filled: 0,
             body: None,
-            began: Instant::now(),
+            transfer: Transfer::begin(),
+            silent_since: Instant::now(),
         }
     }
 
     /// Starts the idle clock again: called when an answer has been sent.
     pub(crate) fn touch(&mut self) {
-        if !self.midway() {
-            self.began = Instant::now();
-        }
+        self.silent_since = Instant::now();
     }
 
     /// When this connection has been silent, or a frame under way, for too long; `None` while it
     /// is the port that keeps the peer waiting.
-    pub(crate) fn deadline(&self, limits: &WireLimits) -> Option<Instant> {
+    pub(crate) fn deadline(&self, limits: &WireLimits, pressed: bool) -> Option<Instant> {
         match &self.body {
             Some(body) if body.out_of_room => None,
-            Some(body) => Some(limits.stalled_at(self.began, body.bytes.len())),
-            None if self.midway() => Some(limits.stalled_at(self.began, 0)),
-            None => Some(self.began + limits.idle_timeout),
+            _ if self.midway() => Some(limits.stalled_at(&self.transfer, pressed)),
+            _ => Some(self.silent_since + limits.idle_timeout),
         }
     }
 
     /// Whether part of a frame has arrived.
     pub(crate) fn midway(&self) -> bool {
         self.prologue_filled > 0
+    }
+
+    /// Whether the rest of a frame is the peer's to send, not the budget's to give.
+    pub(crate) fn awaits_peer(&self) -> bool {
+        self.midway() && self.body.as_ref().is_none_or(|body| !body.out_of_room)
     }
 
     /// What arrives next. Returns at each step that moves the deadline, so that the caller waits
@@ -131,7 +135,7 @@ impl FrameReader {
         };
         if body.out_of_room {
             body.wait_for_room(budget).await;
-            self.began = Instant::now();
+            self.transfer = Transfer::begin();
             return Ok(Arrived::Part);
         }
         if !body.full() {
@@ -140,15 +144,16 @@ impl FrameReader {
                 return Ok(Arrived::Part);
             }
             let mut window = stream.take((body.charged - body.bytes.len()) as u64);
-            if window.read_buf(&mut body.bytes).await? == 0 {
-                return Err(WireError::Cut);
+            match window.read_buf(&mut body.bytes).await? {
+                0 => return Err(WireError::Cut),
+                read => self.transfer.moved(read),
             }
         }
         match self.body.take_if(|body| body.full()) {
             None => Ok(Arrived::Part),
             Some(body) => {
                 self.prologue_filled = 0;
-                self.began = Instant::now();
+                self.silent_since = Instant::now();
                 Ok(Arrived::Frame(Frame { bytes: body.bytes.freeze(), charge: body.charge }))
             }
         }
@@ -163,7 +168,7 @@ impl FrameReader {
         match (read, self.prologue_filled) {
             (0, 0) => return Ok(Arrived::End),
             (0, _) => return Err(WireError::Cut),
-            (_, 0) => self.began = Instant::now(),
+            (_, 0) => self.transfer = Transfer::begin(),
             _ => {}
         }
         self.prologue_filled += read;

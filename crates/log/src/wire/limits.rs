@@ -32,6 +32,9 @@ pub struct WireLimits {
     /// How far a peer may fall behind [`SLOWEST_BYTES_PER_SECOND`] while it sends a request or
     /// reads an answer. One that does nothing is cut after this time.
     pub stall_timeout: Duration,
+    /// How long a peer may do nothing at all, once it has begun to send a request or to read an
+    /// answer and others wait for the memory this takes.
+    pub stall_timeout_pressed: Duration,
     /// How long open connections have to finish when the server stops.
     pub drain_timeout: Duration,
     /// Partitions of a topic made because a client named it; 0 turns that off.
@@ -55,6 +58,7 @@ impl Default for WireLimits {
             connections_per_ip_max: 12_000,
             idle_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),
+            stall_timeout_pressed: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
             auto_create_partitions: 1,
         }
@@ -62,9 +66,38 @@ impl Default for WireLimits {
 }
 
 impl WireLimits {
-    /// When a peer that began at `began` and has moved `bytes` since is too far behind.
-    pub(crate) fn stalled_at(&self, began: Instant, bytes: usize) -> Instant {
-        let earned = Duration::from_millis((bytes * 1_000 / SLOWEST_BYTES_PER_SECOND) as u64);
-        began + self.stall_timeout + earned
+    /// When a transfer is to be given up, should nothing more move. `pressed` says that others
+    /// wait for the memory it takes.
+    pub(crate) fn stalled_at(&self, transfer: &Transfer, pressed: bool) -> Instant {
+        let earned = transfer.bytes as u64 * 1_000 / SLOWEST_BYTES_PER_SECOND as u64;
+        let behind = transfer.began + self.stall_timeout + Duration::from_millis(earned);
+        match pressed {
+            true => behind.min(transfer.moved + self.stall_timeout_pressed),
+            false => behind,
+        }
     }
 }
+
+/// A request on its way in or an answer on its way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transfer {
+    began: Instant,
+    /// When anything moved last.
+    moved: Instant,
+    bytes: usize,
+}
+
+impl Transfer {
+    pub(crate) fn begin() -> Self {
+        let now = Instant::now();
+        Self { began: now, moved: now, bytes: 0 }
+    }
+
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        self.moved = Instant::now();
+        self.bytes += bytes;
+    }
+}
+
+/// How often a transfer under way is looked at, in case memory has become short meanwhile.
+pub(crate) const TRANSFER_TICK: Duration = Duration::from_millis(250);

@@ -84,6 +84,10 @@ pub(crate) const API: Api = Api {
     probe: Request::probe::<FetchRequest>,
 };
 
+/// What a fetch answers with at least when memory is short and it asked for more: small answers
+/// keep every reader going while slow ones hold the rest.
+const ANSWER_BYTES_MIN: usize = 64 * 1024;
+
 /// How long data is let gather once the first has come but `min_bytes` is not reached: reading
 /// again at every append would cost more than it brings.
 const GATHER: Duration = Duration::from_millis(5);
@@ -105,10 +109,11 @@ async fn fetch(
     let wait = Duration::from_millis(u64::try_from(asked.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + wait.min(broker.limits.fetch_wait_max);
     let limit = usize::try_from(asked.max_bytes).unwrap_or(0).min(broker.limits.fetch_bytes_max);
-    let enough = usize::try_from(asked.min_bytes).unwrap_or(0).min(limit);
+    let enough = usize::try_from(asked.min_bytes).unwrap_or(0);
     loop {
         let mut charge = Charge::default();
-        broker.answers.charge(&mut charge, limit).await;
+        let limit = broker.answers.charge_up_to(&mut charge, limit, ANSWER_BYTES_MIN).await;
+        let enough = enough.min(limit);
         let gathered = Gathering::new(&broker.store, request.version, limit).all(asked).await;
         let late = Instant::now() >= deadline || *broker.closing.borrow();
         if gathered.failed || gathered.bytes >= enough || late || asked.topics.is_empty() {
