@@ -1,10 +1,11 @@
 //! Appends that fail, queues that are full, clients that leave.
 
 use crate::support::memory_log::Fate;
-use crate::support::{Store, batch, event, post, send, track};
+use crate::support::{HOUR_US, Store, batch, event, post, send, track};
 use axum::http::StatusCode;
 use std::sync::Arc;
-use tradewind_collect::Collector;
+use tradewind_collect::{CollectError, Collector};
+use tradewind_disk::SimDisk;
 
 #[test]
 fn a_refused_append_forgets_its_ids_so_that_a_retry_is_taken() {
@@ -172,4 +173,77 @@ fn a_batch_cannot_repeat_a_large_context_without_end() {
         assert_eq!(reply.body["rejected"][0]["code"], "request_too_large");
     });
     assert_eq!(store.dead_letters().len() + store.events().len(), 2_500);
+}
+
+/// A store whose deduplication state lies on a disk of its own, which can lose power.
+fn with_sim_disk(dedup_ids_max: u64) -> (Store, Arc<SimDisk>) {
+    let mut store = Store::new();
+    let disk = SimDisk::new(1);
+    store.disk = disk.clone();
+    store.dir = "/collect".into();
+    store.settings.event_partitions = 1;
+    store.settings.dedup_ids_max = dedup_ids_max;
+    (store, disk)
+}
+
+#[test]
+fn without_its_disk_deduplication_goes_on_in_memory() {
+    let (store, disk) = with_sim_disk(1_000);
+    store.life(async |collector| {
+        track(&collector, "m1", "v").await.counts();
+        disk.cut_power_after(1);
+        for hour in 0..3 {
+            store.clock.advance_us(HOUR_US);
+            assert_eq!(track(&collector, "m1", "v").await.counts(), (0, 1, 0));
+            assert_eq!(track(&collector, &format!("h{hour}"), "v").await.counts(), (1, 0, 0));
+        }
+        collector.close().await.unwrap();
+    });
+    disk.power_on();
+    store.life(async |collector| {
+        for id in ["m1", "h0", "h1", "h2"] {
+            assert_eq!(track(&collector, id, "v").await.counts(), (0, 1, 0), "{id}");
+        }
+    });
+}
+
+#[test]
+fn ids_that_cannot_be_written_down_are_bounded() {
+    let (store, disk) = with_sim_disk(40);
+    store.life(async |collector| {
+        disk.cut_power_after(1);
+        let mut taken = 0;
+        while track(&collector, &format!("m{taken}"), "v").await.status == StatusCode::OK {
+            taken += 1;
+            assert!(taken < 100, "memory has no bound");
+        }
+        assert_eq!(taken, 40);
+        let reply = track(&collector, "m40", "v").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        disk.power_on();
+        assert_eq!(track(&collector, "m40", "v").await.counts(), (1, 0, 0));
+        assert_eq!(track(&collector, "m40", "v").await.counts(), (0, 1, 0));
+    });
+    assert_eq!(store.events().len(), 41);
+}
+
+#[test]
+fn a_panic_in_an_appender_ends_one_partition() {
+    let mut store = Store::new();
+    store.settings.event_partitions = 8;
+    store.life(async |collector| {
+        store.log.next_fate(Fate::Panic);
+        let reply = track(&collector, "m", "v0").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        let reply = track(&collector, "m", "v0").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        let mut taken = 0;
+        for visitor in 0..50 {
+            let reply = track(&collector, "m", &format!("w{visitor}")).await;
+            taken += usize::from(reply.status == StatusCode::OK);
+        }
+        assert!((25..50).contains(&taken), "{taken} of 50");
+        let error = collector.close().await.unwrap_err();
+        assert!(matches!(error, CollectError::Panicked { .. }), "{error}");
+    });
 }

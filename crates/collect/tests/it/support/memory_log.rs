@@ -21,6 +21,8 @@ pub(crate) enum Fate {
     FailedButKept,
     /// An I/O error; the records are gone.
     FailedAndLost,
+    /// A bug in the log.
+    Panic,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +163,7 @@ impl Log for MemoryLog {
             Some(Fate::DiskReserve) => Err(LogError::DiskReserve { available: 1, reserve: 2 }),
             Some(Fate::Busy) => Err(LogError::Busy("too much".into())),
             Some(Fate::FailedAndLost) => Err(io_error()),
+            Some(Fate::Panic) => panic!("a bug in the log, on purpose"),
             Some(Fate::FailedButKept) => {
                 topic.limbo.push((partition as usize, records));
                 Err(io_error())
