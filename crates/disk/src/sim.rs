@@ -132,6 +132,19 @@ impl SimDisk {
         state.available_bytes = (state.available_bytes + before).saturating_sub(after);
     }
 
+    /// Ends the process that used the disk, as a kill does, and starts the next one: whatever was
+    /// written is still there to be read, and whatever was not synced can still be lost. Handles
+    /// opened before are dead, their locks released; a cut still to come is called off. Where a
+    /// cut made operations fail before, they failed because the process was no more.
+    pub fn restart(&self) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.cut_at = None;
+        state.powered = true;
+        let root = state.root.clone();
+        root.lock().each_file(&mut |file| file.lock().locked_by = None);
+    }
+
     /// Leaves room for `bytes` more; a write past that stores what fits and fails with
     /// [`ErrorKind::StorageFull`]. Removing files makes room.
     pub fn set_available_bytes(&self, bytes: u64) {

@@ -253,6 +253,29 @@ fn everything_fails_without_power_and_old_handles_stay_dead() {
 }
 
 #[test]
+fn a_killed_process_leaves_everything_and_a_later_power_cut_may_take_it() {
+    let left = |power_fails: bool| {
+        outcomes("d/f", |disk| {
+            let file = disk.open(Path::new("d/f"), Create::New).unwrap();
+            file.try_lock().unwrap();
+            file.write_all_at(b"new", 0).unwrap();
+            disk.cut_power_after(0);
+            disk.restart();
+            assert!(file.len().is_err(), "the handle of a killed process works");
+            assert_eq!(content(disk, "d/f").unwrap(), b"new");
+            let again = disk.open(Path::new("d/f"), Create::No).unwrap();
+            again.try_lock().unwrap();
+            if !power_fails {
+                again.sync().unwrap();
+                sync_dir(disk);
+            }
+        })
+    };
+    assert!(left(true).contains(&None));
+    assert_eq!(left(false), BTreeSet::from([Some(b"new".to_vec())]));
+}
+
+#[test]
 fn a_full_disk_stores_what_fits_and_says_so() {
     let disk = SimDisk::new(1);
     disk.set_available_bytes(10);
