@@ -50,7 +50,10 @@ pub fn run(options: &Options, number: u64, started: Instant) -> Outcome {
     template.next_ids();
     while Instant::now() < end && outcome.failures < FAILURES_MAX {
         if let Some(interval) = interval {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            std::thread::sleep(due.min(end).saturating_duration_since(Instant::now()));
+            if due >= end {
+                break;
+            }
             due += interval;
         }
         match send(&mut connection, options, &template.request) {
