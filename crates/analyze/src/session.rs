@@ -135,6 +135,9 @@ impl Session {
             StatementKind::Show(kind) => self.show(*kind).await.map(Answer::Rows),
             StatementKind::ShowCreate(name) => self.show_create(name).map(Answer::Rows),
             StatementKind::Describe(name) => self.describe(name).await.map(Answer::Rows),
+            StatementKind::Other(other) if let Some((key, value)) = assignment(other) => {
+                self.set(&key, &value)
+            }
             StatementKind::Other(other) => Err(AnalyzeError::user(format!(
                 "not supported: {}",
                 other.to_string().split_whitespace().next().unwrap_or_default()
@@ -255,6 +258,23 @@ impl Session {
 
 fn names_of(schema: &Schema) -> impl Iterator<Item = &String> {
     schema.fields().iter().map(|field| field.name())
+}
+
+/// `SET name = value` and `SET TIME ZONE value`.
+fn assignment(statement: &ast::Statement) -> Option<(String, String)> {
+    let (name, value) = match statement {
+        ast::Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) => {
+            (variable.to_string(), values.first()?)
+        }
+        ast::Statement::Set(ast::Set::SetTimeZone { value, .. }) => ("timezone".into(), value),
+        _ => return None,
+    };
+    let value = match value {
+        ast::Expr::Value(value) => value.clone().into_string()?,
+        ast::Expr::Identifier(word) => word.value.clone(),
+        _ => return None,
+    };
+    Some((name, value))
 }
 
 /// An answer that is at hand.

@@ -1,1 +1,51 @@
-fn main() {}
+//! The program `tradewind`: arguments to commands, errors to one line on stderr and exit code 1.
+//!
+//! Guarantees: what a command prints for machines goes to stdout, everything else to stderr.
+//! Left out: the work, which is the library's.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tradewind_cli::commands::{demo, doctor, replay, serve, sql};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The data platform of an online store in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "tradewind", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server on a data folder.
+    Serve(serve::Arguments),
+    /// Ask in SQL: a statement, a script or a prompt; of a server, a data folder or files.
+    Sql(sql::Arguments),
+    /// Send a file's rows to a server as live traffic.
+    Replay(replay::Arguments),
+    /// A simulated shop against a server of its own, with live figures.
+    Demo(demo::Arguments),
+    /// Say what is wrong with a data folder. Changes nothing.
+    Doctor(doctor::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -227,6 +227,8 @@ impl Records {
         }
         if self.buffer[self.ready.clone()].starts_with(b"\xef\xbb\xbf") {
             self.ready.start += 3;
+            // The mark belongs to the first line, which starts at byte 0.
+            self.end = self.end.max(4);
         }
         Ok(())
     }

@@ -5,17 +5,17 @@ use std::path::Path;
 use tradewind_analyze::{AnalyzeError, AnalyzeSettings, Answer, Platform, PlatformParts, Session};
 
 /// A session that has files only.
-pub fn files_only() -> Session {
+pub(crate) fn files_only() -> Session {
     with_threads(2)
 }
 
-pub fn with_threads(threads: usize) -> Session {
+pub(crate) fn with_threads(threads: usize) -> Session {
     let settings = AnalyzeSettings { threads, ..AnalyzeSettings::default() };
     Platform::new(PlatformParts { settings, ..PlatformParts::default() }).unwrap().session()
 }
 
 /// A script's last answer: each row's values with `|` between, rows on lines.
-pub async fn ask(session: &mut Session, sql: &str) -> Result<String, AnalyzeError> {
+pub(crate) async fn ask(session: &mut Session, sql: &str) -> Result<String, AnalyzeError> {
     let rows = match session.execute(sql).await? {
         Answer::Rows(rows) => rows,
         Answer::Done(tag) => return Ok(tag),
@@ -30,7 +30,7 @@ pub async fn ask(session: &mut Session, sql: &str) -> Result<String, AnalyzeErro
 }
 
 /// The first line of an answer's table: the columns.
-pub async fn columns(session: &mut Session, sql: &str) -> Vec<String> {
+pub(crate) async fn columns(session: &mut Session, sql: &str) -> Vec<String> {
     match session.execute(sql).await.unwrap() {
         Answer::Rows(rows) => {
             rows.schema().fields().iter().map(|field| field.name().clone()).collect()
@@ -39,21 +39,21 @@ pub async fn columns(session: &mut Session, sql: &str) -> Vec<String> {
     }
 }
 
-pub async fn error(session: &mut Session, sql: &str) -> String {
+pub(crate) async fn error(session: &mut Session, sql: &str) -> String {
     match ask(session, sql).await {
         Ok(rows) => panic!("{sql} answered {rows}"),
         Err(error) => error.to_string(),
     }
 }
 
-pub fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
+pub(crate) fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
 }
 
-pub fn gzip(text: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(text).unwrap();

@@ -10,7 +10,7 @@ mod table;
 
 pub use csv::{csv_header, csv_rows};
 pub use json::{json_columns, json_objects, json_rows};
-pub use table::table;
+pub use table::{table, text_table};
 
 use arrow::array::Array;
 use arrow::error::ArrowError;

@@ -13,7 +13,8 @@ const CELL_CHARS_MAX: usize = 80;
 /// # Errors
 /// A value that cannot be written, such as an instant outside the calendar.
 pub fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String, ArrowError> {
-    let mut rows = vec![schema.fields().iter().map(|field| cell(field.name())).collect::<Vec<_>>()];
+    let names = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let mut rows = Vec::new();
     for batch in batches {
         let columns = batch.columns().iter().map(|column| formatter(column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
@@ -29,7 +30,14 @@ pub fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String, ArrowEr
     }
     let right: Vec<bool> =
         schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
-    Ok(laid_out(&rows, &right))
+    Ok(text_table(names, rows, &right))
+}
+
+/// Texts as a table: `right` says which columns stand to the right.
+pub fn text_table(names: Vec<String>, rows: Vec<Vec<String>>, right: &[bool]) -> String {
+    let lines = std::iter::once(names).chain(rows);
+    let cells = lines.map(|line| line.iter().map(|text| cell(text)).collect());
+    laid_out(&cells.collect::<Vec<_>>(), right)
 }
 
 /// A value on one line.

@@ -1,0 +1,362 @@
+//! `tradewind sql`: a statement, a script or a prompt.
+//!
+//! Guarantees: rows go to stdout, errors and timings to stderr; an error ends a script with exit
+//! code 1.
+//! Left out: paging and plots.
+
+use super::prompt::editor;
+use super::remote::{Remote, RemoteAnswer};
+use super::serve::Configuration;
+use crate::data_dir::{Found, inspect};
+use crate::server::{Server, ServerOptions};
+use crate::{commands, settings};
+use arrow::array::RecordBatch;
+use rustyline::error::ReadlineError;
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tradewind_analyze::{AnalyzeError, Answer, Dialect, Platform, PlatformParts, Rows, Session};
+use tradewind_disk::OsDisk;
+use tradewind_serve::render;
+use tradewind_sql::{StatementKind, parse_script};
+use tradewind_types::SystemClock;
+
+/// Rows of a table that are held to find its columns' widths; more need csv or json.
+const TABLE_ROWS_MAX: usize = 10_000;
+
+/// Arguments of `sql`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A statement, or several with semicolons between.
+    #[arg(short = 'c', value_name = "SQL", conflicts_with = "file")]
+    pub command: Option<String>,
+    /// A script; - is stdin.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How rows are written; json is one object a line.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Asks a server, as http://host:port.
+    #[arg(long, conflicts_with = "data_dir")]
+    pub url: Option<String>,
+    /// Opens a data folder that no server has; without it and --url there are files only.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// postgres or flink.
+    #[arg(long)]
+    pub dialect: Option<String>,
+    #[command(flatten)]
+    pub configuration: Configuration,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Columns side by side.
+    Table,
+    /// RFC 4180.
+    Csv,
+    /// One object a line.
+    Json,
+}
+
+/// Who answers.
+enum Backend {
+    Remote { remote: Remote, dialect: Dialect, prefix: String },
+    Local { runtime: Runtime, session: Box<Session>, platform: Platform, server: Option<Server> },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line: what the first failing statement said.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    commands::start_logging("warn");
+    let script = match (&arguments.command, &arguments.file) {
+        (Some(command), _) => Some(command.clone()),
+        (None, Some(file)) => Some(read_script(file)?),
+        (None, None) if !std::io::stdin().is_terminal() => Some(read_script("-".as_ref())?),
+        (None, None) => None,
+    };
+    let mut backend = Backend::open(arguments)?;
+    let outcome = match script {
+        Some(script) => backend.script(&script, arguments.format),
+        None => backend.prompt(arguments.format),
+    };
+    let closed = backend.close();
+    outcome?;
+    closed?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_script(file: &std::path::Path) -> anyhow::Result<String> {
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file)
+        .map_err(|error| anyhow::anyhow!("{}: {}", file.display(), crate::data_dir::plain(&error)))
+}
+
+fn dialect_of(arguments: &Arguments) -> anyhow::Result<Option<Dialect>> {
+    let Some(name) = &arguments.dialect else { return Ok(None) };
+    match Dialect::from_name(name) {
+        Some(dialect) => Ok(Some(dialect)),
+        None => anyhow::bail!("{name:?} is no dialect (postgres or flink)"),
+    }
+}
+
+impl Backend {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        if let Some(url) = &arguments.url {
+            let dialect = dialect_of(arguments)?;
+            let prefix = dialect.map(|dialect| format!("SET 'dialect' = '{dialect}'; "));
+            return Ok(Self::Remote {
+                remote: Remote::new(url),
+                dialect: dialect.unwrap_or(Dialect::Postgres),
+                prefix: prefix.unwrap_or_default(),
+            });
+        }
+        let config = arguments.configuration.resolve()?;
+        let runtime = commands::runtime()?;
+        let (platform, server) = match &arguments.data_dir {
+            None => {
+                let settings = settings::analyze(&config, None);
+                let configuration = settings::rows();
+                let parts = PlatformParts { settings, configuration, ..PlatformParts::default() };
+                (Platform::new(parts)?, None)
+            }
+            Some(dir) => {
+                if inspect(&OsDisk, dir)? == Found::Nothing {
+                    anyhow::bail!(
+                        "data folder {0} does not exist; `tradewind serve --data-dir {0}` makes it",
+                        dir.display()
+                    );
+                }
+                let options = ServerOptions {
+                    data_dir: dir.clone(),
+                    config,
+                    disk: Arc::new(OsDisk),
+                    clock: Arc::new(SystemClock),
+                };
+                let server = runtime.block_on(Server::embedded(options))?;
+                (server.platform().clone(), Some(server))
+            }
+        };
+        let mut session = Box::new(platform.session());
+        if let Some(dialect) = dialect_of(arguments)? {
+            session.set_dialect(dialect);
+        }
+        Ok(Self::Local { runtime, session, platform, server })
+    }
+
+    fn close(self) -> anyhow::Result<()> {
+        match self {
+            Self::Local { runtime, server: Some(server), .. } => {
+                Ok(runtime.block_on(server.shutdown())?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs statements one after another and prints each one's answer.
+    fn script(&mut self, script: &str, format: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Remote { remote, dialect, prefix } => {
+                for statement in parse_script(script, *dialect).map_err(AnalyzeError::from)? {
+                    let started = Instant::now();
+                    let asked = format!("{prefix}{}", statement.text);
+                    let rows = match format {
+                        Format::Csv => print(&remote.ask_csv(&asked)?).map(|()| None)?,
+                        _ => print_remote(&remote.ask(&asked)?, format)?,
+                    };
+                    // A request is a session of its own: settings go with each.
+                    if let StatementKind::Set { .. } = &statement.kind {
+                        *prefix = format!("{asked}; ");
+                    }
+                    tell_time(rows, started);
+                }
+                Ok(())
+            }
+            Self::Local { runtime, session, .. } => {
+                let statements = session.parse(script)?;
+                for statement in &statements {
+                    let started = Instant::now();
+                    let rows = runtime.block_on(async {
+                        tokio::select! {
+                            printed = async {
+                                match session.run(statement).await? {
+                                    Answer::Rows(rows) => print_rows(rows, format).await,
+                                    Answer::Done(tag) => { tell(&tag); Ok(None) }
+                                }
+                            } => printed,
+                            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+                        }
+                    })?;
+                    tell_time(rows, started);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn prompt(&mut self, format: Format) -> anyhow::Result<()> {
+        let (mut editor, history) = editor(self.names())?;
+        eprintln!("statements end with ; and \\q leaves");
+        loop {
+            match editor.readline("tradewind> ") {
+                Ok(line) => match line.trim() {
+                    "" => {}
+                    "\\q" | "exit;" | "quit;" => break,
+                    command if command.starts_with('\\') => {
+                        eprintln!("there is no {command}; \\q leaves");
+                    }
+                    statement => {
+                        if let Err(error) = self.script(statement, format) {
+                            eprintln!("error: {error}");
+                        }
+                    }
+                },
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(file) = history
+            && let Err(error) = editor.save_history(&file)
+        {
+            eprintln!("the history could not be saved in {}: {error}", file.display());
+        }
+        Ok(())
+    }
+
+    /// Tables and columns, for completion.
+    fn names(&self) -> Vec<String> {
+        const COLUMNS: &str = "SELECT name FROM sys.tables UNION SELECT name FROM sys.columns";
+        match self {
+            Self::Local { platform, .. } => platform.names(),
+            Self::Remote { remote, .. } => {
+                let answer = remote.ask(COLUMNS).unwrap_or_default();
+                let names = answer.rows.into_iter().flatten();
+                names.filter_map(|name| name.as_str().map(str::to_string)).collect()
+            }
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+fn tell(text: &str) {
+    if std::io::stdout().is_terminal() {
+        eprintln!("{text}");
+    }
+}
+
+fn tell_time(rows: Option<usize>, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64();
+    match rows {
+        Some(1) => tell(&format!("(1 row, {seconds:.3} s)")),
+        Some(rows) => tell(&format!("({rows} rows, {seconds:.3} s)")),
+        None => tell(&format!("({seconds:.3} s)")),
+    }
+}
+
+async fn print_rows(mut rows: Rows, format: Format) -> anyhow::Result<Option<usize>> {
+    let schema = rows.schema();
+    let mut count = 0;
+    let mut held: Vec<RecordBatch> = Vec::new();
+    if format == Format::Csv {
+        print(&render::csv_header(&schema))?;
+    }
+    while let Some(batch) = rows.next().await.transpose()? {
+        let mut text = String::new();
+        count += batch.num_rows();
+        match format {
+            Format::Csv => render::csv_rows(&batch, usize::MAX, &mut text)?,
+            Format::Json => render::json_objects(&batch, &mut text)?,
+            Format::Table => {
+                held.push(batch);
+                if count > TABLE_ROWS_MAX {
+                    break;
+                }
+            }
+        }
+        print(&text)?;
+    }
+    if format == Format::Table {
+        let shown = shown(held);
+        print(&render::table(&schema, &shown)?)?;
+        if count > TABLE_ROWS_MAX {
+            eprintln!("only the first {TABLE_ROWS_MAX} rows are shown; --format csv writes all");
+            count = TABLE_ROWS_MAX;
+        }
+    }
+    Ok(Some(count))
+}
+
+/// The batches' first rows, up to what a table shows.
+fn shown(batches: Vec<RecordBatch>) -> Vec<RecordBatch> {
+    let mut left = TABLE_ROWS_MAX;
+    let mut shown = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let taken = batch.num_rows().min(left);
+        left -= taken;
+        shown.push(batch.slice(0, taken));
+    }
+    shown
+}
+
+fn print_remote(answer: &RemoteAnswer, format: Format) -> anyhow::Result<Option<usize>> {
+    if let Some(tag) = &answer.done {
+        tell(tag);
+        return Ok(None);
+    }
+    let mut text = String::new();
+    match format {
+        Format::Json => {
+            for row in &answer.rows {
+                let fields = answer.columns.iter().zip(row);
+                let object = fields.map(|(column, value)| {
+                    format!("{}:{value}", serde_json::Value::from(column.name.as_str()))
+                });
+                text.push_str(&format!("{{{}}}\n", object.collect::<Vec<_>>().join(",")));
+            }
+        }
+        _ => text = remote_table(answer),
+    }
+    print(&text)?;
+    if answer.truncated {
+        eprintln!("the server cut the answer after {} rows", answer.rows.len());
+    }
+    Ok(Some(answer.rows.len()))
+}
+
+fn remote_table(answer: &RemoteAnswer) -> String {
+    let names = answer.columns.iter().map(|column| column.name.clone()).collect();
+    let right: Vec<bool> = answer.columns.iter().map(|column| is_number(&column.kind)).collect();
+    let rows = answer.rows.iter().map(|row| {
+        let cells = row.iter().map(|value| match value {
+            serde_json::Value::Null => String::new(),
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        cells.collect()
+    });
+    render::text_table(names, rows.collect(), &right)
+}
+
+fn is_number(kind: &str) -> bool {
+    let kind = kind.split('(').next().unwrap_or_default().trim();
+    ["TINYINT", "SMALLINT", "INT", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "REAL"].contains(&kind)
+}

@@ -1,0 +1,15 @@
+//! The server as a library, and the commands around it.
+//!
+//! Guarantees: a test can start a whole server in its own process, on a disk and a clock of its
+//! choice, and stop it in order.
+//! Left out: parsing of arguments beyond each command's own, which the binary does.
+
+pub mod commands;
+mod control;
+pub mod data_dir;
+mod engine;
+pub mod packs;
+pub mod server;
+pub mod settings;
+
+pub use server::{Server, ServerOptions, StartError};

@@ -1,0 +1,162 @@
+//! The configuration, as each crate wants it.
+//!
+//! Guarantees: every setting of [`Config`] that a crate has a place for is handed to it here and
+//! nowhere else.
+//! Left out: reading and checking, which `types::config` does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tradewind_analyze::{AnalyzeSettings, Dialect, FileAccess, SettingRow};
+use tradewind_collect::{CollectSettings, WriteKey};
+use tradewind_lake::LakeSettings;
+use tradewind_log::wire::WireLimits;
+use tradewind_log::{LogSettings, TopicDefaults};
+use tradewind_serve::{Limits, SqlLimits};
+use tradewind_types::config::{Config, Flush, SETTINGS, SqlDialect};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// For the log.
+pub fn log(config: &Config) -> LogSettings {
+    let from = &config.log;
+    let default = LogSettings::default();
+    LogSettings {
+        flush: match from.flush {
+            Flush::Always => tradewind_log::Flush::Always,
+            Flush::IntervalMs(ms) => tradewind_log::Flush::IntervalMs(ms),
+        },
+        disk_reserve_bytes: from.disk_reserve_bytes,
+        append_bytes_in_flight_max: from.append_inflight_bytes_max,
+        tail_bytes_max: from.tail_bytes_max,
+        partitions_max: from.partitions_max,
+        topic: TopicDefaults {
+            retention_ms: from.retention_ms.map(|ms| ms as i64),
+            retention_bytes: from.retention_bytes,
+            segment_bytes: from.segment_bytes,
+            segment_ms: from.segment_ms as i64,
+            max_message_bytes: from.batch_bytes_max,
+        },
+        ..default
+    }
+}
+
+/// For the Kafka port.
+pub fn wire(config: &Config) -> WireLimits {
+    let from = &config.server.kafka;
+    WireLimits {
+        produce_bytes_max: from.produce_bytes_max,
+        requests_in_flight_bytes_max: from.inflight_bytes_max,
+        answers_in_flight_bytes_max: from.inflight_bytes_max,
+        fetch_bytes_max: from.fetch_bytes_max,
+        connections_max: from.connections_max,
+        connections_per_ip_max: from.connections_per_address_max,
+        idle_timeout: Duration::from_millis(from.idle_timeout_ms),
+        stall_timeout: Duration::from_millis(from.request_timeout_ms),
+        drain_timeout: Duration::from_millis(config.server.shutdown_timeout_ms),
+        auto_create_partitions: match config.log.auto_create_topics {
+            true => config.log.default_partitions,
+            false => 0,
+        },
+        ..WireLimits::default()
+    }
+}
+
+/// For the tracking API.
+pub fn collect(config: &Config) -> CollectSettings {
+    let from = &config.collect;
+    let keys = from.write_keys.iter().map(|key| {
+        let stands_for = WriteKey {
+            store_id: key.store_id.clone(),
+            source: key.source.clone(),
+            bearer_token: key.bearer_token.clone(),
+        };
+        (key.key.clone(), stands_for)
+    });
+    CollectSettings {
+        event_partitions: from.events_partitions,
+        write_keys: keys.collect(),
+        in_flight_bytes_max: from.inflight_bytes_max,
+        body_timeout_ms: config.server.http.body_timeout_ms,
+        dedup_window_ms: (from.dedup_window_hours * HOUR_MS) as i64,
+        dedup_ids_max: from.dedup_ids_max as u64,
+        trust_forwarded_for: from.trust_forwarded_for,
+        ..CollectSettings::default()
+    }
+}
+
+/// For the lake.
+pub fn lake(config: &Config) -> LakeSettings {
+    let from = &config.lake;
+    LakeSettings {
+        tail_bytes_max: from.tail_bytes_max / 2,
+        tail_bytes_max_total: from.tail_bytes_max,
+        target_file_bytes: from.compaction_target_bytes,
+        compact_files_min: from.compaction_files_min,
+        checkpoint_commits: from.checkpoint_commits,
+        vacuum_retention_hours: from.vacuum_retention_hours,
+        log_retention_hours: from.log_retention_hours,
+        ..LakeSettings::default()
+    }
+}
+
+/// For the HTTP port.
+pub fn http(config: &Config) -> Limits {
+    let from = &config.server.http;
+    Limits {
+        connections_max: from.connections_max,
+        header_timeout: Duration::from_millis(from.header_timeout_ms),
+        body_timeout: Duration::from_millis(from.body_timeout_ms),
+        idle_timeout: Duration::from_millis(from.idle_timeout_ms),
+        header_bytes_max: from.header_bytes_max,
+        shutdown_timeout: Duration::from_millis(config.server.shutdown_timeout_ms),
+    }
+}
+
+/// For answers over HTTP.
+pub fn sql_limits(config: &Config) -> SqlLimits {
+    SqlLimits {
+        rows_max: config.sql.result_rows_max,
+        bytes_max: config.sql.result_bytes_max,
+        statement_timeout: Duration::from_millis(config.sql.statement_timeout_ms),
+    }
+}
+
+/// For queries; they spill to `spill_dir`.
+pub fn analyze(config: &Config, spill_dir: Option<PathBuf>) -> AnalyzeSettings {
+    AnalyzeSettings {
+        memory_bytes: config.sql.memory_bytes,
+        queries_max: config.sql.queries_max,
+        spill_dir,
+        dialect: match config.sql.dialect {
+            SqlDialect::Postgres => Dialect::Postgres,
+            SqlDialect::Flink => Dialect::Flink,
+        },
+        files: FileAccess::Anywhere,
+        ..AnalyzeSettings::default()
+    }
+}
+
+/// For `sys.settings`.
+pub fn rows() -> Vec<SettingRow> {
+    let rows = SETTINGS.iter().map(|setting| SettingRow {
+        name: setting.key.to_string(),
+        default: setting.default.to_string(),
+        description: setting.doc.to_string(),
+    });
+    rows.collect()
+}
+
+/// The configuration of a command: a file, the environment, `--set`.
+///
+/// # Errors
+/// One line: the file cannot be read, or what is wrong in it.
+pub fn resolve(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
+    let text = match file {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            anyhow::anyhow!("{}: {}", path.display(), crate::data_dir::plain(&error))
+        })?),
+    };
+    let named = file.zip(text.as_deref());
+    Ok(Config::resolve(named, std::env::vars(), set)?)
+}

@@ -1,0 +1,10 @@
+//! The program from outside: the real binary on free ports, and its answers.
+#![allow(clippy::unwrap_used)]
+
+mod demo;
+mod doctor;
+mod errors;
+mod examples;
+mod hostile;
+mod server;
+mod support;

@@ -1,0 +1,301 @@
+//! The power fails at random disk operations under the whole spine: log, deduplication, pipelines
+//! and lake on one simulated disk, a client that sends again whatever was not acknowledged.
+//!
+//! One run is one seed: some lives that end in a power cut, a kill or an orderly stop, then a last
+//! one in which the pipelines catch up. A kill leaves unsynced bytes to be read by the next life,
+//! and a later power cut may still take them. What was acknowledged must be in the log once and in the
+//! tables once, with tail and without, to the cent; every life must start without help.
+//!
+//! `TRADEWIND_POWER_CUT_RUNS` runs so many seeds, `TRADEWIND_POWER_CUT_SEED` repeats one or starts
+//! there.
+//!
+//! Left out: the catalogue, which is fjall's own files and is made once; `kill` covers it.
+
+use crate::shop::Ledger;
+use crate::spine::{Spine, catalogue};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tradewind_disk::{Disk, SimDisk};
+use tradewind_sql::Catalogue;
+use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC, iso8601};
+use tradewind_types::{Clock, ManualClock};
+
+/// Seeds in an ordinary test run: about a minute and a half on two cores.
+const RUNS: u64 = 100;
+/// Events of one run: fewer than the deduplication may forget.
+const EVENTS_MAX: usize = 160;
+/// How long a request may take while the power is on. The runtime's clock jumps ahead whenever
+/// nothing is left to do, so that this only passes when an answer never comes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// One run and all that outlives a power cut in it.
+pub(crate) struct World {
+    rng: StdRng,
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    ledger: Ledger,
+}
+
+/// How a life ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// In the midst of things: the disk failed, or nobody waited for the end.
+    Cut,
+    /// In order.
+    Stopped,
+}
+
+impl World {
+    fn new(seed: u64, catalogue: Arc<Catalogue>) -> Self {
+        let start = iso8601::parse("2026-11-21T08:00:00Z").unwrap();
+        let world = Self {
+            rng: StdRng::seed_from_u64(seed),
+            disk: SimDisk::new(seed),
+            clock: Arc::new(ManualClock::at(start)),
+            catalogue,
+            ledger: Ledger::default(),
+        };
+        world.disk.create_dir_all(Path::new("/data")).unwrap();
+        world
+    }
+
+    fn pass_time(&mut self) {
+        let seconds = match self.rng.random_range(0..10) {
+            0 => self.rng.random_range(0..3 * 3_600),
+            1..=4 => self.rng.random_range(0..120),
+            _ => 0,
+        };
+        self.clock.advance_us(seconds * 1_000_000 + 1_000);
+        self.disk.set_now_ms(self.clock.now_ms());
+    }
+
+    /// One life, up to a power cut or an orderly stop; a power cut may come while it stops.
+    async fn live(&mut self) -> Result<End, String> {
+        let spine = match self.start().await {
+            Ok(spine) => spine,
+            Err(_) if !self.disk.powered() => return Ok(End::Cut),
+            Err(error) => return Err(format!("the server does not start: {error}")),
+        };
+        for _ in 0..self.rng.random_range(1..30) {
+            self.converse(&spine).await?;
+            self.pass_time();
+            if self.rng.random_bool(0.15) {
+                spine.maintain().await;
+            }
+            if self.rng.random_bool(0.3) {
+                tokio::time::sleep(Duration::from_millis(self.rng.random_range(1..2_000))).await;
+            }
+            if !self.disk.powered() {
+                return Ok(End::Cut);
+            }
+            if let Some(reason) = spine.failed_pipeline() {
+                return Err(reason);
+            }
+        }
+        if self.rng.random_bool(0.3) {
+            let stopped = spine.stop().await;
+            if self.disk.powered() {
+                stopped.map_err(|error| format!("the server does not stop: {error}"))?;
+                return Ok(End::Stopped);
+            }
+        }
+        Ok(End::Cut)
+    }
+
+    async fn start(&mut self) -> Result<Spine, String> {
+        Spine::start(&self.disk, &self.clock, &self.catalogue).await
+    }
+
+    /// A few requests at once, each noted with its answer.
+    async fn converse(&mut self, spine: &Spine) -> Result<(), String> {
+        let now_us = self.clock.now_us();
+        let requests: Vec<Vec<usize>> = (0..self.rng.random_range(1..4))
+            .map(|_| self.ledger.pick(&mut self.rng, now_us, EVENTS_MAX))
+            .collect();
+        let bodies = requests.iter().map(|numbers| self.ledger.body(numbers));
+        let answers = futures::future::join_all(bodies.map(|body| spine.send(body)));
+        let answers = tokio::time::timeout(REQUEST_TIMEOUT, answers).await;
+        let answers = answers.map_err(|_| "a request is never answered".to_owned())?;
+        for (numbers, status) in requests.iter().zip(answers) {
+            if status == 200 {
+                self.ledger.acknowledge(numbers);
+            } else if self.disk.powered() {
+                return Err(format!("a request is answered {status} while the power is on"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last life: the power stays on. The client may or may not send again what it still
+    /// waits for; the pipelines catch up, and log and tables are judged.
+    async fn settle(&mut self) -> Result<(), String> {
+        let spine = self.start().await.map_err(|error| format!("the server does not start: {error}"))?;
+        let before = spine.logged(EVENTS_TOPIC).await;
+        self.ledger.check_ids("the log after the last power cut", &ids(&before))?;
+        if self.rng.random_bool(0.5) {
+            let waiting = self.ledger.waiting();
+            for numbers in waiting.chunks(20) {
+                let status = spine.send(self.ledger.body(numbers)).await;
+                if status != 200 {
+                    return Err(format!("the client's retry is answered {status}"));
+                }
+                self.ledger.acknowledge(numbers);
+            }
+        }
+        let logged = spine.logged(EVENTS_TOPIC).await;
+        let letters = spine.logged(DEAD_LETTERS_TOPIC).await;
+        let present = self.ledger.check_ids("the log", &ids(&logged))?;
+        if letters.len() < self.ledger.letters_min() {
+            return Err(format!("{} dead letters for {}", letters.len(), self.ledger.letters_min()));
+        }
+        spine.drained().await?;
+        self.judge(&spine, &present, &logged, &letters).await.map_err(|e| format!("with tail: {e}"))?;
+        spine.checkpoint().await?;
+        self.judge(&spine, &present, &logged, &letters)
+            .await
+            .map_err(|e| format!("after the checkpoint: {e}"))?;
+        spine.stop().await?;
+        let lake = crate::spine::open_lake(&self.disk, &self.clock).await?;
+        let tables = crate::spine::Tables::new(&lake);
+        judge(&self.ledger, &tables, &present, &logged, &letters)
+            .await
+            .map_err(|error| format!("in Delta alone: {error}"))
+    }
+
+    async fn judge(
+        &self,
+        spine: &Spine,
+        present: &BTreeSet<String>,
+        logged: &[Place],
+        letters: &[Place],
+    ) -> Result<(), String> {
+        judge(&self.ledger, &spine.tables(), present, logged, letters).await
+    }
+}
+
+/// A record of the log: its message id (or nothing), partition and offset.
+pub(crate) type Place = (String, i32, i64);
+
+fn ids(logged: &[Place]) -> Vec<String> {
+    logged.iter().map(|(id, _, _)| id.clone()).collect()
+}
+
+/// Compares the tables with what was sent and with the log, offsets included.
+async fn judge(
+    ledger: &Ledger,
+    tables: &crate::spine::Tables,
+    present: &BTreeSet<String>,
+    logged: &[Place],
+    letters: &[Place],
+) -> Result<(), String> {
+    let mut answers = Vec::new();
+    for question in crate::shop::QUESTIONS {
+        answers.push(tables.ask(question).await?);
+    }
+    ledger.check(present, &answers)?;
+    for (table, places) in [("events", logged), ("dead_letters", letters)] {
+        let rows = tables.ask(&format!("SELECT _partition, _offset FROM {table}")).await?;
+        let mut found: Vec<(String, String)> =
+            rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        let mut expected: Vec<(String, String)> =
+            places.iter().map(|(_, partition, offset)| (partition.to_string(), offset.to_string())).collect();
+        found.sort();
+        expected.sort();
+        if found != expected {
+            return Err(format!("table {table} holds offsets {found:?}, its topic {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+/// What one seed's run found wrong. `lying_disk`: syncs only pretend.
+fn run(seed: u64, catalogue: &Arc<Catalogue>, lying_disk: bool) -> Result<(), String> {
+    let mut world = World::new(seed, catalogue.clone());
+    world.disk.ignore_syncs(lying_disk);
+    for life in 0..world.rng.random_range(2..6) {
+        let operations = match world.rng.random_range(0..3) {
+            0 => world.rng.random_range(1..100),
+            1 => world.rng.random_range(1..600),
+            _ => world.rng.random_range(1..2_500),
+        };
+        world.disk.cut_power_after(operations);
+        // The runtime goes with everything on it, as a process does.
+        let end = runtime().block_on(world.live());
+        let end = end.map_err(|error| format!("in life {life}: {error}"))?;
+        match end {
+            End::Stopped => {}
+            // The process alone is gone.
+            End::Cut if world.rng.random_bool(0.4) => world.disk.restart(),
+            End::Cut => world.disk.power_on(),
+        }
+    }
+    world.disk.power_on();
+    runtime().block_on(world.settle()).map_err(|error| format!("at the end: {error}"))
+}
+
+/// Runs seeds on every core; returns what was wrong, by seed.
+fn runs(seeds: std::ops::Range<u64>, lying_disk: bool) -> Vec<(u64, String)> {
+    let next = AtomicU64::new(seeds.start);
+    let wrong = Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let folder = tempfile::tempdir().unwrap();
+                let catalogue = catalogue(folder.path());
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        run(seed, &catalogue, lying_disk)
+                    }));
+                    let result = result.unwrap_or_else(|_| Err("a panic, see above".to_owned()));
+                    if let Err(reason) = result {
+                        eprintln!("TRADEWIND_POWER_CUT_SEED={seed}: {reason}");
+                        wrong.lock().unwrap().push((seed, reason));
+                    }
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort();
+    wrong
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let (first, count) =
+        (number("TRADEWIND_POWER_CUT_SEED"), number("TRADEWIND_POWER_CUT_RUNS"));
+    let count = count.unwrap_or(if first.is_some() { 1 } else { RUNS });
+    let first = first.unwrap_or(0);
+    first..first + count
+}
+
+#[test]
+fn every_acknowledged_event_is_there_once_whenever_the_power_fails() {
+    let seeds = seeds();
+    let started = Instant::now();
+    let wrong = runs(seeds.clone(), false);
+    eprintln!("{} runs in {:?}", seeds.end - seeds.start, started.elapsed());
+    let first: Vec<_> = wrong.iter().take(3).collect();
+    assert!(wrong.is_empty(), "{} seeds failed: {first:#?}", wrong.len());
+}
+
+/// The test above can fail: on a disk whose syncs only pretend it does.
+#[test]
+fn a_disk_that_lies_about_syncs_is_noticed() {
+    assert!(!runs(0..8, true).is_empty());
+}

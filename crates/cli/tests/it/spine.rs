@@ -1,0 +1,296 @@
+//! Every part that stores or moves an event, joined as the server joins them, on a simulated disk.
+//!
+//! Guarantees: nothing here outlives its runtime; settings are small, so that segments roll,
+//! deduplication writes snapshots, and tables stage, commit, compact and clean up many times in a
+//! run.
+//! Left out: ports (requests enter through the router), and the server's own wiring, which `kill`
+//! runs.
+
+use crate::power_cut::Place;
+use crate::shop::Rows;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tower::ServiceExt;
+use tradewind_collect::{CollectParts, CollectSettings, Collector};
+use tradewind_disk::SimDisk;
+use tradewind_lake::{Lake, LakeError, LakeSettings, ReadSnapshots, TableSpec};
+use tradewind_log::{LogSettings, LogStore, TopicDefaults};
+use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState, Sinks};
+use tradewind_sql::{Catalogue, PackFile, TableDefinition};
+use tradewind_types::{Event, Log, ManualClock, Sink, SinkError, SystemClock};
+
+const LOG_DIR: &str = "/data/log";
+const COLLECT_DIR: &str = "/data/collect";
+const LAKE_DIR: &str = "/data/lake";
+const PIPELINES_DIR: &str = "/data/pipelines";
+const EVENT_PARTITIONS: i32 = 2;
+/// Looks at the pipelines before they are said to stand still.
+const LOOKS_MAX: usize = 2_000;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+fn log_settings() -> LogSettings {
+    let topic = TopicDefaults {
+        segment_bytes: 16 << 10,
+        max_message_bytes: 1 << 20,
+        retention_ms: None,
+        ..TopicDefaults::default()
+    };
+    LogSettings { topic, ..LogSettings::default() }
+}
+
+fn collect_settings() -> CollectSettings {
+    CollectSettings {
+        event_partitions: EVENT_PARTITIONS,
+        // A run takes hours of its own time, and its client may come back after all of them.
+        dedup_window_ms: 31 * 24 * 3_600_000,
+        // A quarter of a partition's share is what it holds in memory before it writes ids down.
+        dedup_ids_max: 4 * 64 * EVENT_PARTITIONS as u64,
+        ..CollectSettings::default()
+    }
+}
+
+fn lake_settings() -> LakeSettings {
+    LakeSettings {
+        compact_files_min: 3,
+        checkpoint_commits: 4,
+        vacuum_retention_hours: 1,
+        log_retention_hours: 1,
+        ..LakeSettings::default()
+    }
+}
+
+fn engine_settings() -> EngineSettings {
+    EngineSettings {
+        commit_bytes: 32 << 10,
+        commit_interval_ms: 400,
+        tick_rows_max: 16,
+        ..EngineSettings::default()
+    }
+}
+
+/// The pack's tables and pipelines, in a folder of their own.
+pub(crate) fn catalogue(dir: &Path) -> Arc<Catalogue> {
+    let pack = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packs/ecommerce");
+    let mut files: Vec<PackFile> = std::fs::read_dir(pack)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| PackFile {
+            name: path.file_name().unwrap().to_string_lossy().into_owned(),
+            text: std::fs::read_to_string(&path).unwrap(),
+        })
+        .collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let catalogue = Catalogue::open(dir, Arc::new(SystemClock)).unwrap();
+    let report = catalogue.apply_pack("ecommerce", &files).unwrap();
+    assert!(report.refused.is_empty(), "{report:?}");
+    Arc::new(catalogue)
+}
+
+/// One process's parts.
+pub(crate) struct Spine {
+    log: LogStore,
+    collector: Arc<Collector>,
+    lake: Lake,
+    engine: Engine,
+    router: Router,
+}
+
+impl Spine {
+    /// Opens everything, in the server's order.
+    pub(crate) async fn start(
+        disk: &Arc<SimDisk>,
+        clock: &Arc<ManualClock>,
+        catalogue: &Arc<Catalogue>,
+    ) -> Result<Self, String> {
+        let (log, _) =
+            LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(), clock.clone())
+                .map_err(text)?;
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let collector = Collector::open(CollectParts {
+            log: shared.clone(),
+            disk: disk.clone(),
+            dir: COLLECT_DIR.into(),
+            clock: clock.clone(),
+            settings: collect_settings(),
+        });
+        let collector = collector.await.map_err(text)?;
+        let lake = open_lake(disk, clock).await?;
+        for relation in catalogue.relations() {
+            let Some(table) = relation.table().filter(|table| table.is_lake()) else { continue };
+            lake.create_table(&spec(table)).await.map_err(text)?;
+        }
+        let engine = Engine::start(EngineParts {
+            catalogue: catalogue.clone(),
+            log: shared,
+            sinks: Arc::new(LakeSinks(lake.clone())),
+            disk: disk.clone(),
+            dir: PIPELINES_DIR.into(),
+            clock: clock.clone(),
+            settings: engine_settings(),
+        });
+        let engine = engine.await.map_err(text)?;
+        let router = tradewind_collect::http::router(collector.clone());
+        Ok(Self { log, collector, lake, engine, router })
+    }
+
+    /// Waits until every pipeline runs and has read its topic to the end.
+    pub(crate) async fn drained(&self) -> Result<(), String> {
+        for _ in 0..LOOKS_MAX {
+            let pipelines = self.engine.pipelines();
+            let behind = pipelines.iter().any(|pipeline| {
+                pipeline.state != PipelineState::Running
+                    || pipeline.lag > 0
+                    || pipeline.positions.is_empty()
+            });
+            if !behind && !pipelines.is_empty() {
+                return Ok(());
+            }
+            if let Some(failed) = pipelines.iter().find(|p| p.state == PipelineState::Failed) {
+                let reason = failed.reason.as_deref().unwrap_or_default();
+                return Err(format!("pipeline {} stands still: {reason}", failed.name));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(format!("the pipelines do not catch up: {:#?}", self.engine.pipelines()))
+    }
+
+    /// Commits everything that was read.
+    pub(crate) async fn checkpoint(&self) -> Result<(), String> {
+        self.engine.checkpoint_all().await.map_err(text)
+    }
+
+    /// Why a pipeline needs somebody, if one does.
+    pub(crate) fn failed_pipeline(&self) -> Option<String> {
+        let pipelines = self.engine.pipelines();
+        let failed = pipelines.iter().find(|pipeline| pipeline.state == PipelineState::Failed)?;
+        Some(format!("pipeline {}: {}", failed.name, failed.reason.as_deref().unwrap_or_default()))
+    }
+
+    /// Sends a batch; returns the answer's status.
+    pub(crate) async fn send(&self, body: String) -> u16 {
+        let request = Request::post("/v1/batch").header("content-type", "application/json");
+        let request = request.body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        response.status().as_u16()
+    }
+
+    /// A round of background work. What fails is tried again by the next.
+    pub(crate) async fn maintain(&self) {
+        let _ = self.log.maintain_once().await;
+        self.lake.maintain_once().await;
+    }
+
+    /// Every record of a topic.
+    pub(crate) async fn logged(&self, topic: &str) -> Vec<Place> {
+        let mut places = Vec::new();
+        for partition in 0..self.log.topic(topic).unwrap().partitions {
+            let mut next = 0;
+            loop {
+                let records = self.log.read(topic, partition, next, 1 << 20).await.unwrap();
+                let Some(last) = records.last() else { break };
+                next = last.offset + 1;
+                places.extend(records.iter().map(|record| {
+                    let value = record.record.value.as_ref().unwrap();
+                    let id = serde_json::from_slice::<Event<'_>>(value)
+                        .map(|event| event.message_id.into_owned());
+                    (id.unwrap_or_default(), partition, record.offset)
+                }));
+            }
+        }
+        places
+    }
+
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::new(&self.lake)
+    }
+
+    /// Stops in order, as the server does.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        let collector = self.collector.close().await.map_err(text);
+        let engine = self.engine.shutdown().await.map_err(text);
+        let log = self.log.close().await.map_err(text);
+        collector.and(engine).and(log)
+    }
+}
+
+pub(crate) async fn open_lake(
+    disk: &Arc<SimDisk>,
+    clock: &Arc<ManualClock>,
+) -> Result<Lake, String> {
+    Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone()).await.map_err(text)
+}
+
+fn spec(table: &TableDefinition) -> TableSpec {
+    TableSpec {
+        name: table.name.clone(),
+        schema: table.schema(),
+        partition_columns: table.partitioned_by.clone(),
+    }
+}
+
+/// Lake tables as the engine's sinks.
+struct LakeSinks(Lake);
+
+#[async_trait]
+impl Sinks for LakeSinks {
+    async fn open(
+        &self,
+        table: &TableDefinition,
+        writer: &str,
+    ) -> Result<Box<dyn Sink>, SinkError> {
+        let failed = |error: LakeError| {
+            let (table, reason) = (table.name.clone(), error.to_string());
+            match error.is_transient() {
+                true => SinkError::Transient { table, reason },
+                false => SinkError::Permanent { table, reason },
+            }
+        };
+        self.0.create_table(&spec(table)).await.map_err(failed)?;
+        self.0.sink(&table.name, writer).map_err(failed)
+    }
+}
+
+/// The lake's tables for questions in SQL, each as of the first question about it.
+pub(crate) struct Tables(SessionContext);
+
+impl Tables {
+    pub(crate) fn new(lake: &Lake) -> Self {
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .with_extension(Arc::new(ReadSnapshots::default()));
+        let session = SessionContext::new_with_config(config);
+        for table in lake.tables() {
+            session.register_table(table.name(), table.provider()).unwrap();
+        }
+        Self(session)
+    }
+
+    pub(crate) async fn ask(&self, sql: &str) -> Result<Rows, String> {
+        let failed = |error| format!("{sql}: {error}");
+        let batches = self.0.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let mut rows = Rows::new();
+        for batch in &batches {
+            let options = FormatOptions::default();
+            let columns: Vec<_> = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+                .collect();
+            rows.extend((0..batch.num_rows()).map(|row| {
+                columns.iter().map(|column| column.value(row).to_string()).collect()
+            }));
+        }
+        Ok(rows)
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
