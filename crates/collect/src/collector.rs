@@ -8,11 +8,12 @@
 use crate::appender::Appender;
 use crate::arrival::{Answer, Arrival, Credentials, Rejection};
 use crate::budget::{Budget, Reservation};
+use crate::convert::encode;
 use crate::dead_letters::{self, AnonymousAllowance};
 use crate::error::CollectError;
 use crate::json::mend_surrogates;
 use crate::queue::{Outcome, Queue, Submission};
-use crate::record::{Encoder, Prepared, Sender};
+use crate::record::{Prepared, Sender};
 use crate::refusal::Refusal;
 use crate::reject::Reject;
 use crate::request::{Call, Endpoint, Field, Request, parse};
@@ -361,40 +362,6 @@ impl Drop for Collector {
 }
 
 pub(crate) const IN_FLIGHT: Refusal = Refusal::Busy { reason: "too many requests are under way" };
-
-/// The events by partition, and what is rejected.
-fn encode<'a>(
-    sender: Sender<'a>,
-    endpoint: Endpoint,
-    request: &Request<'a>,
-) -> (Vec<Vec<Prepared>>, Vec<Rejection>) {
-    let mut rejected = Vec::new();
-    let mut reject = |index, count, reason| rejected.push(Rejection { index, count, reason });
-    let mut partitions = Vec::new();
-    match Encoder::new(sender, endpoint, &request.envelope) {
-        Ok(mut encoder) => {
-            encoder.reserve(
-                request.calls.len(),
-                request.calls.iter().map(|call| call.raw.len()).sum(),
-            );
-            for (index, call) in request.calls.iter().enumerate() {
-                if let Err(reason) = encoder.push(call) {
-                    reject(index, 1, reason);
-                }
-            }
-            partitions = encoder.finish();
-        }
-        Err(reason) => {
-            for index in 0..request.calls.len() {
-                reject(index, 1, reason.clone());
-            }
-        }
-    }
-    for excess in &request.excess {
-        reject(excess.index, excess.count, Reject::TooMany);
-    }
-    (partitions, rejected)
-}
 
 fn rejected_letters(
     rejected: &[Rejection],

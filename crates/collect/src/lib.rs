@@ -9,6 +9,7 @@ mod arrival;
 mod budget;
 pub mod client;
 mod collector;
+mod convert;
 mod dead_letters;
 mod dedup;
 pub mod demo;
@@ -28,6 +29,7 @@ mod time;
 
 pub use arrival::{Answer, Arrival, Credentials, Rejection};
 pub use collector::{CollectParts, Collector};
+pub use convert::convert;
 pub use error::CollectError;
 pub use identity::{FINGERPRINT_HEADER, ID_HEADER};
 pub use json::Fault;
