@@ -75,9 +75,22 @@ pub trait Sink: Send {
     /// Makes exactly the staged rows part of the table. Idempotent.
     async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError>;
 
+    /// A second handle for `commit` alone, so that rows are taken in while an epoch is committed.
+    /// `None`: the caller commits through the sink itself and writes when that is done.
+    fn committer(&self) -> Option<Box<dyn Committer>> {
+        None
+    }
+
     /// Called once after a start, before any `write`: commits `last` if the table is behind it and
     /// drops whatever was staged beside it. `None`: no manifest names anything.
     async fn recover(&mut self, last: Option<&Staged>) -> Result<(), SinkError>;
+}
+
+/// The part of a [`Sink`] that commits. See [`Sink::commit`].
+#[async_trait]
+pub trait Committer: Send {
+    /// Makes exactly the staged rows part of the table. Idempotent.
+    async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError>;
 }
 
 /// What `stage` has made durable: enough to commit it after a restart, without the rows.

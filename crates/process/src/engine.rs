@@ -1,0 +1,385 @@
+//! All pipelines of a server.
+//!
+//! Guarantees: what is answered is durable; each pipeline runs in a task of its own.
+//! Left out: where topics and tables live.
+
+use crate::status::{PipelineState, PipelineStatus};
+use crate::stream::checkpoint::holder;
+use crate::stream::manifest::ManifestStore;
+use crate::stream::plan::{StreamPlan, explain, plan_insert};
+use crate::stream::tick::Command;
+use crate::supervisor::supervise;
+use crate::{EngineSettings, ProcessError};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tradewind_disk::Disk;
+use tradewind_sql::{
+    Catalogue, Dialect, Insert, NewPipeline, Owner, Pipeline, TableDefinition, did_you_mean,
+};
+use tradewind_types::connector::Positions;
+use tradewind_types::{Clock, Epoch, Log, Sink, SinkError};
+
+/// Commands that may wait for a pipeline: people and shutdown send them, one at a time.
+const COMMANDS_MAX: usize = 16;
+
+/// Opens the tables that pipelines write.
+#[async_trait]
+pub trait Sinks: Send + Sync + 'static {
+    /// A sink into a table, which is made when it is not there. `writer` tells writers of one
+    /// table apart, over restarts.
+    async fn open(&self, table: &TableDefinition, writer: &str)
+    -> Result<Box<dyn Sink>, SinkError>;
+}
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// Tables, views and pipelines.
+    pub catalogue: Arc<Catalogue>,
+    /// Topics.
+    pub log: Arc<dyn Log>,
+    /// Tables to write.
+    pub sinks: Arc<dyn Sinks>,
+    /// Where manifests are written.
+    pub disk: Arc<dyn Disk>,
+    /// The folder of the pipelines' folders.
+    pub dir: PathBuf,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How it works.
+    pub settings: EngineSettings,
+}
+
+/// A pipeline to make.
+#[derive(Debug, Clone)]
+pub struct PipelineRequest {
+    /// Its name; the target's name where there is none.
+    pub name: Option<String>,
+    /// The `INSERT INTO … SELECT` statement.
+    pub insert: Insert,
+    /// How its text is meant.
+    pub dialect: Dialect,
+    /// Who may change it.
+    pub owner: Owner,
+}
+
+/// All pipelines of a server. Clones are handles of the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: Arc<Mutex<BTreeMap<String, Task>>>,
+}
+
+/// What every pipeline uses.
+pub(crate) struct Shared {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) sinks: Arc<dyn Sinks>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: EngineSettings,
+    statuses: Mutex<BTreeMap<String, PipelineStatus>>,
+}
+
+/// A pipeline's task.
+struct Task {
+    incarnation: u64,
+    commands: mpsc::Sender<Command>,
+    handle: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts every pipeline of the catalogue. A pipeline that cannot start says so in its status.
+    ///
+    /// # Errors
+    /// The folder of manifests cannot be made.
+    pub async fn start(parts: EngineParts) -> Result<Self, ProcessError> {
+        let dir = parts.dir;
+        crate::blocking::blocking(|| parts.disk.create_dir_all(&dir))
+            .map_err(|source| ProcessError::Io { path: dir.display().to_string(), source })?;
+        let shared = Arc::new(Shared {
+            catalogue: parts.catalogue,
+            log: parts.log,
+            sinks: parts.sinks,
+            disk: parts.disk,
+            dir,
+            clock: parts.clock,
+            settings: parts.settings,
+            statuses: Mutex::new(BTreeMap::new()),
+        });
+        let engine = Self { shared, tasks: Arc::new(Mutex::new(BTreeMap::new())) };
+        engine.refresh().await;
+        Ok(engine)
+    }
+
+    /// Brings the running pipelines to what the catalogue says: after a pack was applied.
+    pub async fn refresh(&self) {
+        let wanted = self.shared.catalogue.pipelines();
+        let stale: Vec<String> = {
+            let tasks = self.tasks.lock();
+            let is_current = |name: &str, task: &Task| {
+                let same =
+                    |one: &&Arc<Pipeline>| one.name == name && one.incarnation == task.incarnation;
+                wanted.iter().any(|one| same(&one))
+            };
+            tasks
+                .iter()
+                .filter(|(name, task)| !is_current(name, task))
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        for name in stale {
+            self.stop(&name).await;
+        }
+        for pipeline in wanted {
+            self.spawn(&pipeline);
+        }
+    }
+
+    /// Plans a pipeline, keeps it durably and starts it.
+    ///
+    /// # Errors
+    /// It cannot run as a stream; its name is taken.
+    pub async fn create(&self, request: PipelineRequest) -> Result<PipelineStatus, ProcessError> {
+        let plan = self.plan(&request.insert, request.dialect)?;
+        let new = NewPipeline {
+            name: request.name.unwrap_or_else(|| request.insert.target.clone()),
+            sql: request.insert.sql.clone(),
+            dialect: request.dialect,
+            owner: request.owner,
+            columns: plan.columns,
+        };
+        let pipeline = self.shared.catalogue.create_pipeline(&new)?;
+        self.spawn(&pipeline);
+        self.status(&pipeline.name)
+    }
+
+    /// Plans an insert without running it.
+    ///
+    /// # Errors
+    /// It cannot run as a stream.
+    pub fn plan(&self, insert: &Insert, dialect: Dialect) -> Result<StreamPlan, ProcessError> {
+        plan_insert(insert, dialect, &self.shared.catalogue)
+    }
+
+    /// Describes how an insert would run.
+    ///
+    /// # Errors
+    /// It cannot run as a stream.
+    pub fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, ProcessError> {
+        Ok(explain(&self.plan(insert, dialect)?))
+    }
+
+    /// Stops a pipeline after a last checkpoint and forgets it; what it has written stays.
+    /// Returns whether there was one.
+    ///
+    /// # Errors
+    /// There is none and `if_exists` is not said; a pack owns it.
+    pub async fn drop_pipeline(&self, name: &str, if_exists: bool) -> Result<bool, ProcessError> {
+        let pipeline = self.shared.catalogue.pipeline(name);
+        if !self.shared.catalogue.drop_object(
+            tradewind_sql::ObjectKind::Pipeline,
+            name,
+            if_exists,
+        )? {
+            return Ok(false);
+        }
+        let topic = self.shared.status_of(name).map(|status| status.topic).unwrap_or_default();
+        self.stop(name).await;
+        self.shared.statuses.lock().remove(name);
+        if let Some(pipeline) = pipeline {
+            self.release(&pipeline, &topic);
+            let dir = self.shared.dir.join(&pipeline.id);
+            ManifestStore::open(self.shared.disk.clone(), dir)?.remove()?;
+        }
+        Ok(true)
+    }
+
+    /// Lets retention have what a pipeline held.
+    fn release(&self, pipeline: &Pipeline, topic: &str) {
+        let partitions = self.shared.log.topic(topic).map_or(0, |info| info.partitions);
+        for partition in 0..partitions {
+            self.shared.log.hold(&holder(pipeline), topic, partition, None);
+        }
+    }
+
+    /// Checkpoints a pipeline and lets it stand still, over restarts too.
+    ///
+    /// # Errors
+    /// There is none; the catalogue's disk.
+    pub async fn pause(&self, name: &str) -> Result<(), ProcessError> {
+        let pipeline = self.shared.catalogue.set_paused(name, true)?;
+        self.stop(name).await;
+        self.spawn(&pipeline);
+        Ok(())
+    }
+
+    /// Lets a pipeline that was paused or has failed go on.
+    ///
+    /// # Errors
+    /// There is none; the catalogue's disk.
+    pub async fn resume(&self, name: &str) -> Result<(), ProcessError> {
+        if self.shared.catalogue.pipeline(name).is_some_and(|pipeline| pipeline.paused) {
+            self.shared.catalogue.set_paused(name, false)?;
+        }
+        let commands = self.commands(name)?;
+        // A task that has ended in the meantime needs no waking.
+        let _ = commands.send(Command::Resume).await;
+        Ok(())
+    }
+
+    /// Makes what a pipeline has written durable and committed.
+    ///
+    /// # Errors
+    /// There is none, or it fails while it does so.
+    pub async fn checkpoint(&self, name: &str) -> Result<(), ProcessError> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands(name)?;
+        let ended = || ProcessError::Internal(format!("pipeline {name:?} ended meanwhile"));
+        commands.send(Command::Checkpoint(reply)).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| {
+            let reason = self.shared.status_of(name).and_then(|status| status.reason);
+            ProcessError::Internal(reason.unwrap_or_else(|| format!("pipeline {name:?} failed")))
+        })?
+    }
+
+    /// The same for all; the first failure is returned after all were tried.
+    ///
+    /// # Errors
+    /// As for one.
+    pub async fn checkpoint_all(&self) -> Result<(), ProcessError> {
+        let names: Vec<String> = self.tasks.lock().keys().cloned().collect();
+        let all = names.iter().map(|name| self.checkpoint(name));
+        futures::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// Every pipeline as it is now, by name.
+    pub fn pipelines(&self) -> Vec<PipelineStatus> {
+        let mut statuses: Vec<_> = self.shared.statuses.lock().values().cloned().collect();
+        statuses.iter_mut().for_each(|status| status.lag = self.shared.lag(status));
+        statuses
+    }
+
+    /// One pipeline as it is now.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn status(&self, name: &str) -> Result<PipelineStatus, ProcessError> {
+        let mut status = self.shared.status_of(name).ok_or_else(|| self.missing(name))?;
+        status.lag = self.shared.lag(&status);
+        Ok(status)
+    }
+
+    /// Stops every pipeline after a last checkpoint.
+    ///
+    /// # Errors
+    /// None today: a pipeline that fails to stop in order is taken up from its manifest.
+    pub async fn shutdown(&self) -> Result<(), ProcessError> {
+        let names: Vec<String> = self.tasks.lock().keys().cloned().collect();
+        futures::future::join_all(names.iter().map(|name| self.stop(name))).await;
+        Ok(())
+    }
+
+    fn spawn(&self, pipeline: &Pipeline) {
+        let mut tasks = self.tasks.lock();
+        if tasks.contains_key(&pipeline.name) {
+            return;
+        }
+        self.shared.begin(pipeline);
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let handle = tokio::spawn(supervise(self.shared.clone(), pipeline.name.clone(), receiver));
+        let task = Task { incarnation: pipeline.incarnation, commands, handle };
+        tasks.insert(pipeline.name.clone(), task);
+    }
+
+    /// Ends a pipeline's task after a last checkpoint.
+    async fn stop(&self, name: &str) {
+        let Some(task) = self.tasks.lock().remove(name) else { return };
+        // A task that has ended already is what we want.
+        let _ = task.commands.send(Command::Stop).await;
+        if let Err(error) = task.handle.await {
+            tracing::error!(pipeline = name, %error, "pipeline ended badly");
+        }
+    }
+
+    fn commands(&self, name: &str) -> Result<mpsc::Sender<Command>, ProcessError> {
+        let tasks = self.tasks.lock();
+        tasks.get(name).map(|task| task.commands.clone()).ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> ProcessError {
+        let pipelines = self.shared.catalogue.pipelines();
+        let names = pipelines.iter().map(|pipeline| pipeline.name.as_str());
+        ProcessError::NoPipeline { name: name.to_string(), hint: did_you_mean(name, names) }
+    }
+}
+
+impl Shared {
+    /// A status for a pipeline that is about to start; counters of an earlier one stay.
+    fn begin(&self, pipeline: &Pipeline) {
+        let mut statuses = self.statuses.lock();
+        let old = statuses.remove(&pipeline.name);
+        let status = PipelineStatus {
+            name: pipeline.name.clone(),
+            id: pipeline.id.clone(),
+            incarnation: pipeline.incarnation,
+            target: pipeline.target.clone(),
+            topic: old.as_ref().map(|old| old.topic.clone()).unwrap_or_default(),
+            sql: pipeline.sql.clone(),
+            state: PipelineState::Starting,
+            reason: None,
+            epoch: old.as_ref().map_or(0, |old| old.epoch),
+            positions: old.as_ref().map(|old| old.positions.clone()).unwrap_or_default(),
+            lag: 0,
+            records_in: old.as_ref().map_or(0, |old| old.records_in),
+            rows_out: old.as_ref().map_or(0, |old| old.rows_out),
+            dead_letters: old.as_ref().map_or(0, |old| old.dead_letters),
+            lost_records: old.as_ref().map_or(0, |old| old.lost_records),
+            committed_at: old.and_then(|old| old.committed_at),
+            started_at: None,
+        };
+        statuses.insert(pipeline.name.clone(), status);
+    }
+
+    pub(crate) fn status_of(&self, name: &str) -> Option<PipelineStatus> {
+        self.statuses.lock().get(name).cloned()
+    }
+
+    pub(crate) fn update(&self, name: &str, change: impl FnOnce(&mut PipelineStatus)) {
+        if let Some(status) = self.statuses.lock().get_mut(name) {
+            change(status);
+        }
+    }
+
+    pub(crate) fn set_state(&self, name: &str, state: PipelineState, reason: Option<String>) {
+        self.update(name, |status| {
+            status.state = state;
+            status.reason = reason;
+        });
+    }
+
+    pub(crate) fn running(&self, name: &str, (positions, epoch): &(Positions, Epoch)) {
+        let now = self.clock.now_us();
+        self.update(name, |status| {
+            status.state = PipelineState::Running;
+            status.reason = None;
+            status.positions.clone_from(positions);
+            status.epoch = *epoch;
+            status.started_at = Some(now);
+        });
+        tracing::info!(pipeline = name, epoch, "pipeline runs");
+    }
+
+    fn lag(&self, status: &PipelineStatus) -> u64 {
+        let behind = |(partition, position): (&i32, &i64)| {
+            let marks = self.log.watermarks(&status.topic, *partition).ok()?;
+            u64::try_from(marks.high_watermark - position).ok()
+        };
+        status.positions.iter().filter_map(behind).sum()
+    }
+}

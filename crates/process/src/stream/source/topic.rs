@@ -1,0 +1,347 @@
+//! A topic of the log as a source.
+//!
+//! Guarantees: rows of a partition come in order of their offsets, none twice and none left out
+//! between two positions; tombstones are passed over and counted in the positions. At most
+//! [`READ_BYTES`] a partition wait to be decoded.
+//! Left out: sharing a decode between pipelines.
+
+use super::json::{Decoded, JsonDecoder};
+use super::{ReadFrom, TopicRead, store_of};
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use async_trait::async_trait;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tradewind_sql::{Format, StartupMode};
+use tradewind_types::connector::Positions;
+use tradewind_types::{
+    Clock, DEFAULT_STORE, DeadLetter, Log, LogError, LogRecord, Offset, PartitionId, Source,
+    SourceBatch, SourceError,
+};
+
+/// Bytes asked of the log at once and partition: some thousand events, decoded in a few ms.
+pub(super) const READ_BYTES: usize = 1 << 20;
+
+/// Where a topic is read, and by whom.
+#[derive(Clone)]
+pub struct TopicReader {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// For the time of a dead letter.
+    pub clock: Arc<dyn Clock>,
+    /// `pipeline:<name>`, for dead letters.
+    pub name: String,
+}
+
+/// A topic being read.
+pub struct TopicSource {
+    reader: TopicReader,
+    topic: String,
+    schema: SchemaRef,
+    columns: Vec<ReadFrom>,
+    values: Values,
+    partitions: Vec<Partition>,
+    /// The partition that is looked at first, so that none starves.
+    first: usize,
+    lost: u64,
+}
+
+/// One partition's place.
+struct Partition {
+    /// The next offset to hand out.
+    position: Offset,
+    /// Read and not handed out yet, from `position` on.
+    waiting: VecDeque<LogRecord>,
+}
+
+/// Decodes values.
+enum Values {
+    Json(JsonDecoder),
+    Raw(RawValues),
+}
+
+/// The values as they are.
+enum RawValues {
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    /// Nobody asked for them.
+    Ignored,
+}
+
+/// One batch in the making.
+#[derive(Default)]
+struct Gathered {
+    offsets: Vec<Offset>,
+    timestamps_us: Vec<i64>,
+    rejected: Vec<DeadLetter>,
+}
+
+impl TopicSource {
+    /// A source at the start of every partition.
+    ///
+    /// # Errors
+    /// There is no such topic, or a column's type has no form in the format.
+    pub fn open(read: &TopicRead, reader: TopicReader) -> Result<Self, SourceError> {
+        let no_topic = || LogError::NoTopic { topic: read.topic.clone() };
+        let info = reader.log.topic(&read.topic).ok_or_else(no_topic)?;
+        let mut partitions = Vec::new();
+        for partition in 0..info.partitions {
+            let position = reader.log.watermarks(&read.topic, partition)?.log_start;
+            partitions.push(Partition { position, waiting: VecDeque::new() });
+        }
+        let values = Values::new(read)
+            .map_err(|reason| SourceError::Decode { source_name: read.table.clone(), reason })?;
+        Ok(Self {
+            reader,
+            topic: read.topic.clone(),
+            schema: read.schema(),
+            columns: read.columns.iter().map(|column| column.from).collect(),
+            values,
+            partitions,
+            first: 0,
+            lost: 0,
+        })
+    }
+
+    /// Goes where a pipeline without a checkpoint starts.
+    ///
+    /// # Errors
+    /// The log cannot say where that is.
+    pub async fn seek_to(&mut self, startup: StartupMode) -> Result<(), SourceError> {
+        for index in 0..self.partitions.len() {
+            let marks = self.reader.log.watermarks(&self.topic, index as PartitionId)?;
+            let position = match startup {
+                StartupMode::Earliest => marks.log_start,
+                StartupMode::Latest => marks.high_watermark,
+                StartupMode::Timestamp(millis) => {
+                    let log = &self.reader.log;
+                    let found = log.offset_at(&self.topic, index as PartitionId, millis).await?;
+                    found.unwrap_or(marks.high_watermark)
+                }
+            };
+            self.partitions[index] = Partition { position, waiting: VecDeque::new() };
+        }
+        Ok(())
+    }
+
+    /// Records that retention had taken before they were read.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Fills `waiting` of a partition if it is empty and there is something to read.
+    async fn fill(&mut self, index: usize) -> Result<(), SourceError> {
+        if !self.partitions[index].waiting.is_empty() {
+            return Ok(());
+        }
+        let number = index as PartitionId;
+        let marks = self.reader.log.watermarks(&self.topic, number)?;
+        self.skip_what_is_gone(index, marks.log_start);
+        let partition = &mut self.partitions[index];
+        if partition.position >= marks.high_watermark {
+            return Ok(());
+        }
+        let log = &self.reader.log;
+        let read = log.read(&self.topic, number, partition.position, READ_BYTES).await;
+        let records = match read {
+            // Retention came between the look and the read: the next poll sees where it is now.
+            Err(LogError::OutOfRange { log_start, .. }) if log_start > partition.position => {
+                return Ok(());
+            }
+            other => other?,
+        };
+        let from = partition.position;
+        partition.waiting = records.into_iter().filter(|record| record.offset >= from).collect();
+        Ok(())
+    }
+
+    fn skip_what_is_gone(&mut self, index: usize, log_start: Offset) {
+        let partition = &mut self.partitions[index];
+        if partition.position < log_start {
+            let lost = (log_start - partition.position) as u64;
+            tracing::error!(
+                reader = self.reader.name,
+                topic = self.topic,
+                partition = index,
+                lost,
+                "records were removed by retention before they were read"
+            );
+            self.lost += lost;
+            partition.position = log_start;
+            partition.waiting.clear();
+        }
+    }
+
+    /// Decodes up to `rows_max` waiting records of a partition.
+    fn take(&mut self, index: usize, rows_max: usize) -> Result<SourceBatch, SourceError> {
+        let mut gathered = Gathered::default();
+        let count = rows_max.min(self.partitions[index].waiting.len());
+        for _ in 0..count {
+            let record = self.partitions[index].waiting.pop_front();
+            let record = record.expect("count is at most how many wait");
+            self.partitions[index].position = record.offset + 1;
+            self.decode(index as PartitionId, &record, &mut gathered);
+        }
+        self.batch(index as PartitionId, gathered)
+    }
+
+    fn decode(&mut self, partition: PartitionId, record: &LogRecord, gathered: &mut Gathered) {
+        let Some(value) = &record.record.value else { return };
+        match self.values.decode(value) {
+            Decoded::Row => {
+                gathered.offsets.push(record.offset);
+                gathered.timestamps_us.push(record.record.timestamp_ms.saturating_mul(1_000));
+            }
+            Decoded::Skipped => {}
+            Decoded::Rejected(reason) => gathered.rejected.push(DeadLetter {
+                store_id: store_of(value).unwrap_or_else(|| DEFAULT_STORE.into()),
+                source: self.reader.name.clone(),
+                reason,
+                raw: value.clone(),
+                received_at: self.reader.clock.now_us(),
+                position: Some((self.topic.clone(), partition, record.offset)),
+            }),
+        }
+    }
+
+    fn batch(
+        &mut self,
+        partition: PartitionId,
+        gathered: Gathered,
+    ) -> Result<SourceBatch, SourceError> {
+        let count = gathered.offsets.len();
+        let mut values = self.values.finish().into_iter();
+        let offsets: ArrayRef = Arc::new(Int64Array::from(gathered.offsets));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![partition; count]));
+        let mut columns = Vec::with_capacity(self.columns.len() + 2);
+        for from in &self.columns {
+            columns.push(match from {
+                ReadFrom::Value => values.next().expect("one array for each column of the value"),
+                ReadFrom::Partition => numbers.clone(),
+                ReadFrom::Offset => offsets.clone(),
+                ReadFrom::Timestamp => {
+                    let times = gathered.timestamps_us.clone();
+                    Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
+                }
+                ReadFrom::Topic => Arc::new(StringArray::from(vec![self.topic.as_str(); count])),
+            });
+        }
+        columns.extend([numbers, offsets]);
+        let batch = RecordBatch::try_new(self.schema.clone(), columns);
+        let batch = batch.map_err(|error| SourceError::Decode {
+            source_name: self.topic.clone(),
+            reason: error.to_string(),
+        })?;
+        let next_offset = self.partitions[partition as usize].position;
+        Ok(SourceBatch { partition, batch, rejected: gathered.rejected, next_offset })
+    }
+}
+
+#[async_trait]
+impl Source for TopicSource {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    async fn poll(&mut self, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
+        let count = self.partitions.len();
+        let mut left = rows_max;
+        let mut batches = Vec::new();
+        for step in 0..count {
+            if left == 0 {
+                break;
+            }
+            let index = (self.first + step) % count;
+            self.fill(index).await?;
+            // What is left is shared by the partitions that are still to come.
+            let share = left.div_ceil(count - step);
+            let before = self.partitions[index].waiting.len();
+            if before > 0 {
+                batches.push(self.take(index, share)?);
+                left -= before - self.partitions[index].waiting.len();
+            }
+        }
+        self.first = (self.first + 1) % count.max(1);
+        Ok(batches)
+    }
+
+    async fn ready(&mut self) -> Result<(), SourceError> {
+        if self.partitions.iter().any(|partition| !partition.waiting.is_empty()) {
+            return Ok(());
+        }
+        let seen: Vec<Offset> =
+            self.partitions.iter().map(|partition| partition.position).collect();
+        Ok(self.reader.log.wait(&self.topic, &seen).await?)
+    }
+
+    fn positions(&self) -> Positions {
+        let position =
+            |(index, partition): (usize, &Partition)| (index as PartitionId, partition.position);
+        self.partitions.iter().enumerate().map(position).collect()
+    }
+
+    fn seek(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        let error = |reason| SourceError::Position { source_name: self.topic.clone(), reason };
+        if positions.keys().any(|partition| *partition as usize >= self.partitions.len()) {
+            return Err(error(format!(
+                "it has {} partitions, the positions name {}",
+                self.partitions.len(),
+                positions.len()
+            )));
+        }
+        for (partition, position) in positions {
+            let marks = self.reader.log.watermarks(&self.topic, *partition)?;
+            if *position > marks.high_watermark {
+                return Err(error(format!(
+                    "position {position} of partition {partition} is past the log's end at {}: acknowledged records are gone, or this is another log",
+                    marks.high_watermark
+                )));
+            }
+        }
+        for (partition, position) in positions {
+            self.partitions[*partition as usize] =
+                Partition { position: *position, waiting: VecDeque::new() };
+        }
+        Ok(())
+    }
+}
+
+impl Values {
+    fn new(read: &TopicRead) -> Result<Self, String> {
+        let of_value = read.columns.iter().filter(|column| column.from == ReadFrom::Value);
+        let fields: Fields = of_value.map(|column| column.field.clone()).collect();
+        match read.format {
+            Format::Json => JsonDecoder::new(&fields, read.prefilters.clone()).map(Self::Json),
+            Format::Raw => match fields.first().map(|field| Field::data_type(field)) {
+                Some(DataType::Utf8) => Ok(Self::Raw(RawValues::Text(StringBuilder::new()))),
+                Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),
+                None => Ok(Self::Raw(RawValues::Ignored)),
+            },
+        }
+    }
+
+    fn decode(&mut self, value: &[u8]) -> Decoded {
+        match self {
+            Self::Json(decoder) => return decoder.decode(value),
+            Self::Raw(RawValues::Ignored) => {}
+            Self::Raw(RawValues::Bytes(builder)) => builder.append_value(value),
+            Self::Raw(RawValues::Text(builder)) => match std::str::from_utf8(value) {
+                Ok(text) => builder.append_value(text),
+                Err(error) => return Decoded::Rejected(format!("it is no text: {error}")),
+            },
+        }
+        Decoded::Row
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        match self {
+            Self::Json(decoder) => decoder.finish(),
+            Self::Raw(RawValues::Text(builder)) => vec![Arc::new(builder.finish())],
+            Self::Raw(RawValues::Bytes(builder)) => vec![Arc::new(builder.finish())],
+            Self::Raw(RawValues::Ignored) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Keeps one pipeline running.
+//!
+//! Guarantees: whatever ends a run, a panic included, ends with the next attempt or with a reason
+//! in the status, and touches no other pipeline. Attempts are counted anew once a checkpoint has
+//! been made.
+//! Left out: the run itself.
+
+use crate::ProcessError;
+use crate::engine::Shared;
+use crate::status::PipelineState;
+use crate::stream::checkpoint::Runtime;
+use crate::stream::plan::{StreamPlan, plan_insert};
+use crate::stream::tick::{self, Command};
+use futures::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tradewind_sql::Pipeline;
+
+/// How long to wait between looks for a topic that is not there.
+const TOPIC_WAIT: Duration = Duration::from_secs(1);
+
+/// What to do after a run.
+enum Next {
+    Stop,
+    Retry(Duration),
+    StandStill,
+}
+
+/// Runs a pipeline until it is told to stop.
+pub(crate) async fn supervise(
+    shared: Arc<Shared>,
+    name: String,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let mut attempt = 0;
+    loop {
+        let Some(pipeline) = shared.catalogue.pipeline(&name) else { return };
+        if pipeline.paused {
+            shared.set_state(&name, PipelineState::Paused, Some("paused by hand".into()));
+            if stand_still(&mut commands).await { continue } else { return }
+        }
+        shared.set_state(&name, PipelineState::Starting, None);
+        let epoch_before = shared.status_of(&name).map_or(0, |status| status.epoch);
+        let run = AssertUnwindSafe(run_once(&shared, pipeline, &mut commands)).catch_unwind();
+        let result = run.await.unwrap_or_else(|panic| {
+            Err(ProcessError::Internal(format!("a panic: {}", message(&*panic))))
+        });
+        let moved = shared.status_of(&name).map_or(0, |status| status.epoch) > epoch_before;
+        attempt = if moved { 1 } else { attempt + 1 };
+        let next = after(&shared, &name, result, attempt);
+        let goes_on = match next {
+            Next::Stop => false,
+            Next::Retry(wait) => pause(&mut commands, wait).await,
+            Next::StandStill => {
+                attempt = 0;
+                stand_still(&mut commands).await
+            }
+        };
+        if !goes_on {
+            shared.set_state(&name, PipelineState::Stopped, None);
+            return;
+        }
+    }
+}
+
+/// Plans, opens and runs.
+async fn run_once(
+    shared: &Arc<Shared>,
+    pipeline: Arc<Pipeline>,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Result<(), ProcessError> {
+    let plan = plan_insert(&pipeline.insert, pipeline.dialect, &shared.catalogue)?;
+    let pipeline = freeze(shared, pipeline, &plan)?;
+    let name = pipeline.name.clone();
+    let topic = plan.read.topic.clone();
+    shared.update(&name, |status| status.topic = topic);
+    let mut runtime = Runtime::open(shared.clone(), pipeline, plan).await?;
+    shared.running(&name, &runtime.positions_and_epoch());
+    let result = tick::run(&mut runtime, commands).await;
+    runtime.settle().await;
+    result
+}
+
+/// Holds a query to the columns it was made with.
+fn freeze(
+    shared: &Shared,
+    pipeline: Arc<Pipeline>,
+    plan: &StreamPlan,
+) -> Result<Arc<Pipeline>, ProcessError> {
+    if pipeline.columns.is_empty() {
+        return Ok(shared.catalogue.freeze_columns(&pipeline.name, plan.columns.clone())?);
+    }
+    if pipeline.columns == plan.columns {
+        return Ok(pipeline);
+    }
+    let text = |columns: &[(String, String)]| {
+        let each = columns.iter().map(|(name, data_type)| format!("{name} {data_type}"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    Err(ProcessError::Changed { then: text(&pipeline.columns), now: text(&plan.columns) })
+}
+
+fn after(shared: &Shared, name: &str, result: Result<(), ProcessError>, attempt: u32) -> Next {
+    let error = match result {
+        Ok(()) => return Next::Stop,
+        Err(error) => error,
+    };
+    let reason = error.to_string();
+    if error.is_missing_topic() {
+        shared.set_state(name, PipelineState::Waiting, Some(reason));
+        return Next::Retry(TOPIC_WAIT);
+    }
+    if error.is_transient() && attempt < shared.settings.retry_attempts_max {
+        tracing::warn!(pipeline = name, attempt, reason, "pipeline failed and will try again");
+        shared.set_state(name, PipelineState::Retrying, Some(reason));
+        return Next::Retry(shared.settings.backoff(attempt));
+    }
+    tracing::error!(pipeline = name, reason, "pipeline stands still");
+    let advice = format!("{reason}; ALTER PIPELINE {name} RESUME tries again");
+    shared.set_state(name, PipelineState::Failed, Some(advice));
+    Next::StandStill
+}
+
+/// Waits; whether to go on.
+async fn pause(commands: &mut mpsc::Receiver<Command>, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Resume) => return true,
+                Some(Command::Checkpoint(reply)) => not_running(reply),
+                Some(Command::Stop) | None => return false,
+            },
+            () = tokio::time::sleep_until(until) => return true,
+        }
+    }
+}
+
+/// Waits for somebody; whether to go on.
+async fn stand_still(commands: &mut mpsc::Receiver<Command>) -> bool {
+    loop {
+        match commands.recv().await {
+            Some(Command::Resume) => return true,
+            Some(Command::Checkpoint(reply)) => not_running(reply),
+            Some(Command::Stop) | None => return false,
+        }
+    }
+}
+
+/// A pipeline that does not run has nothing that is not durable.
+fn not_running(reply: tokio::sync::oneshot::Sender<Result<(), ProcessError>>) {
+    // Whoever asked may have gone.
+    let _ = reply.send(Ok(()));
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

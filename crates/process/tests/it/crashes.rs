@@ -1,0 +1,119 @@
+//! Killed and cut off at any operation of the disk, a pipeline still counts every record once.
+
+use crate::support::World;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+use std::time::Duration;
+use tradewind_disk::{Disk, SimDisk};
+
+/// Runs of the simulation; each has its own seed, printed when it fails.
+const SEEDS: u64 = 400;
+const RECORDS: i64 = 40;
+const SCRIPT: &str = "
+    CREATE TABLE t (id BIGINT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+    CREATE TABLE a (id BIGINT) WITH ('connector' = 'delta');
+";
+
+/// One life of the server: it takes in some records and ends by a kill or a power cut.
+fn life(world: &World, random: &mut StdRng, next: &mut i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        // A disk that fails at once keeps even the engine from starting.
+        let Ok(engine) = world.engine().await else { return };
+        for _ in 0..random.random_range(1..6) {
+            for _ in 0..random.random_range(0..5) {
+                if *next < RECORDS {
+                    // Every seventh is no JSON, and must be there once as a dead letter.
+                    let text = if *next % 7 == 3 {
+                        format!("no {next}")
+                    } else {
+                        format!(r#"{{"id": {next}}}"#)
+                    };
+                    world.put((*next % 2) as i32, &text);
+                    *next += 1;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..40))).await;
+        }
+        if random.random_bool(0.3) {
+            engine.shutdown().await.unwrap();
+        }
+    });
+    // Whatever was in flight ends here.
+    drop(runtime);
+}
+
+fn run(seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let disk = SimDisk::new(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let data: Arc<dyn Disk> = disk.clone();
+    let mut world = runtime.block_on(World::new(data, "/data".as_ref(), SCRIPT));
+    world.settings.commit_interval_ms = 10;
+    world.lake = Arc::new(crate::support::FileLake::new(disk.clone(), "/data/lake".as_ref()));
+    let pipeline = tradewind_sql::NewPipeline {
+        name: "a".into(),
+        sql: "INSERT INTO a SELECT id FROM t".into(),
+        dialect: tradewind_sql::Dialect::Flink,
+        owner: tradewind_sql::Owner::Sql,
+        columns: Vec::new(),
+    };
+    world.catalogue.create_pipeline(&pipeline).unwrap();
+    let mut next = 0;
+    for _ in 0..8 {
+        let cut = random.random_bool(0.8);
+        if cut {
+            disk.cut_power_after(random.random_range(0..80));
+        }
+        life(&world, &mut random, &mut next);
+        // A kill alone loses nothing that was written; it is the memory that is gone.
+        if cut {
+            disk.power_on();
+        }
+        world.restart();
+    }
+    finish(&world, seed, next);
+}
+
+/// A last life without accidents, and what must be there then.
+fn finish(world: &World, seed: u64, next: i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let engine = world.engine().await.unwrap();
+        let end = [(0, next / 2 + next % 2), (1, next / 2)].into();
+        world.status(&engine, "a", |status| status.positions == end).await;
+        engine.shutdown().await.unwrap();
+    });
+    let ids: Vec<i64> =
+        world.lake.committed("a").iter().map(|row| row.0.parse().unwrap()).collect();
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    let expected: Vec<i64> = (0..next).filter(|id| id % 7 != 3).collect();
+    assert_eq!(sorted, expected, "seed {seed}: rows");
+    let dead = world.lake.committed("dead_letters");
+    let mut places: Vec<i64> =
+        dead.iter().map(|(_, partition, offset)| offset * 2 + i64::from(*partition)).collect();
+    places.sort_unstable();
+    let expected: Vec<i64> = (0..next).filter(|id| id % 7 == 3).collect();
+    assert_eq!(places, expected, "seed {seed}: dead letters");
+}
+
+#[test]
+fn every_record_counts_once_through_kills_and_power_cuts() {
+    for seed in 0..SEEDS {
+        let result = std::panic::catch_unwind(|| run(seed));
+        if let Err(panic) = result {
+            eprintln!("the run with seed {seed} failed");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests of pipelines with a log and a lake in memory, and a disk that loses power.
+
+#![allow(clippy::unwrap_used)]
+
+mod crashes;
+mod decoder;
+mod engine;
+mod packs;
+mod planner;
+mod support;
+mod ticks;
