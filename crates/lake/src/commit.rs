@@ -87,34 +87,44 @@ impl LakeTable {
             self.with_tail(|tail| tail.committed(&work.writer, there));
             return Ok(());
         }
-        if there < work.previous {
-            return Err(LakeError::OutOfStep {
-                table: self.name().to_owned(),
-                reason: format!(
-                    "it holds epoch {there} of {:?}, the pipeline has committed epoch {}: the lake folder is older than the pipeline's manifest; restore both from one backup",
-                    work.writer, work.previous
-                ),
-            });
-        }
+        self.check_previous(there, work)?;
         self.check_staged(&work.files).await?;
         let actions = work.files.iter().cloned().map(Action::Add).collect();
-        let partition_by = self.partition_columns().to_vec();
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: (!partition_by.is_empty()).then_some(partition_by),
-            predicate: None,
-        };
         let txn = Transaction::new_with_last_update(
             &work.writer,
             epoch as i64,
             Some(self.clock().now_ms()),
         );
-        let snapshot = self.write_commit(commits, actions, operation, vec![txn]).await?;
+        let snapshot = self.write_commit(commits, actions, self.append(), vec![txn]).await?;
         commits.epochs.insert(work.writer.clone(), epoch);
         self.publish(snapshot, |tail| tail.committed(&work.writer, epoch));
         commits.unsure = false;
         self.count_commit(&work.files);
         Ok(())
+    }
+
+    /// The writer's epoch before this one must be there.
+    fn check_previous(&self, there: Epoch, work: &Work) -> Result<(), LakeError> {
+        if there >= work.previous {
+            return Ok(());
+        }
+        Err(LakeError::OutOfStep {
+            table: self.name().to_owned(),
+            reason: format!(
+                "it holds epoch {there} of {:?}, the pipeline has committed epoch {}: the lake folder is older than the pipeline's manifest; restore both from one backup",
+                work.writer, work.previous
+            ),
+        })
+    }
+
+    /// What the table's history says of an epoch's commit.
+    fn append(&self) -> DeltaOperation {
+        let columns = self.partition_columns();
+        DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: (!columns.is_empty()).then(|| columns.to_vec()),
+            predicate: None,
+        }
     }
 
     fn count_commit(&self, files: &[Add]) {
@@ -190,7 +200,7 @@ impl LakeTable {
             .await
             .map_err(LakeError::delta(self.name()))?;
         let mut epochs = Vec::new();
-        for writer in self.with_tail(|tail| tail.staged_writers()) {
+        for writer in self.tail(|tail| tail.staged_writers()) {
             let epoch = self.transaction(&snapshot, &writer).await?;
             epochs.push((writer, epoch));
         }
@@ -230,4 +240,3 @@ impl LakeTable {
         Ok(())
     }
 }
-

@@ -62,7 +62,9 @@ pub enum LakeError {
         reason: String,
     },
     /// The tail has no room until a commit makes some.
-    #[error("table {table:?}: {used} bytes wait for a commit, the limit {setting} is {limit}{cause}")]
+    #[error(
+        "table {table:?}: {used} bytes wait for a commit, the limit {setting} is {limit}{cause}"
+    )]
     TailFull {
         /// The table.
         table: String,

@@ -110,7 +110,8 @@ impl LakeTable {
 
     fn without_partition_columns(&self, batch: &RecordBatch) -> Result<RecordBatch, LakeError> {
         let schema = self.file_schema();
-        let columns = schema.fields().iter().filter_map(|f| batch.column_by_name(f.name()).cloned());
+        let columns =
+            schema.fields().iter().filter_map(|f| batch.column_by_name(f.name()).cloned());
         RecordBatch::try_new(schema.clone(), columns.collect())
             .map_err(LakeError::engine(self.name()))
     }

@@ -122,7 +122,8 @@ impl Lake {
         match metadata.configuration().get(FORMAT_PROPERTY).map(String::as_str) {
             Some(FORMAT_VERSION) => {}
             None => {
-                let reason = "a Delta table that Tradewind did not make; move it out of the lake folder";
+                let reason =
+                    "a Delta table that Tradewind did not make; move it out of the lake folder";
                 return Err(self.foreign(name, reason));
             }
             Some(other) => {
@@ -140,7 +141,8 @@ impl Lake {
 
     fn full_schema(&self, name: &str, snapshot: &EagerSnapshot) -> Result<SchemaRef, LakeError> {
         let schema: Schema = snapshot.arrow_schema().as_ref().clone();
-        let last: Vec<_> = schema.fields().iter().rev().take(2).map(|f| f.name().as_str()).collect();
+        let last: Vec<_> =
+            schema.fields().iter().rev().take(2).map(|f| f.name().as_str()).collect();
         if last != [OFFSET_COLUMN, PARTITION_COLUMN] || schema.fields().len() < 3 {
             return Err(self.foreign(name, "a table without its hidden columns; restore it"));
         }
@@ -260,11 +262,14 @@ impl Lake {
         Ok(Box::new(LakeSink::new(found, writer)?))
     }
 
-    /// Drops what a writer that is gone for good has in the tail.
-    pub fn forget_writer(&self, table: &str, writer: &str) {
-        if let Some(table) = self.table(table) {
-            table.with_tail(|tail| tail.forget(writer));
-        }
+    /// Forgets a writer that is gone for good, as when its pipeline is dropped: rows it has not
+    /// committed leave the tail, files it has staged the disk. What it committed stays.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, and the disk's.
+    pub async fn forget_writer(&self, table: &str, writer: &str) -> Result<(), LakeError> {
+        let found = self.table(table).ok_or_else(|| LakeError::NoSuchTable(table.to_owned()))?;
+        LakeSink::new(found, writer)?.forget().await
     }
 
     /// One round of background work on every table: compaction, checkpoints, vacuum. A table that

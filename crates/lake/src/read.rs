@@ -55,7 +55,8 @@ pub struct ReadSnapshots(Mutex<HashMap<String, Arc<ReadSnapshot>>>);
 impl ReadSnapshots {
     /// The statement's snapshot of `table`, taken now if this is the first scan of it.
     pub fn of(&self, table: &LakeTable) -> Arc<ReadSnapshot> {
-        let mut snapshots = self.0.lock();
-        snapshots.entry(table.name().to_owned()).or_insert_with(|| table.read_snapshot()).clone()
+        // The store's URL tells tables of one name in two lakes apart.
+        let key = format!("{}{}", table.store_url().as_str(), table.name());
+        self.0.lock().entry(key).or_insert_with(|| table.read_snapshot()).clone()
     }
 }

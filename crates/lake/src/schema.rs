@@ -88,15 +88,21 @@ impl TableSpec {
             ) => Ok(()),
             _ => Err(LakeError::schema(
                 &self.name,
-                format!("partition column {column:?} is {}, use text, a date, an integer or a boolean", field.data_type()),
+                format!(
+                    "partition column {column:?} is {}, use text, a date, an integer or a boolean",
+                    field.data_type()
+                ),
             )),
         }
     }
 
     fn kept(&self, field: &Field) -> Result<Field, LakeError> {
         let Some(kept) = kept_type(field.data_type()) else {
-            let reason =
-                format!("column {:?} has type {}, which Delta has not", field.name(), field.data_type());
+            let reason = format!(
+                "column {:?} has type {}, which Delta has not",
+                field.name(),
+                field.data_type()
+            );
             return Err(LakeError::schema(&self.name, reason));
         };
         Ok(Field::new(field.name(), kept, field.is_nullable()))
@@ -158,16 +164,22 @@ pub(crate) fn conform(
 ) -> Result<RecordBatch, LakeError> {
     let given = batch.schema_ref();
     if given.fields().len() != full.fields().len() {
-        let reason =
-            format!("rows have {} columns, the table {}", given.fields().len(), full.fields().len());
+        let reason = format!(
+            "rows have {} columns, the table {}",
+            given.fields().len(),
+            full.fields().len()
+        );
         return Err(LakeError::schema(table, reason));
     }
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let mut columns = Vec::with_capacity(full.fields().len());
     for ((field, given), column) in full.fields().iter().zip(given.fields()).zip(batch.columns()) {
         if field.name() != given.name() {
-            let reason =
-                format!("rows have column {:?} where the table has {:?}", given.name(), field.name());
+            let reason = format!(
+                "rows have column {:?} where the table has {:?}",
+                given.name(),
+                field.name()
+            );
             return Err(LakeError::schema(table, reason));
         }
         if field.data_type() == given.data_type() {
@@ -210,9 +222,8 @@ pub(crate) fn difference(
     if let Some(extra) = there.fields().get(wanted.fields().len()) {
         return Some(format!("it has a column {:?}", extra.name()));
     }
-    (wanted_partitions != there_partitions).then(|| {
-        format!("it is partitioned by {there_partitions:?}, not {wanted_partitions:?}")
-    })
+    (wanted_partitions != there_partitions)
+        .then(|| format!("it is partitioned by {there_partitions:?}, not {wanted_partitions:?}"))
 }
 
 fn same(a: &Field, b: &Field) -> bool {
@@ -264,7 +275,11 @@ mod tests {
             let schema = Schema::new(vec![Arc::new(field), partition, offset]);
             RecordBatch::try_new(
                 Arc::new(schema),
-                vec![column, Arc::new(Int32Array::from(vec![0])), Arc::new(Int64Array::from(vec![7]))],
+                vec![
+                    column,
+                    Arc::new(Int32Array::from(vec![0])),
+                    Arc::new(Int64Array::from(vec![7])),
+                ],
             )
             .unwrap()
         };

@@ -61,7 +61,7 @@ impl LakeSink {
 
     /// Merges outside of the lock; nobody else changes this writer's open epoch.
     fn merge_tail(&self) -> Result<(), LakeError> {
-        let due = self.table.with_tail(|tail| tail.due(&self.writer));
+        let due = self.table.tail(|tail| tail.due(&self.writer));
         if due.len() < 2 {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl LakeSink {
 
     async fn write_epoch(&self, epoch: Epoch) -> Result<(u64, Vec<Add>), LakeError> {
         let table = &self.table;
-        let open = table.with_tail(|tail| tail.open(&self.writer));
+        let open = table.tail(|tail| tail.open(&self.writer));
         if open.rows() == 0 {
             return Ok((0, Vec::new()));
         }
@@ -117,19 +117,28 @@ impl LakeSink {
                 table.commit_locked(commits, epoch, work).await?;
             }
         }
-        self.remove_orphans(last).await?;
+        let named: &[Add] = last.map_or(&[], |(_, work)| &work.files);
+        self.remove_orphans(expected, named).await?;
         table.with_tail(|tail| tail.forget(&self.writer));
         commits.recovered.insert(self.writer.clone());
         Ok(())
     }
 
-    /// Removes files of this writer that no manifest names and no commit can have taken in.
-    async fn remove_orphans(&self, last: Option<(Epoch, &Work)>) -> Result<(), LakeError> {
+    /// The writer is gone for good: its rows leave the tail, its staged files the disk.
+    pub(crate) async fn forget(&self) -> Result<(), LakeError> {
         let table = &self.table;
-        let named: BTreeSet<_> = last
-            .map(|(_, work)| work.files.iter().map(|add| table.location(&add.path)).collect())
-            .unwrap_or_default();
-        let first = last.map_or(0, |(epoch, _)| epoch);
+        let mut commits = table.commits.lock().await;
+        table.refresh(&mut commits).await?;
+        let there = table.last_epoch(&mut commits, &self.writer).await?;
+        table.with_tail(|tail| tail.forget(&self.writer));
+        self.remove_orphans(there + 1, &[]).await
+    }
+
+    /// Removes files of this writer, of epochs from `first` on, that are not `named`: those no
+    /// commit can have taken in.
+    async fn remove_orphans(&self, first: Epoch, named: &[Add]) -> Result<(), LakeError> {
+        let table = &self.table;
+        let named: BTreeSet<_> = named.iter().map(|add| table.location(&add.path)).collect();
         let writer = self.writer.clone();
         let folder = table.folder();
         let remove = move |store: &crate::store::DiskStore| {
@@ -159,7 +168,7 @@ impl Sink for LakeSink {
     }
 
     fn open_bytes(&self) -> usize {
-        self.table.with_tail(|tail| tail.open_bytes(&self.writer))
+        self.table.tail(|tail| tail.open_bytes(&self.writer))
     }
 
     async fn stage(&mut self, epoch: Epoch) -> Result<Staged, SinkError> {
@@ -184,8 +193,7 @@ impl Sink for LakeSink {
     }
 
     async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError> {
-        let work =
-            Work::read(self.table.name(), &self.writer, staged).map_err(self.failed())?;
+        let work = Work::read(self.table.name(), &self.writer, staged).map_err(self.failed())?;
         self.table.commit_epoch(staged.epoch, &work).await.map_err(self.failed())
     }
 
@@ -203,9 +211,12 @@ impl Sink for LakeSink {
         let recovered = self.recover_locked(&mut commits, last).await;
         recovered.map_err(self.failed())?;
         self.epoch = last.map_or(0, |(epoch, _)| epoch);
-        self.previous = last.map_or(0, |(epoch, work)| {
-            if work.files.is_empty() { work.previous } else { epoch }
-        });
+        self.previous = last.map_or(
+            0,
+            |(epoch, work)| {
+                if work.files.is_empty() { work.previous } else { epoch }
+            },
+        );
         Ok(())
     }
 }

@@ -246,7 +246,12 @@ mod tests {
     fn bounds_are_outside_of_the_rows() {
         let long = "é".repeat(100);
         let json = stats(vec![
-            ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_500, -1, 2_001]).with_timezone("UTC"))),
+            (
+                "at",
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![1_500, -1, 2_001]).with_timezone("UTC"),
+                ),
+            ),
             ("text", Arc::new(StringArray::from(vec![Some("b"), None, Some(long.as_str())]))),
             ("nan", Arc::new(Float64Array::from(vec![1.0, f64::NAN, 0.0]))),
             ("none", Arc::new(Int64Array::from(vec![None, None, None]))),

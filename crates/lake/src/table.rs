@@ -145,8 +145,8 @@ impl LakeTable {
         last_checkpoint: u64,
     ) -> Result<Self, LakeError> {
         let snapshot = Arc::new(snapshot);
-        let scan = DeltaScanNext::new(snapshot.clone(), scan_config())
-            .map_err(LakeError::engine(name))?;
+        let scan =
+            DeltaScanNext::new(snapshot.clone(), scan_config()).map_err(LakeError::engine(name))?;
         let visible = full.fields()[..full.fields().len() - 2].to_vec();
         let published = Arc::new(Published { snapshot });
         Ok(Self {
@@ -231,19 +231,31 @@ impl LakeTable {
 
     /// Where the table stands.
     pub fn status(&self) -> TableStatus {
-        let state = self.state.lock();
-        let files = state.published.snapshot.log_data();
-        TableStatus {
-            name: self.name.clone(),
-            version: state.published.version(),
-            files: files.num_files(),
-            file_bytes: files.iter().map(|file| file.size().unsigned_abs()).sum(),
-            tail_rows: state.tail.rows(),
-            tail_bytes: state.tail.bytes(),
-            staged_epochs: state.tail.staged_epochs(),
-            committed_at: state.committed_at,
-            commit_error: state.commit_error.clone(),
-        }
+        let (published, mut status) = {
+            let state = self.state.lock();
+            let status = TableStatus {
+                name: self.name.clone(),
+                version: state.published.version(),
+                files: 0,
+                file_bytes: 0,
+                tail_rows: state.tail.rows(),
+                tail_bytes: state.tail.bytes(),
+                staged_epochs: state.tail.staged_epochs(),
+                committed_at: state.committed_at,
+                commit_error: state.commit_error.clone(),
+            };
+            (state.published.clone(), status)
+        };
+        // Files are counted without the lock: there may be many.
+        let files = published.snapshot.log_data();
+        status.files = files.num_files();
+        status.file_bytes = files.iter().map(|file| file.size().unsigned_abs()).sum();
+        status
+    }
+
+    /// Looks at the tail.
+    pub(crate) fn tail<T>(&self, look: impl FnOnce(&Tail) -> T) -> T {
+        look(&self.state.lock().tail)
     }
 
     /// Changes the tail, with the figures that depend on it.
@@ -274,8 +286,7 @@ impl LakeTable {
             (self.total.bytes(), self.settings.tail_bytes_max_total, "lake.tail_bytes_max_total");
         for (used, limit, setting) in [table, total] {
             if used + bytes > limit {
-                let cause =
-                    state.commit_error.as_ref().map(|e| format!("; commits fail: {e}"));
+                let cause = state.commit_error.as_ref().map(|e| format!("; commits fail: {e}"));
                 let cause = cause.unwrap_or_default();
                 return Err(LakeError::TailFull {
                     table: self.name.clone(),

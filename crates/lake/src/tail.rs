@@ -109,7 +109,11 @@ impl Tail {
     /// Every visible row.
     pub(crate) fn batches(&self) -> Vec<RecordBatch> {
         let tails = self.writers.values();
-        tails.flat_map(|tail| tail.staged.values().chain([&tail.open])).flat_map(Rows::batches).cloned().collect()
+        tails
+            .flat_map(|tail| tail.staged.values().chain([&tail.open]))
+            .flat_map(Rows::batches)
+            .cloned()
+            .collect()
     }
 
     /// The open epoch of a writer.
@@ -178,7 +182,8 @@ impl Tail {
     fn change(&mut self, writer: &str, change: impl FnOnce(&mut WriterTail)) {
         let tail = self.writers.entry(writer.to_owned()).or_default();
         change(tail);
-        let all = || self.writers.values().flat_map(|tail| tail.staged.values().chain([&tail.open]));
+        let all =
+            || self.writers.values().flat_map(|tail| tail.staged.values().chain([&tail.open]));
         self.bytes = all().map(Rows::bytes).sum();
         self.rows = all().map(Rows::rows).sum();
     }

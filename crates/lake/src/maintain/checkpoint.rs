@@ -23,10 +23,9 @@ impl LakeTable {
         let removed = self.clean_log(version).await?;
         let mut commits = self.commits.lock().await;
         commits.last_checkpoint = version;
-        if removed > 0 {
-            // The published version may name commit files that are gone.
-            self.refresh(&mut commits).await?;
-        }
+        // From now on versions build on the checkpoint: the published one may name commit files
+        // that are gone, and would gather more with every commit.
+        self.refresh(&mut commits).await?;
         Ok((true, removed))
     }
 

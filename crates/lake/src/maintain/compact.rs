@@ -144,11 +144,7 @@ impl LakeTable {
         }
     }
 
-    async fn commit_compaction(
-        &self,
-        bins: &[Bin],
-        actions: Vec<Action>,
-    ) -> Result<(), LakeError> {
+    async fn commit_compaction(&self, bins: &[Bin], actions: Vec<Action>) -> Result<(), LakeError> {
         let mut commits = self.commits.lock().await;
         if commits.unsure {
             self.refresh(&mut commits).await?;

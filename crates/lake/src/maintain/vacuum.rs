@@ -29,9 +29,12 @@ impl LakeTable {
         if old.is_empty() {
             return Ok(0);
         }
+        // Epochs are looked up before the snapshot for the same reason: what is committed by now
+        // is in it, what is committed later counts as staged.
+        let mut doomed = self.without_staged(old).await?;
         let keep = self.kept(cutoff_ms).await?;
-        old.retain(|object| !keep.contains(&object.location));
-        let doomed = self.without_staged(old).await?;
+        doomed.retain(|object| !keep.contains(&object.location));
+        doomed.truncate(VACUUM_FILES_MAX);
         let count = doomed.len();
         let remove = move |store: &crate::store::DiskStore| {
             for object in &doomed {
@@ -78,9 +81,6 @@ impl LakeTable {
         let mut reached = BTreeMap::new();
         let mut doomed = Vec::new();
         for object in old {
-            if doomed.len() == VACUUM_FILES_MAX {
-                break;
-            }
             if let Some(staged) = object.location.filename().and_then(names::parse_staged) {
                 if !reached.contains_key(&staged.writer) {
                     let epoch = self.last_epoch(&mut commits, &staged.writer).await?;

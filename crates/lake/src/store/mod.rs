@@ -100,9 +100,8 @@ impl DiskStore {
     /// Gives a synced file its name, durably. With `create` there must be no such name yet.
     fn publish(&self, temporary: &OsPath, target: &OsPath, create: bool) -> io::Result<()> {
         if create {
-            let linked = self.disk.hard_link(temporary, target);
-            let removed = self.disk.remove_file(temporary);
-            linked.and(removed)?;
+            self.disk.hard_link(temporary, target)?;
+            self.disk.remove_file(temporary)?;
         } else {
             self.disk.rename(temporary, target)?;
         }
@@ -116,7 +115,11 @@ impl DiskStore {
     fn put_now(&self, location: &Path, payload: &PutPayload, create: bool) -> Result<()> {
         let target = self.os_path(location);
         let temporary = self.write_beside(&target, payload).map_err(failed(location))?;
-        self.publish(&temporary, &target, create).map_err(failed(location))
+        let published = self.publish(&temporary, &target, create);
+        if published.is_err() {
+            self.disk.remove_file(&temporary).ok();
+        }
+        published.map_err(failed(location))
     }
 
     fn copy_now(&self, from: &Path, to: &Path, create: bool) -> Result<()> {

@@ -36,7 +36,8 @@ impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let start = self.position;
         self.position += data.content_length() as u64;
-        let (store, location, file) = (self.store.clone(), self.location.clone(), self.file.clone());
+        let (store, location, file) =
+            (self.store.clone(), self.location.clone(), self.file.clone());
         Box::pin(async move {
             let write = move |_: &DiskStore| {
                 let mut position = start;
@@ -55,9 +56,7 @@ impl MultipartUpload for Upload {
         let location = self.location.clone();
         let publish = move |store: &DiskStore| {
             file.sync().map_err(failed(&location))?;
-            store
-                .publish(&temporary, &store.os_path(&location), false)
-                .map_err(failed(&location))
+            store.publish(&temporary, &store.os_path(&location), false).map_err(failed(&location))
         };
         self.store.blocking(publish).await?;
         Ok(PutResult { e_tag: None, version: None })

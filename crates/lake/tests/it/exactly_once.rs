@@ -232,3 +232,21 @@ async fn a_full_tail_refuses_and_takes_nothing_until_a_commit() {
     assert_eq!(numbers(&lake).await, (0..101).collect::<Vec<_>>());
     assert!(lake.tail_bytes() > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_writer_leaves_what_it_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fresh(dir.path()).await;
+    let (mut gone, mut stays) = (sink(&lake, "p/1").await, sink(&lake, "p/2").await);
+    gone.write(vec![order_rows(0, 10)]).await.unwrap();
+    let staged = gone.stage(1).await.unwrap();
+    gone.commit(&staged).await.unwrap();
+    gone.write(vec![order_rows(10, 20)]).await.unwrap();
+    gone.stage(2).await.unwrap();
+    gone.write(vec![order_rows(20, 30)]).await.unwrap();
+    stays.write(vec![order_rows(30, 40)]).await.unwrap();
+    stays.stage(1).await.unwrap();
+    lake.forget_writer("orders", "p/1").await.unwrap();
+    assert_eq!(numbers(&lake).await, (0..10).chain(30..40).collect::<Vec<_>>());
+    assert_eq!(data_files(dir.path()), 4, "committed ones, and those of the other writer");
+}

@@ -39,7 +39,12 @@ fn settings() -> LakeSettings {
     }
 }
 
-async fn epochs(lake: &Lake, own: &mut Box<dyn Sink>, clock: &ManualClock, epochs: std::ops::Range<i64>) {
+async fn epochs(
+    lake: &Lake,
+    own: &mut Box<dyn Sink>,
+    clock: &ManualClock,
+    epochs: std::ops::Range<i64>,
+) {
     for epoch in epochs {
         own.write(vec![order_rows(epoch * 10, epoch * 10 + 10)]).await.unwrap();
         let staged = own.stage(epoch as u64).await.unwrap();

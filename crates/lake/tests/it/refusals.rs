@@ -32,7 +32,11 @@ async fn foreign_and_newer_folders_are_refused_in_one_line() {
         dir
     };
     let newer = made().await;
-    edit_log(newer.path(), "\"tradewind.formatVersion\":\"1\"", "\"tradewind.formatVersion\":\"2\"");
+    edit_log(
+        newer.path(),
+        "\"tradewind.formatVersion\":\"1\"",
+        "\"tradewind.formatVersion\":\"2\"",
+    );
     assert!(open_error(newer.path()).await.contains("table format 2, this version reads 1"));
 
     let foreign = made().await;
@@ -55,7 +59,9 @@ async fn a_table_with_other_columns_is_not_made_over() {
     let error = lake.create_table(&changed).await.unwrap_err().to_string();
     assert!(error.contains("column 3") && error.contains("Int32"), "{error}");
     let unpartitioned = TableSpec { partition_columns: vec![], ..orders() };
-    assert!(lake.create_table(&unpartitioned).await.unwrap_err().to_string().contains("partitioned"));
+    assert!(
+        lake.create_table(&unpartitioned).await.unwrap_err().to_string().contains("partitioned")
+    );
     for name in ["", "../up", "a b", "_delta_log"] {
         let spec = TableSpec { name: name.to_owned(), ..orders() };
         assert!(matches!(lake.create_table(&spec).await, Err(LakeError::TableName(_))), "{name}");

@@ -13,14 +13,14 @@ use tradewind_lake::{Lake, LakeSettings, LakeTable, ReadSnapshots, TableSpec, hi
 use tradewind_types::{Clock, ManualClock, Sink};
 
 /// 2024-03-01T00:00:00Z.
-pub const NOW_US: i64 = 1_709_251_200_000_000;
-pub const HOUR_US: i64 = 3_600_000_000;
+pub(crate) const NOW_US: i64 = 1_709_251_200_000_000;
+pub(crate) const HOUR_US: i64 = 3_600_000_000;
 
-pub fn clock() -> Arc<ManualClock> {
+pub(crate) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(NOW_US))
 }
 
-pub async fn open_on(
+pub(crate) async fn open_on(
     disk: Arc<dyn Disk>,
     dir: &Path,
     settings: LakeSettings,
@@ -29,12 +29,12 @@ pub async fn open_on(
     Lake::open(disk, dir, settings, clock).await.unwrap()
 }
 
-pub async fn open(dir: &Path) -> Lake {
+pub(crate) async fn open(dir: &Path) -> Lake {
     open_on(Arc::new(OsDisk), dir, LakeSettings::default(), clock()).await
 }
 
 /// `orders(store_id, event_date, event_time, n, amount)`, partitioned.
-pub fn orders() -> TableSpec {
+pub(crate) fn orders() -> TableSpec {
     let fields = vec![
         Field::new("store_id", DataType::Utf8, false),
         Field::new("event_date", DataType::Date32, false),
@@ -54,7 +54,7 @@ pub fn orders() -> TableSpec {
 }
 
 /// Orders `from..to`: two stores, a day per thousand orders, amount `n` + 0.000001.
-pub fn order_rows(from: i64, to: i64) -> RecordBatch {
+pub(crate) fn order_rows(from: i64, to: i64) -> RecordBatch {
     let numbers: Vec<i64> = (from..to).collect();
     let us = |n: i64| NOW_US + (n / 1000) * 24 * HOUR_US + n;
     let columns: Vec<ArrayRef> = vec![
@@ -80,20 +80,20 @@ pub fn order_rows(from: i64, to: i64) -> RecordBatch {
     with_hidden(&orders(), columns)
 }
 
-pub fn with_hidden(spec: &TableSpec, columns: Vec<ArrayRef>) -> RecordBatch {
+pub(crate) fn with_hidden(spec: &TableSpec, columns: Vec<ArrayRef>) -> RecordBatch {
     let mut fields = spec.schema.fields().to_vec();
     fields.extend(hidden_fields());
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-pub async fn sink(lake: &Lake, writer: &str) -> Box<dyn Sink> {
+pub(crate) async fn sink(lake: &Lake, writer: &str) -> Box<dyn Sink> {
     let mut sink = lake.sink("orders", writer).unwrap();
     sink.recover(None).await.unwrap();
     sink
 }
 
 /// A session that sees one snapshot of each table for as long as it lives.
-pub fn session(tables: &[Arc<LakeTable>]) -> SessionContext {
+pub(crate) fn session(tables: &[Arc<LakeTable>]) -> SessionContext {
     let config = SessionConfig::new()
         .with_target_partitions(2)
         .with_extension(Arc::new(ReadSnapshots::default()));
@@ -104,28 +104,28 @@ pub fn session(tables: &[Arc<LakeTable>]) -> SessionContext {
     session
 }
 
-pub async fn query(lake: &Lake, sql: &str) -> Vec<RecordBatch> {
+pub(crate) async fn query(lake: &Lake, sql: &str) -> Vec<RecordBatch> {
     session(&lake.tables()).sql(sql).await.unwrap().collect().await.unwrap()
 }
 
 /// The single number a query answers.
-pub async fn number(lake: &Lake, sql: &str) -> i64 {
+pub(crate) async fn number(lake: &Lake, sql: &str) -> i64 {
     first_number(&query(lake, sql).await)
 }
 
-pub fn first_number(batches: &[RecordBatch]) -> i64 {
+pub(crate) fn first_number(batches: &[RecordBatch]) -> i64 {
     let batch = batches.iter().find(|batch| batch.num_rows() == 1).unwrap();
     batch.column(0).as_primitive::<Int64Type>().value(0)
 }
 
 /// Every order's number, sorted.
-pub async fn numbers(lake: &Lake) -> Vec<i64> {
+pub(crate) async fn numbers(lake: &Lake) -> Vec<i64> {
     let batches = query(lake, "SELECT n FROM orders ORDER BY n").await;
     let values = batches.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>());
     values.flat_map(|column| column.values().to_vec()).collect()
 }
 
-pub async fn text(lake: &Lake, sql: &str) -> String {
+pub(crate) async fn text(lake: &Lake, sql: &str) -> String {
     let batches = query(lake, sql).await;
     arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
 }

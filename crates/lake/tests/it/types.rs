@@ -25,7 +25,11 @@ fn spec() -> TableSpec {
         Field::new("day", DataType::Date32, true),
         Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         Field::new("wall", DataType::Timestamp(TimeUnit::Microsecond, None), true),
-        Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), true),
+        Field::new(
+            "tags",
+            DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
+            true,
+        ),
         Field::new("address", DataType::Struct(address), true),
     ];
     TableSpec {
@@ -122,8 +126,17 @@ async fn odd_partition_values_come_back() {
     };
     lake.create_table(&spec).await.unwrap();
     let names = [
-        Some("a/b"), Some("a b"), Some("100%"), Some("é→\u{1F6D2}"), Some("a=b"), Some(".."),
-        Some("x\"y'z"), Some("+"), Some("%2F"), Some("__HIVE_DEFAULT_PARTITION__"), None,
+        Some("a/b"),
+        Some("a b"),
+        Some("100%"),
+        Some("é→\u{1F6D2}"),
+        Some("a=b"),
+        Some(".."),
+        Some("x\"y'z"),
+        Some("+"),
+        Some("%2F"),
+        Some("__HIVE_DEFAULT_PARTITION__"),
+        None,
     ];
     let shards = [Some(-1), Some(0), None];
     let store: StringArray = names.iter().flat_map(|name| [*name; 3]).collect();
@@ -149,7 +162,8 @@ async fn odd_partition_values_come_back() {
     let lake = open(dir.path()).await;
     assert_eq!(query(&lake, all).await, in_tail);
     for name in names.into_iter().flatten() {
-        let sql = format!("SELECT count(*) FROM odd WHERE store_id = '{}'", name.replace('\'', "''"));
+        let sql =
+            format!("SELECT count(*) FROM odd WHERE store_id = '{}'", name.replace('\'', "''"));
         assert_eq!(number(&lake, &sql).await, 3, "{name}");
     }
     assert_eq!(number(&lake, "SELECT count(*) FROM odd WHERE store_id IS NULL").await, 3);
