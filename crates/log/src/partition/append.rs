@@ -17,8 +17,6 @@ use tradewind_types::{LogError, Offset};
 
 /// Appends are written together up to so many bytes: what one copy and one write are worth.
 const GROUP_BYTES_MAX: usize = 1 << 20;
-/// A partition's tail is at least this large, however many partitions share the memory.
-const TAIL_BYTES_MIN: usize = 64 << 10;
 /// A partition's tail is at most this large: seconds of a busy partition.
 const TAIL_BYTES_MAX: usize = 8 << 20;
 /// Offsets in a segment are relative and 32-bit in its index.
@@ -259,7 +257,7 @@ impl Partition {
 
     fn tail_bytes(&self) -> usize {
         let partitions = self.shared.partitions.load(Ordering::Relaxed).max(1);
-        (self.shared.settings.tail_bytes_max / partitions).clamp(TAIL_BYTES_MIN, TAIL_BYTES_MAX)
+        (self.shared.settings.tail_bytes_max / partitions).min(TAIL_BYTES_MAX)
     }
 }
 

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use tokio::sync::{Notify, watch};
 use tradewind_disk::{Disk, DiskFile};
 use tradewind_types::log::Watermarks;
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) reserve: Reserve,
     /// Bytes of batches that wait for the disk.
     pub(crate) bytes_in_flight: AtomicUsize,
+    /// Partitions opened so far.
+    pub(crate) lives: AtomicU64,
     /// How many partitions there are: they share the memory for tails.
     pub(crate) partitions: AtomicUsize,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Partition {
     shared: Arc<Shared>,
+    /// Tells it from a partition of the same name before it.
+    life: u64,
     topic: Arc<str>,
     id: PartitionId,
     dir: PathBuf,
@@ -151,7 +155,10 @@ impl Partition {
 
     /// Takes no more writes: the topic is being removed.
     pub(crate) fn stop_deleted(&self) {
-        self.state.lock().stopped = Some(Stopped::Deleted);
+        let before = self.state.lock().stopped.replace(Stopped::Deleted);
+        if matches!(before, Some(Stopped::Offline(_))) {
+            metrics::gauge!(names::OFFLINE_PARTITIONS).decrement(1.0);
+        }
         self.tell();
     }
 

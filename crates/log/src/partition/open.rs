@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::{Notify, watch};
 use tradewind_disk::{Create, Disk, DiskFile, Entry};
 use tradewind_types::{LogError, Offset, PartitionId};
@@ -82,6 +83,7 @@ impl Place {
 
     fn partition(self, state: State) -> Partition {
         Partition {
+            life: self.shared.lives.fetch_add(1, Ordering::Relaxed),
             shared: self.shared,
             topic: self.topic,
             id: self.id,

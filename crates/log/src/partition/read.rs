@@ -5,7 +5,7 @@
 //! and after them can be read. Left out: decoding records (store).
 
 use super::tail::Chunk;
-use super::{Partition, Sealed, State};
+use super::{Partition, Sealed, State, Stopped};
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::blocking;
 use crate::metrics_names as names;
@@ -30,7 +30,7 @@ pub(crate) struct Pieces {
 }
 
 /// Where the batches asked for are.
-enum Place {
+enum Located {
     Nowhere,
     Memory(Vec<Chunk>),
     Sealed(Arc<Sealed>),
@@ -54,13 +54,13 @@ impl Partition {
         max_bytes: usize,
     ) -> Result<Pieces, LogError> {
         let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
-        let (watermarks, place) = self.locate(from, max_bytes)?;
-        let pieces = match place {
-            Place::Nowhere => Vec::new(),
-            Place::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
-            place => {
+        let (watermarks, located) = self.locate(from, max_bytes)?;
+        let pieces = match located {
+            Located::Nowhere => Vec::new(),
+            Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
+            located => {
                 let this = Arc::clone(self);
-                vec![blocking::run(move || this.read_file(place, from, max_bytes)).await?]
+                vec![blocking::run(move || this.read_file(located, from, max_bytes)).await?]
             }
         };
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -68,7 +68,7 @@ impl Partition {
         Ok(Pieces { pieces, watermarks })
     }
 
-    fn locate(&self, from: Offset, max_bytes: usize) -> Result<(Watermarks, Place), LogError> {
+    fn locate(&self, from: Offset, max_bytes: usize) -> Result<(Watermarks, Located), LogError> {
         let state = self.state.lock();
         let watermarks =
             Watermarks { log_start: state.log_start, high_watermark: state.high_watermark };
@@ -76,17 +76,17 @@ impl Partition {
             return Err(self.out_of_range(from, watermarks));
         }
         if from == state.high_watermark {
-            return Ok((watermarks, Place::Nowhere));
+            return Ok((watermarks, Located::Nowhere));
         }
         let recent = state.tail.from(from, state.high_watermark, max_bytes);
-        let place = match recent {
-            Some(chunks) => Place::Memory(chunks),
+        let located = match recent {
+            Some(chunks) => Located::Memory(chunks),
             None if from >= state.active.base => {
-                Place::Active(self.active_stretch(&state, state.active.index.floor(from)))
+                Located::Active(self.active_stretch(&state, state.active.index.floor(from)))
             }
-            None => state.sealed_with(from).map_or(Place::Nowhere, Place::Sealed),
+            None => state.sealed_with(from).map_or(Located::Nowhere, Located::Sealed),
         };
-        Ok((watermarks, place))
+        Ok((watermarks, located))
     }
 
     fn active_stretch(&self, state: &State, position: u64) -> Stretch {
@@ -108,14 +108,19 @@ impl Partition {
         }
     }
 
-    fn read_file(&self, place: Place, from: Offset, max_bytes: usize) -> Result<Bytes, LogError> {
-        let stretch = match place {
-            Place::Active(stretch) => stretch,
-            Place::Sealed(sealed) => {
+    fn read_file(
+        &self,
+        located: Located,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Bytes, LogError> {
+        let stretch = match located {
+            Located::Active(stretch) => stretch,
+            Located::Sealed(sealed) => {
                 let open = self.open_sealed(&sealed).map_err(|error| self.or_gone(from, error))?;
                 self.sealed_stretch(&open, &sealed, open.index.floor(from))
             }
-            Place::Nowhere | Place::Memory(_) => return Ok(Bytes::new()),
+            Located::Nowhere | Located::Memory(_) => return Ok(Bytes::new()),
         };
         let (position, first) = stretch.find(|header| header.end_offset() > from)?;
         if first.base_offset > from {
@@ -134,16 +139,19 @@ impl Partition {
         }
     }
 
-    /// Retention may have removed the file since it was located.
+    /// Retention, or the topic's removal, may have taken the file since it was located.
     fn or_gone(&self, from: Offset, error: LogError) -> LogError {
         let watermarks = self.watermarks();
+        if let Some(deleted @ Stopped::Deleted) = &self.state.lock().stopped {
+            return self.stopped_error(deleted);
+        }
         if from < watermarks.log_start { self.out_of_range(from, watermarks) } else { error }
     }
 
     /// A sealed segment's file and index, from the cache or opened. Blocks.
     fn open_sealed(&self, sealed: &Sealed) -> Result<Arc<OpenSegment>, LogError> {
         let path = self.path(sealed.base);
-        if let Some(open) = self.shared.cache.get(&path) {
+        if let Some(open) = self.shared.cache.get((self.life, sealed.base)) {
             return Ok(open);
         }
         let io = |source| self.io_error(&path, source);
@@ -155,7 +163,7 @@ impl Partition {
             Err(IndexFault::Wrong) => self.rebuild_index(&*file, sealed).map_err(io)?,
         };
         let open = Arc::new(OpenSegment { file, index });
-        self.shared.cache.put(path, Arc::clone(&open));
+        self.shared.cache.put((self.life, base), Arc::clone(&open));
         Ok(open)
     }
 

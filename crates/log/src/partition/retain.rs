@@ -136,7 +136,7 @@ impl Partition {
             state.tail.forget_below(doomed.log_start);
         }
         for (base, _) in &doomed.segments {
-            self.shared.cache.remove(&self.path(*base));
+            self.shared.cache.remove((self.life, *base));
             for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
                 let path = segment::path(&self.dir, *base, kind);
                 match self.disk().remove_file(&path) {

@@ -6,9 +6,9 @@
 use super::Index;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tradewind_disk::DiskFile;
+use tradewind_types::Offset;
 
 /// A sealed segment, open.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub(crate) struct OpenSegment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) index: Index,
 }
+
+/// A partition's number in this life of the store, and a segment's base offset. Not the path: a topic
+/// made anew under an old name has other files under the same paths.
+pub(crate) type SegmentId = (u64, Offset);
 
 /// The open segments of a store.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub(crate) struct SegmentCache {
 #[derive(Debug, Default)]
 struct CacheState {
     /// When each was used last, in uses.
-    open: HashMap<PathBuf, (u64, Arc<OpenSegment>)>,
+    open: HashMap<SegmentId, (u64, Arc<OpenSegment>)>,
     uses: u64,
 }
 
@@ -36,28 +40,28 @@ impl SegmentCache {
         Self { open_max: open_max.max(1), state: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, path: &Path) -> Option<Arc<OpenSegment>> {
+    pub(crate) fn get(&self, id: SegmentId) -> Option<Arc<OpenSegment>> {
         let mut state = self.state.lock();
         state.uses += 1;
         let uses = state.uses;
-        let (used, segment) = state.open.get_mut(path)?;
+        let (used, segment) = state.open.get_mut(&id)?;
         *used = uses;
         Some(Arc::clone(segment))
     }
 
-    pub(crate) fn put(&self, path: PathBuf, segment: Arc<OpenSegment>) {
+    pub(crate) fn put(&self, id: SegmentId, segment: Arc<OpenSegment>) {
         let mut state = self.state.lock();
         state.uses += 1;
         let uses = state.uses;
-        state.open.insert(path, (uses, segment));
+        state.open.insert(id, (uses, segment));
         while state.open.len() > self.open_max {
             let oldest = state.open.iter().min_by_key(|(_, (used, _))| *used);
-            let Some(path) = oldest.map(|(path, _)| path.clone()) else { return };
-            state.open.remove(&path);
+            let Some(id) = oldest.map(|(id, _)| *id) else { return };
+            state.open.remove(&id);
         }
     }
 
-    pub(crate) fn remove(&self, path: &Path) {
-        self.state.lock().open.remove(path);
+    pub(crate) fn remove(&self, id: SegmentId) {
+        self.state.lock().open.remove(&id);
     }
 }

@@ -12,6 +12,9 @@ use tradewind_types::Offset;
 
 const INDEX_ENTRY_BYTES: usize = 12;
 const TIME_ENTRY_BYTES: usize = 16;
+/// The largest segment has 32,768 entries and one more for each time it was closed: anything near
+/// this is no index.
+const INDEX_FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// A batch's place, and the largest timestamp before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,10 +270,13 @@ fn decode(base: Offset, offset: &[u8], time: &[u8]) -> Option<IndexEntry> {
     })
 }
 
+/// A file that is missing, or is longer than any index, has no entries.
 fn read_if_there(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    match disk.read(path) {
+    match disk.metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other,
+        Ok(entry) if entry.len > INDEX_FILE_BYTES_MAX => Ok(Vec::new()),
+        Ok(_) => disk.read(path),
+        Err(error) => Err(error),
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Bad {
 /// once; records full of what looks like headers must not keep a start from ending.
 const SEARCH_BYTES_MAX: u64 = 4 << 30;
 
+/// Places of bad bytes that are listed for one segment; of more, the first and the last.
+const CORRUPT_PLACES_MAX: usize = 1_000;
+
 /// What a scan found.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -75,7 +78,7 @@ pub(crate) fn scan(file: &dyn DiskFile, index: Index, start: ScanStart) -> io::R
                     found.torn = Some(bad);
                     break;
                 }
-                found.corrupt.push(bad);
+                found.note_corrupt(bad);
                 let Some((position, header)) =
                     window.next_whole(found.position + 1, found.offset)?
                 else {
@@ -91,6 +94,13 @@ pub(crate) fn scan(file: &dyn DiskFile, index: Index, start: ScanStart) -> io::R
 }
 
 impl Scan {
+    fn note_corrupt(&mut self, bad: Bad) {
+        if self.corrupt.len() == CORRUPT_PLACES_MAX {
+            self.corrupt.pop();
+        }
+        self.corrupt.push(bad);
+    }
+
     fn take(&mut self, header: &BatchHeader, force_index: bool) {
         let (offset, at) = (header.base_offset, self.position);
         self.index.observe(offset, at, header.max_timestamp, force_index);

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tradewind_disk::{Create, Disk, DiskFile};
 use tradewind_types::{Clock, LogError};
@@ -41,6 +41,7 @@ pub(super) fn open(
         clock,
         settings,
         bytes_in_flight: AtomicUsize::new(0),
+        lives: AtomicU64::new(0),
         partitions: AtomicUsize::new(0),
     });
     let mut report = RecoveryReport::default();

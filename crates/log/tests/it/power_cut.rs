@@ -5,13 +5,14 @@
 //! else survived is whole batches after it; the high watermark never goes back; a start needs no
 //! help. `TRADEWIND_SEED=n` runs one seed, `TRADEWIND_RUNS=n` so many.
 
+use crate::hooked::{Hooked, Hooks};
 use crate::support::{DIR, number, record, small};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use tradewind_disk::{Create, Disk, DiskFile, Entry, SimDisk};
+use tradewind_disk::{Disk, SimDisk};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_types::{Clock, Log, LogError, ManualClock, TopicSpec};
 
@@ -74,21 +75,24 @@ enum Flaw {
     NoTopicFolderSync,
 }
 
-impl Flaw {
-    fn skips_file(self, path: &Path) -> bool {
+impl Hooks for Flaw {
+    fn syncs_file(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
-            Self::NoSegmentSync => name.ends_with(".log"),
-            Self::NoRecoveryPointSync => name == "recovery-point",
-            Self::NoTopicFileSync => name.starts_with("topic.json"),
-            _ => false,
+            Self::NoSegmentSync => !name.ends_with(".log"),
+            Self::NoRecoveryPointSync => name != "recovery-point",
+            Self::NoTopicFileSync => !name.starts_with("topic.json"),
+            _ => true,
         }
     }
 
-    fn skips_folder(self, path: &Path) -> bool {
+    fn syncs_folder(&self, path: &Path) -> bool {
         let depth = path.strip_prefix(DIR).map_or(0, |below| below.components().count());
-        (self == Self::NoPartitionFolderSync && depth == 2)
-            || (self == Self::NoTopicFolderSync && depth == 1)
+        match self {
+            Self::NoPartitionFolderSync => depth != 2,
+            Self::NoTopicFolderSync => depth != 1,
+            _ => true,
+        }
     }
 }
 
@@ -160,7 +164,7 @@ impl Run {
     fn new(seed: u64, flaw: Flaw) -> Self {
         let disk = SimDisk::new(seed);
         Self {
-            seen_by_store: Arc::new(Flawed { disk: disk.clone(), flaw }),
+            seen_by_store: Arc::new(Hooked { disk: disk.clone(), hooks: Arc::new(flaw) }),
             disk,
             clock: Arc::new(ManualClock::at(1_000_000)),
             rng: StdRng::seed_from_u64(seed ^ 0x7261_6e64),
@@ -379,8 +383,8 @@ async fn append_one(
     Ok(store.append_raw(topic, partition, batch.into(), false).await?.base_offset)
 }
 
-/// The records as a producer's batch.
-fn produced(records: &[tradewind_types::Record]) -> Vec<u8> {
+/// The records as a batch of another producer: kafka-protocol's encoder.
+pub(crate) fn produced(records: &[tradewind_types::Record]) -> Vec<u8> {
     use kafka_protocol::records::{
         Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
     };
@@ -459,86 +463,4 @@ async fn verify_partition(
         }
     }
     Ok(unknown)
-}
-
-/// A disk on which the store forgets something.
-#[derive(Debug)]
-struct Flawed {
-    disk: Arc<SimDisk>,
-    flaw: Flaw,
-}
-
-#[derive(Debug)]
-struct FlawedFile {
-    file: Arc<dyn DiskFile>,
-    skips: bool,
-}
-
-impl Disk for Flawed {
-    fn open(&self, path: &Path, create: Create) -> std::io::Result<Arc<dyn DiskFile>> {
-        let file = self.disk.open(path, create)?;
-        Ok(Arc::new(FlawedFile { file, skips: self.flaw.skips_file(path) }))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
-        if self.flaw.skips_folder(path) { Ok(()) } else { self.disk.sync_dir(path) }
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        self.disk.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.remove_dir_all(path)
-    }
-
-    fn list(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
-        self.disk.list(path)
-    }
-
-    fn metadata(&self, path: &Path) -> std::io::Result<Entry> {
-        self.disk.metadata(path)
-    }
-
-    fn available_bytes(&self, path: &Path) -> std::io::Result<u64> {
-        self.disk.available_bytes(path)
-    }
-}
-
-impl DiskFile for FlawedFile {
-    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> std::io::Result<()> {
-        self.file.read_exact_at(buffer, position)
-    }
-
-    fn write_all_at(&self, bytes: &[u8], position: u64) -> std::io::Result<()> {
-        self.file.write_all_at(bytes, position)
-    }
-
-    fn sync(&self) -> std::io::Result<()> {
-        if self.skips { Ok(()) } else { self.file.sync() }
-    }
-
-    fn len(&self) -> std::io::Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn try_lock(&self) -> std::io::Result<()> {
-        self.file.try_lock()
-    }
 }

@@ -33,6 +33,21 @@ async fn topics_are_found_by_name_and_id_and_are_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_topic_made_anew_is_not_read_from_the_old_ones_files() {
+    let mut fixture = Fixture::new(7);
+    fixture.settings.tail_bytes_max = 0;
+    let store = fixture.with_topic().await;
+    append(&store, 0..40).await.unwrap();
+    append(&store, 40..80).await.unwrap();
+    assert_eq!(numbers(&store).await.len(), 80);
+    store.delete_topic(TOPIC).await.unwrap();
+    store.create_topic(&TopicSpec::new(TOPIC, 1)).await.unwrap();
+    append(&store, 100..140).await.unwrap();
+    append(&store, 140..180).await.unwrap();
+    assert_eq!(numbers(&store).await, (100..180).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_the_setting_at_fault() {
     let mut fixture = Fixture::new(2);
     fixture.settings.partitions_max = 4;
