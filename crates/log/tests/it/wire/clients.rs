@@ -1,7 +1,7 @@
 //! Real clients, unchanged: kcat (librdkafka), kafka-python and confluent-kafka.
 //!
 //! A client that is not installed fails its test, unless `TRADEWIND_TESTS_SKIP_CLIENTS=1` says
-//! that this is known. `make setup` installs them.
+//! that this is known.
 
 use super::harness::*;
 use std::io::Write;
@@ -29,20 +29,23 @@ fn has_kcat() -> bool {
     found
 }
 
-/// The Python of the tests' own environment.
+/// The Python of the tests' own environment, which `scripts/python.sh` makes when it is not there.
 fn python() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let python = home.join(".cache/tradewind/venv/bin/python");
-    let check = Command::new(&python).args(["-c", "import kafka, confluent_kafka"]).output();
-    if check.is_ok_and(|output| output.status.success()) {
-        return Some(python);
+    let made = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/python.sh");
+        let output = Command::new(script).output().ok().filter(|o| o.status.success())?;
+        Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end()))
+    };
+    let python = std::env::var_os("TRADEWIND_PYTHON").map(PathBuf::from).or_else(made);
+    let usable = python.filter(|python| {
+        let check = Command::new(python).args(["-c", "import kafka, confluent_kafka"]).output();
+        check.is_ok_and(|output| output.status.success())
+    });
+    if usable.is_none() {
+        let how = "run scripts/python.sh and see what it says";
+        missing("a Python environment with kafka-python and confluent-kafka", how);
     }
-    missing(
-        "a Python environment with kafka-python and confluent-kafka",
-        "make setup, or python3 -m venv ~/.cache/tradewind/venv and \
-         ~/.cache/tradewind/venv/bin/pip install kafka-python confluent-kafka",
-    );
-    None
+    usable
 }
 
 fn run(mut command: Command, input: &[u8]) -> Output {
