@@ -265,17 +265,7 @@ impl<'a> Encoder<'a> {
         if parts.time.clamped {
             out.extend_from_slice(b",\"clock_clamped\":true");
         }
-        push_raw_text(out, ",\"visitor_id\":", visitor.raw);
-        for (name, id) in [
-            (",\"user_id\":", &parts.user_id),
-            (",\"anonymous_id\":", &parts.anonymous_id),
-            (",\"group_id\":", &parts.group_id),
-            (",\"previous_id\":", &parts.previous_id),
-        ] {
-            if let Some(id) = id {
-                push_raw_text(out, name, id.raw);
-            }
-        }
+        push_ids(out, parts, visitor);
         push_value(out, ",\"properties\":", call.field(Field::Properties));
         push_value(out, ",\"traits\":", call.field(Field::Traits));
         self.write_context(call.field(Field::Context));
@@ -372,6 +362,20 @@ fn push_value(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     if let Some(value) = value {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(value.as_bytes());
+    }
+}
+
+fn push_ids(out: &mut Vec<u8>, parts: &Parts<'_>, visitor: &Id<'_>) {
+    push_raw_text(out, ",\"visitor_id\":", visitor.raw);
+    for (name, id) in [
+        (",\"user_id\":", &parts.user_id),
+        (",\"anonymous_id\":", &parts.anonymous_id),
+        (",\"group_id\":", &parts.group_id),
+        (",\"previous_id\":", &parts.previous_id),
+    ] {
+        if let Some(id) = id {
+            push_raw_text(out, name, id.raw);
+        }
     }
 }
 
