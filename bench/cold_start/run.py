@@ -67,7 +67,7 @@ def cold_start(running, how):
 
 
 def main():
-    settings = {"log.disk_reserve_bytes": "1GB"} if benchlib.SCALE == 1 else {}
+    settings = {"log.disk_reserve_bytes": "1 GiB"} if benchlib.SCALE == 1 else {}
     with server.running(benchlib.BINARY, settings, folder=benchlib.FOLDER) as running:
         # Events too, so that deduplication and the pipelines have something to come back to.
         benchlib.load(running, max(3, int(20 * benchlib.SCALE)))
