@@ -6,5 +6,6 @@ mod doctor;
 mod errors;
 mod examples;
 mod hostile;
+mod real_orders;
 mod server;
 mod support;
