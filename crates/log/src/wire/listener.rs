@@ -12,7 +12,7 @@ use crate::LogStore;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -118,6 +118,7 @@ impl Seats {
     }
 
     fn take(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+        let ip = holder(ip);
         let mut taken = self.taken.lock();
         if taken.all >= self.all_max {
             return None;
@@ -130,6 +131,14 @@ impl Seats {
         taken.all += 1;
         metrics::gauge!("tradewind_kafka_connections").set(taken.all as f64);
         Some(Seat { ip, seats: Arc::clone(self) })
+    }
+}
+
+/// Whom an address is counted for: of version 6, the network of 64 bits one subscriber gets.
+fn holder(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip => ip,
     }
 }
 
@@ -165,5 +174,13 @@ mod tests {
         assert!(seats.take(two).is_none(), "three in all");
         drop(first);
         assert!(seats.take(two).is_some());
+    }
+
+    #[test]
+    fn a_network_of_version_6_counts_as_one() {
+        let ip = |text: &str| holder(text.parse().unwrap());
+        assert_eq!(ip("2001:db8::1"), ip("2001:db8::ffff:1"));
+        assert_ne!(ip("2001:db8::1"), ip("2001:db8:0:1::1"));
+        assert_eq!(ip("::ffff:10.0.0.1"), ip("10.0.0.1"));
     }
 }

@@ -5,8 +5,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is kept for segments, indexes and the lake when sockets are counted against the limit.
-const KEPT_FOR_FILES: usize = 512;
+/// What is kept for segments and the lake when sockets are counted against the limit: two files
+/// for each of the 2,000 partitions there may be by default.
+const KEPT_FOR_FILES: usize = 4_096;
 
 /// Raises the soft limit on open files to the hard one and answers what then holds. Called once
 /// at start: with the usual soft limit of 1,024, a thousand idle clients would stop the log.

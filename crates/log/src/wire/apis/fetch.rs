@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use tradewind_types::{Log, LogError, Offset};
+use tradewind_types::{Log, LogError, Offset, TopicInfo};
 
 const PARTITION: Shape = Shape {
     fields: &[
@@ -120,7 +120,7 @@ async fn fetch(
             return answer(request, gathered, charge);
         }
         // Nothing is held while waiting.
-        let seen = gathered.next;
+        let seen = gathered.seen;
         let some = gathered.bytes > 0;
         drop((gathered.topics, charge));
         wait_for_more(broker, &seen, deadline).await;
@@ -164,15 +164,14 @@ struct Gathering<'a> {
     bytes: usize,
     failed: bool,
     topics: Vec<FetchableTopicResponse>,
-    /// By topic, the next offset wanted of each partition; those not asked for are never waited
-    /// for.
-    next: BTreeMap<String, Vec<Offset>>,
+    /// By topic, how far each partition reached; those not asked for are never waited for.
+    seen: BTreeMap<String, Vec<Offset>>,
 }
 
 impl<'a> Gathering<'a> {
     fn new(store: &'a LogStore, version: i16, limit: usize) -> Self {
-        let (topics, next) = Default::default();
-        Self { store, version, left: limit, bytes: 0, failed: false, topics, next }
+        let (topics, seen) = Default::default();
+        Self { store, version, left: limit, bytes: 0, failed: false, topics, seen }
     }
 
     async fn all(mut self, asked: &FetchRequest) -> Self {
@@ -195,14 +194,11 @@ impl<'a> Gathering<'a> {
             let data = match &known {
                 Err(error) => Err(*error),
                 Ok(info) => {
-                    let count = usize::try_from(info.partitions).unwrap_or(0);
-                    let next = self.next.entry(info.name.clone());
-                    let next = next.or_insert_with(|| vec![Offset::MAX; count]);
-                    let index = usize::try_from(partition.partition).unwrap_or(usize::MAX);
-                    if let Some(next) = next.get_mut(index) {
-                        *next = partition.fetch_offset.min(*next);
+                    let data = self.partition(&info.name, partition).await;
+                    if let Ok(data) = &data {
+                        self.note_seen(info, data);
                     }
-                    self.partition(&info.name, partition).await
+                    data
                 }
             };
             partitions.push(data.unwrap_or_else(|error| {
@@ -211,6 +207,16 @@ impl<'a> Gathering<'a> {
             }));
         }
         partitions
+    }
+
+    /// Remembers how far the partition reached when it was looked at.
+    fn note_seen(&mut self, topic: &TopicInfo, data: &PartitionData) {
+        let count = usize::try_from(topic.partitions).unwrap_or(0);
+        let seen = self.seen.entry(topic.name.clone()).or_insert_with(|| vec![Offset::MAX; count]);
+        let index = usize::try_from(data.partition_index).unwrap_or(usize::MAX);
+        if let Some(seen) = seen.get_mut(index) {
+            *seen = data.high_watermark.min(*seen);
+        }
     }
 
     async fn partition(
