@@ -7,6 +7,7 @@
 
 use axum::Router;
 use axum::body::Body as AxumBody;
+use axum::extract::ConnectInfo;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -109,6 +110,8 @@ async fn connection(
     mut stopping: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    // Handlers see it as `ConnectInfo`, as they would under axum's own server.
+    let peer = stream.peer_addr().ok().map(ConnectInfo);
     // Nothing is allocated for a connection before its first byte.
     let first = tokio::select! {
         first = timeout(limits.idle_timeout, stream.readable()) => first,
@@ -123,7 +126,10 @@ async fn connection(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (router, phase) = (router.clone(), Arc::clone(&phase));
         phase.set(BUSY);
-        let request = request.map(|body| AxumBody::new(TimedBody::new(body, body_timeout)));
+        let mut request = request.map(|body| AxumBody::new(TimedBody::new(body, body_timeout)));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         async move {
             let response = match router.oneshot(request).await {
                 Ok(response) => response,
