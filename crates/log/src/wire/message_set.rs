@@ -12,8 +12,8 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use tradewind_types::Record;
 
-/// What one set may hold inflated, bytes: four times the largest batch the log takes by default.
-const SET_BYTES_MAX: usize = 16 << 20;
+/// What one set may hold inflated, bytes: twice the largest batch the log takes by default.
+const SET_BYTES_MAX: usize = 8 << 20;
 /// Records of one set: an empty one is 26 bytes on the wire and four times that in memory.
 const SET_RECORDS_MAX: usize = 100_000;
 const COMPRESSION_BITS: i16 = 0b111;
