@@ -19,9 +19,57 @@ async fn look(lake: &Lake) -> (i64, i64, i64) {
     (at(0), at(1), at(2))
 }
 
+/// Rows of one write.
+const STEP: i64 = 7;
+
+/// Writes, stages, writes on and commits, epoch after epoch. Returns the rows written.
+async fn keep_writing(lake: Lake, done: Arc<AtomicBool>) -> i64 {
+    let mut own = sink(&lake, "p/1").await;
+    let mut next = 0;
+    for epoch in 1..=15 {
+        for _ in 0..5 {
+            let halves = [order_rows(next, next + 3), order_rows(next + 3, next + STEP)];
+            own.write(halves.to_vec()).await.unwrap();
+            next += STEP;
+            tokio::task::yield_now().await;
+        }
+        let staged = own.stage(epoch).await.unwrap();
+        own.write(vec![order_rows(next, next + STEP)]).await.unwrap();
+        next += STEP;
+        own.commit(&staged).await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    next
+}
+
+/// Returns how many files were compacted, and how many removed.
+async fn keep_house(lake: Lake, done: Arc<AtomicBool>) -> (usize, usize) {
+    let (mut compacted, mut vacuumed) = (0, 0);
+    while !done.load(Ordering::SeqCst) {
+        for (_, result) in lake.maintain_once().await {
+            let result = result.unwrap();
+            compacted += result.compacted_from;
+            vacuumed += result.data_files_removed;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (compacted, vacuumed)
+}
+
+async fn keep_reading(lake: Lake, done: Arc<AtomicBool>) {
+    let mut before = 0;
+    while !done.load(Ordering::SeqCst) {
+        let (count, sum, again) = look(&lake).await;
+        assert_eq!(count % STEP, 0, "a write is visible as a whole");
+        assert_eq!(sum, count * (count - 1) / 2, "rows 0..{count}, each once");
+        assert_eq!(count, again, "one statement, one snapshot");
+        assert!(count >= before, "{count} rows after {before}");
+        before = count;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_see_whole_writes_and_never_less_than_before() {
-    const STEP: i64 = 7;
     let dir = tempfile::tempdir().unwrap();
     let settings = LakeSettings {
         compact_files_min: 4,
@@ -30,63 +78,13 @@ async fn readers_see_whole_writes_and_never_less_than_before() {
         log_retention_hours: 0,
         ..LakeSettings::default()
     };
-    let lake =
-        open_on(Arc::new(OsDisk), dir.path(), settings, Arc::new(tradewind_types::SystemClock))
-            .await;
+    let clock = Arc::new(tradewind_types::SystemClock);
+    let lake = open_on(Arc::new(OsDisk), dir.path(), settings, clock).await;
     lake.create_table(&orders()).await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
-
-    let writer = tokio::spawn({
-        let (lake, done) = (lake.clone(), done.clone());
-        async move {
-            let mut own = sink(&lake, "p/1").await;
-            let mut next = 0;
-            for epoch in 1..=15 {
-                for _ in 0..5 {
-                    let halves = [order_rows(next, next + 3), order_rows(next + 3, next + STEP)];
-                    own.write(halves.to_vec()).await.unwrap();
-                    next += STEP;
-                    tokio::task::yield_now().await;
-                }
-                let staged = own.stage(epoch).await.unwrap();
-                own.write(vec![order_rows(next, next + STEP)]).await.unwrap();
-                next += STEP;
-                own.commit(&staged).await.unwrap();
-            }
-            done.store(true, Ordering::SeqCst);
-            next
-        }
-    });
-    let keeper = tokio::spawn({
-        let (lake, done) = (lake.clone(), done.clone());
-        async move {
-            let (mut compacted, mut vacuumed) = (0, 0);
-            while !done.load(Ordering::SeqCst) {
-                for (_, result) in lake.maintain_once().await {
-                    let result = result.unwrap();
-                    compacted += result.compacted_from;
-                    vacuumed += result.data_files_removed;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            (compacted, vacuumed)
-        }
-    });
-    let mut readers = Vec::new();
-    for _ in 0..2 {
-        let (lake, done) = (lake.clone(), done.clone());
-        readers.push(tokio::spawn(async move {
-            let mut before = 0;
-            while !done.load(Ordering::SeqCst) {
-                let (count, sum, again) = look(&lake).await;
-                assert_eq!(count % STEP, 0, "a write is visible as a whole");
-                assert_eq!(sum, count * (count - 1) / 2, "rows 0..{count}, each once");
-                assert_eq!(count, again, "one statement, one snapshot");
-                assert!(count >= before, "{count} rows after {before}");
-                before = count;
-            }
-        }));
-    }
+    let writer = tokio::spawn(keep_writing(lake.clone(), done.clone()));
+    let keeper = tokio::spawn(keep_house(lake.clone(), done.clone()));
+    let readers = [0; 2].map(|_| tokio::spawn(keep_reading(lake.clone(), done.clone())));
     let total = writer.await.unwrap();
     for reader in readers {
         reader.await.unwrap();
