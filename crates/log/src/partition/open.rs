@@ -147,11 +147,17 @@ impl Place {
         let Some((last_base, last)) = files.pop() else {
             return self.begin(Vec::new(), due, known, report);
         };
-        let mut sealed = Vec::with_capacity(files.len());
+        let mut sealed = Vec::with_capacity(files.len() + 1);
         let ends: Vec<Offset> =
             files.iter().skip(1).map(|(base, _)| *base).chain([last_base]).collect();
         for ((base, entry), end) in files.into_iter().zip(ends) {
             sealed.push(Arc::new(self.open_sealed(base, end, &entry, report)?));
+        }
+        let known_name = known.is_some_and(|point| point.segment_base == last_base);
+        if last.len == 0 && last_base >= due && !known_name {
+            // Made anew: should the sync of its name have failed, no later one would help it.
+            self.remove(&last.path)?;
+            return self.begin(sealed, last_base, known, report);
         }
         self.recover_last(sealed, (last_base, last), known, report)
     }
@@ -170,7 +176,8 @@ impl Place {
             self.report_corruption(report, path, Bad { position: 0, reason });
         }
         let now_ms = self.shared.clock.now_ms();
-        let active = Active::create(self.disk(), &self.dir, offset, now_ms)
+        let active = Active::open_new(self.disk(), &self.dir, offset, now_ms)
+            .and_then(|active| self.disk().sync_dir(&self.dir).map(|()| active))
             .map_err(|source| self.io(&self.dir, source))?;
         Ok(Segments { sealed, active, next_offset: offset })
     }
@@ -239,6 +246,8 @@ impl Place {
             self.cut(&*file, &entry, &found, torn, report)?;
         }
         let bytes = file.len().map_err(io)?;
+        let durable = known.filter(|point| point.segment_base == base);
+        rewrite(&*file, durable.map_or(0, |point| point.position), bytes).map_err(io)?;
         // What a crash left in the page cache is made durable before it is shown.
         file.sync().map_err(io)?;
         self.disk().sync_dir(&self.dir).map_err(io)?;
@@ -378,6 +387,20 @@ impl Place {
     fn io(&self, path: &Path, source: io::Error) -> LogError {
         crate::topic_file::io_error(path, source)
     }
+}
+
+/// Writes what lies between `from` and `to` over itself. When a sync of it failed before, the page
+/// cache holds it for written and a sync would do nothing: so it is made dirty again.
+fn rewrite(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES.min(to.saturating_sub(from) as usize)];
+    let mut at = from;
+    while at < to {
+        let piece = &mut buffer[..COPY_BYTES.min((to - at) as usize)];
+        file.read_exact_at(piece, at)?;
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 impl Partition {

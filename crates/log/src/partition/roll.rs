@@ -3,7 +3,7 @@
 //! Guarantees: the old segment is durable to its end, and the new one's name is durable, before
 //! anything is written to the new one. Left out: when (append, retain).
 
-use super::{Active, Partition, Sealed};
+use super::{Active, Partition, Sealed, Stopped};
 use crate::segment::{self, FileKind, Index};
 use std::io;
 use std::path::Path;
@@ -28,8 +28,7 @@ impl Partition {
             let file = self.path(base);
             tracing::warn!(file = %file.display(), %error, "index was not written: it will be rebuilt");
         }
-        let next = Active::create(self.disk(), &self.dir, end, self.shared.clock.now_ms())
-            .map_err(|source| self.io_error(&self.path(end), source))?;
+        let next = self.next_active(end)?;
         {
             let mut state = self.state.lock();
             let old = std::mem::replace(&mut state.active, next);
@@ -46,18 +45,31 @@ impl Partition {
         }
         Ok(())
     }
+
+    fn next_active(&self, base: Offset) -> Result<Active, LogError> {
+        let path = self.path(base);
+        let now_ms = self.shared.clock.now_ms();
+        let next = Active::open_new(self.disk(), &self.dir, base, now_ms)
+            .map_err(|source| self.io_error(&path, source))?;
+        if let Err(error) = self.disk().sync_dir(&self.dir) {
+            // As with a file: a later sync of the folder would prove nothing.
+            let reason = format!("{}: {error}", self.dir.display());
+            self.go_offline(&reason);
+            return Err(self.stopped_error(&Stopped::Offline(reason)));
+        }
+        Ok(next)
+    }
 }
 
 impl Active {
-    /// A new, empty segment whose name is durable.
-    pub(super) fn create(
+    /// A new, empty segment. Its name is durable once the folder is synced.
+    pub(super) fn open_new(
         disk: &dyn Disk,
         dir: &Path,
         base: Offset,
         now_ms: i64,
     ) -> io::Result<Self> {
         let file = disk.open(&segment::path(dir, base, FileKind::Log), Create::Truncate)?;
-        disk.sync_dir(dir)?;
         Ok(Self {
             base,
             file,

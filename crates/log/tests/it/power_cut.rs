@@ -45,7 +45,8 @@ fn whatever_was_acknowledged_survives_a_power_cut() {
     assert!(cuts.survived_unacknowledged > RUNS / 20, "{cuts:?}");
     assert!(cuts.sealed > RUNS && cuts.retained > RUNS / 20, "{cuts:?}");
     assert!(cuts.cut_in_recovery > RUNS / 20, "{cuts:?}");
-    assert!(cuts.topics_deleted > RUNS / 20, "{cuts:?}");
+    assert!(cuts.topics_deleted > RUNS / 20 && cuts.killed > RUNS / 20, "{cuts:?}");
+    assert!(cuts.offline > RUNS / 20 && cuts.sync_failed_in_recovery > RUNS / 50, "{cuts:?}");
 }
 
 #[test]
@@ -105,6 +106,9 @@ struct Tally {
     retained: u64,
     cut_in_recovery: u64,
     topics_deleted: u64,
+    killed: u64,
+    offline: u64,
+    sync_failed_in_recovery: u64,
 }
 
 impl Tally {
@@ -116,6 +120,9 @@ impl Tally {
         self.retained += other.retained;
         self.cut_in_recovery += other.cut_in_recovery;
         self.topics_deleted += other.topics_deleted;
+        self.killed += other.killed;
+        self.offline += other.offline;
+        self.sync_failed_in_recovery += other.sync_failed_in_recovery;
     }
 }
 
@@ -180,9 +187,6 @@ impl Run {
             let store = self.start().await?;
             self.verify(&store).await?;
             self.live(store).await?;
-            if !self.disk.powered() {
-                self.disk.power_on();
-            }
         }
         let store = self.start().await?;
         self.verify(&store).await?;
@@ -199,20 +203,24 @@ impl Run {
         LogStore::open(self.seen_by_store.clone(), Path::new(DIR), settings, clock)
     }
 
-    /// Starts the store; the power may fail meanwhile.
+    /// Starts the store; the power, or a sync, may fail meanwhile.
     async fn start(&mut self) -> Result<LogStore, String> {
         if self.rng.random_bool(0.3) {
             self.disk.cut_power_after(self.rng.random_range(1..12));
-            let opened = self.open();
-            if self.disk.powered() {
-                // The cut is still to come: called off, so that the checks can read.
-                drop(opened);
-            } else {
-                self.tally.cut_in_recovery += 1;
-            }
+            drop(self.open());
+            // A cut that is still to come is called off, so that the checks can read.
+            self.tally.cut_in_recovery += u64::from(!self.disk.powered());
             self.disk.power_on();
         }
-        let (store, report) = self.open().map_err(|error| format!("it does not start: {error}"))?;
+        if self.rng.random_bool(0.1) {
+            self.fail_a_sync();
+        }
+        // A sync that was told to fail may fail here, once.
+        let opened = self.open().or_else(|_| {
+            self.tally.sync_failed_in_recovery += 1;
+            self.open()
+        });
+        let (store, report) = opened.map_err(|error| format!("it does not start: {error}"))?;
         self.tally.torn += report.torn_tails.len() as u64;
         if !report.corruptions.is_empty() {
             return Err(format!("corrupt: {:?}", report.corruptions));
@@ -244,6 +252,12 @@ impl Run {
         Ok(())
     }
 
+    /// Lets the next sync of some kind of file or folder fail.
+    fn fail_a_sync(&mut self) {
+        let of = ["", ".log", "recovery-point", "topic.json", "/0", "/data/log"];
+        self.disk.fail_next_sync(of[self.rng.random_range(0..of.len())]);
+    }
+
     /// Does this and that until the power fails or the life is over.
     async fn live(&mut self, store: LogStore) -> Result<(), String> {
         self.disk.cut_power_after(self.rng.random_range(1..150));
@@ -257,13 +271,23 @@ impl Run {
                     let _ = store.close().await;
                     break;
                 }
+                // Killed: the page cache stays.
+                28..30 => {
+                    self.disk.cut_power_after(u64::MAX / 2);
+                    self.tally.killed += 1;
+                    return Ok(());
+                }
+                30..32 => self.fail_a_sync(),
                 _ => self.append(&store).await?,
             }
             if !self.disk.powered() {
                 break;
             }
         }
+        self.tally.offline +=
+            store.stats().iter().filter(|partition| partition.offline.is_some()).count() as u64;
         self.disk.cut_power_after(0);
+        self.disk.power_on();
         Ok(())
     }
 
