@@ -4,7 +4,7 @@
 //! there exactly once. The table may be the pack's or ours; columns are filled by name.
 //! Left out: what collectors reject, which reaches the table through its own topic.
 
-use crate::stream::plan::{refusal, with_hidden};
+use crate::stream::plan::with_hidden;
 use arrow::array::{
     ArrayRef, BinaryArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, new_null_array,
@@ -12,7 +12,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
-use tradewind_sql::{Catalogue, Column, ColumnKind, Connector, Dialect, SqlError, TableDefinition};
+use tradewind_sql::{
+    Catalogue, Column, ColumnKind, Connector, Dialect, Position, SqlError, TableDefinition,
+};
 use tradewind_types::DeadLetter;
 
 /// The table's name.
@@ -65,11 +67,12 @@ fn default_table() -> TableDefinition {
 pub(crate) fn check(table: &TableDefinition) -> Result<(), SqlError> {
     for field in table.schema().fields() {
         if !field.is_nullable() && column(field, &[]).is_none() {
-            return Err(refusal(format!(
+            let message = format!(
                 "column {:?} of {:?} is NOT NULL, and a dead letter has no such value",
                 field.name(),
                 table.name
-            )));
+            );
+            return Err(SqlError::at(Position { line: 1, column: 1 }, message));
         }
     }
     Ok(())

@@ -335,6 +335,7 @@ impl Shared {
             reason: None,
             epoch: old.as_ref().map_or(0, |old| old.epoch),
             positions: old.as_ref().map(|old| old.positions.clone()).unwrap_or_default(),
+            committed: old.as_ref().map(|old| old.committed.clone()).unwrap_or_default(),
             lag: 0,
             records_in: old.as_ref().map_or(0, |old| old.records_in),
             rows_out: old.as_ref().map_or(0, |old| old.rows_out),

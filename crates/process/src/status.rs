@@ -30,6 +30,8 @@ pub struct PipelineStatus {
     pub epoch: Epoch,
     /// The next record to read, by partition.
     pub positions: Positions,
+    /// The same as of the last checkpoint that is committed.
+    pub committed: Positions,
     /// Records that are there and not yet read, over all partitions.
     pub lag: u64,
     /// Records read since the start of the server.

@@ -1,8 +1,8 @@
 //! Keeps one pipeline running.
 //!
 //! Guarantees: whatever ends a run, a panic included, ends with the next attempt or with a reason
-//! in the status, and touches no other pipeline. Attempts are counted anew once a checkpoint has
-//! been made.
+//! in the status, and touches no other pipeline. Attempts are counted anew once further records
+//! are committed.
 //! Left out: the run itself.
 
 use crate::ProcessError;
@@ -44,13 +44,12 @@ pub(crate) async fn supervise(
             if stand_still(&mut commands).await { continue } else { return }
         }
         shared.set_state(&name, PipelineState::Starting, None);
-        let epoch_before = shared.status_of(&name).map_or(0, |status| status.epoch);
+        let before = committed(&shared, &name);
         let run = AssertUnwindSafe(run_once(&shared, pipeline, &mut commands)).catch_unwind();
         let result = run.await.unwrap_or_else(|panic| {
             Err(ProcessError::Internal(format!("a panic: {}", message(&*panic))))
         });
-        let moved = shared.status_of(&name).map_or(0, |status| status.epoch) > epoch_before;
-        attempt = if moved { 1 } else { attempt + 1 };
+        attempt = if committed(&shared, &name) > before { 1 } else { attempt + 1 };
         let next = after(&shared, &name, result, attempt);
         let goes_on = match next {
             Next::Stop => false,
@@ -65,6 +64,11 @@ pub(crate) async fn supervise(
             return;
         }
     }
+}
+
+/// How many records are read and committed for good.
+fn committed(shared: &Shared, name: &str) -> i64 {
+    shared.status_of(name).map_or(0, |status| status.committed.values().sum())
 }
 
 /// Plans, opens and runs.

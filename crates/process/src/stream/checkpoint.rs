@@ -37,6 +37,8 @@ pub(crate) struct Runtime {
     /// Where the source was when the last tick was written.
     pub(super) positions: Positions,
     pub(super) epoch: Epoch,
+    /// Where the source was at the last checkpoint.
+    durable: Positions,
     /// The commit that is under way.
     pub(super) committing: Option<JoinHandle<Result<(), SinkError>>>,
 }
@@ -68,6 +70,7 @@ impl Runtime {
         let is_new = newest.as_ref().is_none_or(|last| last.incarnation < pipeline.incarnation);
         let mut runtime = Self {
             positions: source.positions(),
+            durable: source.positions(),
             epoch: newest.map_or(0, |manifest| manifest.epoch),
             shared,
             pipeline,
@@ -96,6 +99,7 @@ impl Runtime {
         let dead = self.dead.stage(epoch).await?;
         self.manifests.write(&self.manifest(epoch, &target, &dead))?;
         self.epoch = epoch;
+        self.durable.clone_from(&self.positions);
         self.hold();
         tracing::debug!(pipeline = self.pipeline.name, epoch, rows = target.rows, "checkpoint");
         self.begin_commit(target, dead).await
@@ -193,6 +197,7 @@ impl Runtime {
         let epoch = self.epoch;
         self.shared.update(&self.pipeline.name, |status| {
             status.committed_at = Some(now);
+            status.committed.clone_from(&self.durable);
             status.epoch = epoch;
         });
         metrics::gauge!("tradewind_pipeline_epoch", "pipeline" => self.pipeline.name.clone())

@@ -67,7 +67,10 @@ pub(crate) async fn run(
             command = commands.recv() => match command {
                 Some(Command::Checkpoint(reply)) => runtime.answer(&mut open, reply).await?,
                 Some(Command::Resume) => {}
-                Some(Command::Stop) | None => return runtime.stop(&open).await,
+                Some(Command::Stop) | None => {
+                    runtime.stop(&open).await;
+                    return Ok(());
+                }
             },
             result = join(&mut runtime.committing) => runtime.commit_ended(result)?,
             () = until(due) => {
@@ -136,11 +139,16 @@ impl Runtime {
         Ok(())
     }
 
-    async fn stop(&mut self, open: &Open) -> Result<(), ProcessError> {
+    /// Ends after a last checkpoint. One that fails is no reason to stay: the next start takes up
+    /// from the manifest.
+    async fn stop(&mut self, open: &Open) {
+        let mut last = Ok(());
         if open.since.is_some() {
-            self.checkpoint().await?;
+            last = self.checkpoint().await;
         }
-        self.finish_commit().await
+        if let Err(error) = last.and(self.finish_commit().await) {
+            tracing::warn!(pipeline = self.pipeline.name, %error, "the last checkpoint failed");
+        }
     }
 
     async fn tick(&mut self, open: &mut Open) -> Result<(), ProcessError> {

@@ -1,7 +1,7 @@
 //! The JSON decoder against serde_json, and against integer arithmetic.
 
 use crate::support::{MemoryLog, World, catalogue, insert_of, start_time_us};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Int64Type};
 use proptest::prelude::*;
 use serde_json::{Value, json};

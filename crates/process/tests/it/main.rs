@@ -5,7 +5,9 @@
 mod crashes;
 mod decoder;
 mod engine;
+mod expressions;
 mod packs;
 mod planner;
 mod support;
 mod ticks;
+mod topic_table;

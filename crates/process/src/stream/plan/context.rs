@@ -20,18 +20,19 @@ use datafusion::logical_expr::{
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tradewind_sql::{Catalogue, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition};
 
-/// How deep views may stand on views.
-const VIEW_DEPTH_MAX: usize = 16;
+/// How deep views may stand on views: the planner calls itself for each.
+const VIEW_DEPTH_MAX: usize = 8;
 
 /// The planner's surroundings for one statement.
 pub(super) struct PlanContext<'a> {
     catalogue: &'a Catalogue,
     dialect: Dialect,
-    depth: usize,
+    /// The views that are being planned, the outermost first.
+    views: Vec<String>,
     functions: Arc<Functions>,
     options: Arc<ConfigOptions>,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
@@ -64,7 +65,7 @@ impl<'a> PlanContext<'a> {
         Self {
             catalogue,
             dialect,
-            depth: 0,
+            views: Vec::new(),
             functions: Arc::new(Functions::all()),
             options: Arc::new(options),
             expr_planners: SessionStateDefaults::default_expr_planners(),
@@ -83,6 +84,7 @@ impl<'a> PlanContext<'a> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut query = query.clone();
         unnest::fold_joins(&mut query);
+        name_expressions(&mut query);
         let options = ParserOptions::new()
             .with_parse_float_as_decimal(true)
             .with_enable_ident_normalization(self.dialect == Dialect::Postgres)
@@ -117,16 +119,19 @@ impl<'a> PlanContext<'a> {
     }
 
     fn view(&self, view: &ViewDefinition) -> Result<Arc<dyn TableSource>> {
-        if self.depth == VIEW_DEPTH_MAX {
+        if self.views.contains(&view.name) {
+            return refuse(refusal(format!("view {:?} stands on itself", view.name)));
+        }
+        if self.views.len() == VIEW_DEPTH_MAX {
             return refuse(refusal(format!(
-                "view {:?} stands on more than {VIEW_DEPTH_MAX} views, or on itself",
+                "view {:?} stands under {VIEW_DEPTH_MAX} views, and that is the most",
                 view.name
             )));
         }
         let inner = PlanContext {
             catalogue: self.catalogue,
             dialect: view.dialect,
-            depth: self.depth + 1,
+            views: self.views.iter().chain([&view.name]).cloned().collect(),
             functions: self.functions.clone(),
             options: self.options.clone(),
             expr_planners: self.expr_planners.clone(),
@@ -143,6 +148,25 @@ impl<'a> PlanContext<'a> {
             }
         };
         Ok(Arc::new(ViewSource { plan }))
+    }
+}
+
+/// Names what a `SELECT` leaves without a name, as Flink does: DataFusion wants every column of a
+/// projection to have one of its own.
+fn name_expressions(query: &mut ast::Query) {
+    let ast::SetExpr::Select(select) = &mut *query.body else { return };
+    let mut names = HashSet::new();
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
+        let name = match expression {
+            ast::Expr::Identifier(name) => Some(name.value.clone()),
+            ast::Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.clone()),
+            _ => None,
+        };
+        if name.is_none_or(|name| !names.insert(name)) {
+            let alias = ast::Ident::with_quote('`', format!("EXPR${index}"));
+            *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+        }
     }
 }
 

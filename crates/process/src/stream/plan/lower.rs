@@ -12,7 +12,7 @@ use crate::stream::operator::{Filter, Named, Operator, OperatorKind, Project, Un
 use crate::stream::source::{Prefilter, ReadColumn, ReadFrom, TopicRead};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -89,20 +89,55 @@ impl Lowered {
             &ExecutionProps::new(),
             &PhysicalPlanningContext::default(),
         );
-        physical.and_then(checked).map_err(|error| errors::from(&error))
+        physical
+            .and_then(|made| checked(made, self.schema.as_arrow()))
+            .map_err(|error| errors::from(&error))
     }
 }
 
 /// Arithmetic that fails where it would wrap.
-fn checked(expression: Arc<dyn PhysicalExpr>) -> datafusion::common::Result<Arc<dyn PhysicalExpr>> {
+fn checked(
+    expression: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> datafusion::common::Result<Arc<dyn PhysicalExpr>> {
     let changed = expression.transform_up(|part| {
-        let Some(binary) = part.downcast_ref::<expressions::BinaryExpr>() else {
+        if let Some(binary) = part.downcast_ref::<expressions::BinaryExpr>() {
+            let strict = binary.clone().with_fail_on_overflow(true);
+            return Ok(Transformed::yes(Arc::new(strict) as Arc<dyn PhysicalExpr>));
+        }
+        let Some(negative) = part.downcast_ref::<expressions::NegativeExpr>() else {
             return Ok(Transformed::no(part));
         };
-        let strict: Arc<dyn PhysicalExpr> = Arc::new(binary.clone().with_fail_on_overflow(true));
-        Ok(Transformed::yes(strict))
+        let data_type = negative.arg().data_type(schema)?;
+        if !data_type.is_signed_integer() {
+            return Ok(Transformed::no(part));
+        }
+        // The smallest integer has no negative: zero minus it says so.
+        let zero = expressions::lit(ScalarValue::new_zero(&data_type)?);
+        let minus = logical::Operator::Minus;
+        let binary = expressions::BinaryExpr::new(zero, minus, negative.arg().clone());
+        Ok(Transformed::yes(Arc::new(binary.with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>))
     })?;
     Ok(changed.data)
+}
+
+/// An expression as a person would write it: `props.total` for a field, without the alias.
+fn text(expression: &Expr) -> String {
+    let readable = expression.clone().unalias().transform_down(|part| {
+        let field = match &part {
+            Expr::ScalarFunction(_) => FieldPath::of(&part),
+            _ => None,
+        };
+        Ok(match field {
+            Some(FieldPath { column, path }) => {
+                let name = format!("{}.{}", column.name, path.join("."));
+                Transformed::yes(Expr::Column(Column::new(column.relation, name)))
+            }
+            None => Transformed::no(part),
+        })
+    });
+    let readable = readable.map_or_else(|_| expression.clone(), |changed| changed.data);
+    readable.human_display().to_string()
 }
 
 fn pruned_schema(
@@ -125,7 +160,7 @@ fn add_needs<'a>(
     expressions: impl IntoIterator<Item = (&'a Expr, &'a Need)>,
 ) -> Result<(), SqlError> {
     for (expression, leaf) in expressions {
-        let mut add = |column: &datafusion::common::Column, need| {
+        let mut add = |column: &Column, need| {
             if let Some(index) = schema.maybe_index_of_column(column) {
                 needs[index].add(need);
             }
@@ -149,7 +184,7 @@ fn project(node: &logical::Projection, needs: Vec<Need>) -> Result<Lowered, SqlE
         let data_type = data_type.map_err(|error| errors::from(&error))?;
         let (_, field) = node.schema.qualified_field(index);
         columns.push((index, Arc::new(Field::clone(field).with_data_type(data_type))));
-        named.push(Named { expression, text: node.expr[index].human_display().to_string() });
+        named.push(Named { expression, text: text(&node.expr[index]) });
     }
     let fields = columns.iter().map(|(_, field)| field.clone()).collect::<Vec<_>>();
     let schema = with_hidden(&Schema::new(fields));
@@ -173,14 +208,13 @@ fn filter(node: &logical::Filter, mut needs: Vec<Need>) -> Result<Lowered, SqlEr
         input.read.prefilters.extend(found);
     }
     let predicate = input.expression(&node.predicate)?;
-    let text = node.predicate.human_display().to_string();
-    let predicate = Named { expression: predicate, text };
+    let predicate = Named { expression: predicate, text: text(&node.predicate) };
     input.operators.push(OperatorKind::Filter(Filter { predicate }));
     Ok(input)
 }
 
 /// `c = 'a'`, `c IN ('a', 'b')`, `c = 'a' OR c = 'b'`: the column and the texts.
-fn equalities(expression: &Expr) -> Option<(&datafusion::common::Column, Vec<String>)> {
+fn equalities(expression: &Expr) -> Option<(&Column, Vec<String>)> {
     match expression {
         Expr::BinaryExpr(BinaryExpr { left, op: logical::Operator::Eq, right }) => {
             match (&**left, &**right) {
@@ -252,7 +286,7 @@ fn unnest(node: &UnnestNode, needs: Vec<Need>) -> Result<Lowered, SqlError> {
     // An array that is computed comes whole, one that is read comes pruned.
     let is_read = FieldPath::of(&node.array).is_some();
     let array = input.expression(&node.array)?;
-    let array = Named { expression: array, text: node.array.human_display().to_string() };
+    let array = Named { expression: array, text: text(&node.array) };
     // Of the input go on: the columns somebody needs after the unnest.
     let mut columns = Vec::new();
     let mut kept = Vec::new();

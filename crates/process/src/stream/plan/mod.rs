@@ -27,6 +27,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::sql::sqlparser::ast::Spanned;
 use std::sync::Arc;
 use tradewind_sql::{
     Catalogue, Dialect, Insert, SqlError, StartupMode, TableDefinition, type_name,
@@ -56,6 +57,16 @@ pub fn plan_insert(
     dialect: Dialect,
     catalogue: &Catalogue,
 ) -> Result<StreamPlan, ProcessError> {
+    plan(insert, dialect, catalogue).map_err(|mut error| {
+        if error.line == 0 {
+            let start = insert.query.span().start;
+            (error.line, error.column) = (start.line.max(1), start.column.max(1));
+        }
+        error.into()
+    })
+}
+
+fn plan(insert: &Insert, dialect: Dialect, catalogue: &Catalogue) -> Result<StreamPlan, SqlError> {
     let target = insert::target(insert, catalogue)?;
     let context = PlanContext::new(catalogue, dialect);
     let query = context.plan_query(&insert.query)?;
@@ -67,8 +78,8 @@ pub fn plan_insert(
     let plan = optimize(plan, context.options()).map_err(|error| errors::from(&error))?;
     let lowered = lower::lower(&plan)?;
     let startup = lowered.startup;
-    let operators = lowered.finish(&target.schema())?;
-    Ok(StreamPlan { read: operators.0, startup, operators: operators.1, target, columns })
+    let (read, operators) = lowered.finish(&target.schema())?;
+    Ok(StreamPlan { read, startup, operators, target, columns })
 }
 
 /// The rules a stream may be rewritten by: each keeps every row's meaning, and none folds a
@@ -101,7 +112,7 @@ pub(crate) fn with_hidden(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().cloned().chain(hidden).collect::<Fields>()))
 }
 
-/// A refusal without a place of its own: the statement's start.
-pub(crate) fn refusal(message: impl Into<String>) -> SqlError {
-    SqlError::at(tradewind_sql::Position { line: 1, column: 1 }, message)
+/// A refusal without a place of its own: [`plan_insert`] puts it where the query begins.
+fn refusal(message: impl Into<String>) -> SqlError {
+    SqlError::at(tradewind_sql::Position { line: 0, column: 0 }, message)
 }

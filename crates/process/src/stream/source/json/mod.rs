@@ -111,7 +111,7 @@ impl Prefilter {
             return false;
         }
         // The text a STRING column would have: a text without its quotes, else the JSON itself.
-        let text = value.as_str().unwrap_or_else(|| value.as_raw_str());
+        let text = value.as_str().unwrap_or_else(|| scalar::raw(value));
         self.values.iter().any(|wanted| wanted == text)
     }
 }

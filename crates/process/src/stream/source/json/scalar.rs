@@ -136,16 +136,21 @@ impl ScalarBuilder {
     }
 }
 
+/// The JSON of a value as it stands. The parser leaves white space behind a number in an array.
+pub(super) fn raw<'a>(value: &'a LazyValue<'_>) -> &'a str {
+    value.as_raw_str().trim_ascii()
+}
+
 /// A text without its quotes and escapes; of anything else the JSON as it stands.
 fn string<'a>(value: &'a LazyValue<'_>) -> Result<&'a str, String> {
     if value.get_type() == JsonType::String {
         return value.as_str().ok_or_else(|| "is no text: an escape in it means nothing".into());
     }
-    Ok(value.as_raw_str())
+    Ok(raw(value))
 }
 
 fn boolean(value: &LazyValue<'_>) -> Result<bool, String> {
-    match value.as_str().unwrap_or_else(|| value.as_raw_str()) {
+    match value.as_str().unwrap_or_else(|| raw(value)) {
         text if text.eq_ignore_ascii_case("true") => Ok(true),
         text if text.eq_ignore_ascii_case("false") => Ok(false),
         _ => Err("is no BOOLEAN".to_string()),
@@ -155,7 +160,7 @@ fn boolean(value: &LazyValue<'_>) -> Result<bool, String> {
 /// The text of a number, or of a text that may be one.
 fn numeral<'a>(value: &'a LazyValue<'_>) -> Option<&'a str> {
     match value.get_type() {
-        JsonType::Number => Some(value.as_raw_str()),
+        JsonType::Number => Some(raw(value)),
         JsonType::String => value.as_str().map(str::trim_ascii),
         _ => None,
     }

@@ -6,7 +6,7 @@
 //! Left out: which records are rows, which the decoder decides.
 
 use super::malformed;
-use super::scalar::ScalarBuilder;
+use super::scalar::{ScalarBuilder, raw};
 use arrow::array::{ArrayRef, ListArray, MapArray, NullBufferBuilder, StringBuilder, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -313,7 +313,7 @@ fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
 
 /// A value as it stands in the record, cut short.
 fn quoted(value: &LazyValue<'_>) -> String {
-    let text = value.as_raw_str();
+    let text = raw(value);
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text.to_string(),
