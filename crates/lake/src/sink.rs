@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use deltalake::kernel::Add;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tradewind_types::connector::Committer;
 use tradewind_types::{Epoch, Sink, SinkError, Staged};
 
 /// One writer of one table.
@@ -193,8 +194,12 @@ impl Sink for LakeSink {
     }
 
     async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError> {
-        let work = Work::read(self.table.name(), &self.writer, staged).map_err(self.failed())?;
-        self.table.commit_epoch(staged.epoch, &work).await.map_err(self.failed())
+        commit(&self.table, &self.writer, staged).await
+    }
+
+    fn committer(&self) -> Option<Box<dyn Committer>> {
+        let (table, writer) = (self.table.clone(), self.writer.clone());
+        Some(Box::new(LakeCommitter { table, writer }))
     }
 
     async fn recover(&mut self, last: Option<&Staged>) -> Result<(), SinkError> {
@@ -219,4 +224,23 @@ impl Sink for LakeSink {
         );
         Ok(())
     }
+}
+
+/// Commits a writer's epochs while its sink takes rows in: all they share is the table.
+struct LakeCommitter {
+    table: Arc<LakeTable>,
+    writer: String,
+}
+
+#[async_trait]
+impl Committer for LakeCommitter {
+    async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError> {
+        commit(&self.table, &self.writer, staged).await
+    }
+}
+
+async fn commit(table: &LakeTable, writer: &str, staged: &Staged) -> Result<(), SinkError> {
+    let failed = |error: LakeError| error.into_sink_error(table.name());
+    let work = Work::read(table.name(), writer, staged).map_err(failed)?;
+    table.commit_epoch(staged.epoch, &work).await.map_err(failed)
 }
