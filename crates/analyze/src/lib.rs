@@ -9,6 +9,7 @@
 mod control;
 mod error;
 mod files;
+mod joins;
 mod names;
 mod platform;
 mod session;

@@ -6,6 +6,7 @@
 
 use crate::control::Control;
 use crate::error::AnalyzeError;
+use crate::joins::YieldInJoins;
 use crate::session::Session;
 use crate::sums::WideSum;
 use crate::topic::TopicFunction;
@@ -177,6 +178,7 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
         .with_runtime_env(runtime)
         .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(YieldInJoins))
         .build();
     state.register_udtf("topic", Arc::new(TopicFunction(parts.log.clone())));
     for function in tradewind_sql::functions::all() {

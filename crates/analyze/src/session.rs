@@ -142,11 +142,21 @@ impl Session {
                 "not supported: {}",
                 other.to_string().split_whitespace().next().unwrap_or_default()
             ))),
-            _ => match &self.platform.parts().control {
-                Some(control) => control.run(statement, self.dialect).await.map(Answer::Done),
-                None => Err(AnalyzeError::user("there is no data folder to change")
-                    .hint("give --data-dir, or --url to ask a server")),
-            },
+            StatementKind::CreateView(view) => {
+                // A view that cannot be planned now is a mistake now.
+                let query = ast::Statement::Query(view.query.clone());
+                self.plan(&self.state()?, &query).await?;
+                self.change(statement).await
+            }
+            _ => self.change(statement).await,
+        }
+    }
+
+    async fn change(&self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        match &self.platform.parts().control {
+            Some(control) => control.run(statement, self.dialect).await.map(Answer::Done),
+            None => Err(AnalyzeError::user("there is no data folder to change")
+                .hint("give --data-dir, or --url to ask a server")),
         }
     }
 

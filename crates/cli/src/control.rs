@@ -5,6 +5,7 @@
 //! Left out: queries.
 
 use crate::server::table_spec;
+use crate::topic_table::DeclaredTopic;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tradewind_sql::{
     Catalogue, CatalogueError, CreateTable, ObjectKind, Owner, Statement, StatementKind,
     TableDefinition,
 };
-use tradewind_types::{Log, LogError, TopicSpec};
+use tradewind_types::{Clock, Log, LogError, TopicSpec};
 
 /// Carries out statements.
 pub(crate) struct Controller {
@@ -24,6 +25,7 @@ pub(crate) struct Controller {
     pub(crate) lake: Lake,
     pub(crate) engine: Engine,
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Partitions of a topic that is made because a table names it.
     pub(crate) topic_partitions: i32,
 }
@@ -79,8 +81,9 @@ impl Control for Controller {
         self.engine.pipelines().into_iter().map(row).collect()
     }
 
-    fn topic_table(&self, _definition: &TableDefinition) -> Option<Arc<dyn TableProvider>> {
-        None
+    fn topic_table(&self, definition: &TableDefinition) -> Option<Arc<dyn TableProvider>> {
+        let table = DeclaredTopic::new(&self.log, &self.clock, definition)?;
+        Some(Arc::new(table))
     }
 }
 

@@ -11,5 +11,6 @@ mod engine;
 pub mod packs;
 pub mod server;
 pub mod settings;
+mod topic_table;
 
 pub use server::{Server, ServerOptions, StartError};

@@ -120,6 +120,7 @@ impl Server {
             stopped(&stop),
         ));
         let (ports, background) = (vec![http, kafka], parts.background(&config));
+        watch_log(&health, &parts.log);
         health.ready();
         let addresses = Some((http_addr, kafka_addr));
         Ok(Self { addresses, health, parts, stop, ports, background })
@@ -275,15 +276,17 @@ impl Parts {
             settings: settings::collect(config),
         });
         let collector = collector.await.map_err(part)?;
+        let lake_dir = dir.join("lake");
         let lake = Lake::open(
             Arc::clone(disk),
-            &dir.join("lake"),
+            &lake_dir,
             settings::lake(config),
             Arc::clone(clock),
         );
         let lake = lake.await.map_err(part)?;
         let catalogue = open_catalogue(clock, dir).await?;
         make_tables(&catalogue, &lake).await?;
+        let manifests = dir.join("pipelines");
         let engine = engine::start(engine::Parts {
             catalogue: &catalogue,
             log: &shared,
@@ -291,7 +294,7 @@ impl Parts {
             disk,
             clock,
             config,
-            dir: &dir.join("pipelines"),
+            dir: &manifests,
         });
         let engine = engine.await.map_err(part)?;
         let controller = Controller {
@@ -299,6 +302,7 @@ impl Parts {
             lake: lake.clone(),
             engine: engine.clone(),
             log: Arc::clone(&shared),
+            clock: Arc::clone(clock),
             topic_partitions: config.log.default_partitions,
         };
         let platform = Platform::new(PlatformParts {
@@ -334,6 +338,18 @@ impl Parts {
         }
         tasks
     }
+}
+
+/// A partition that takes no writes makes the server unhealthy.
+fn watch_log(health: &Health, log: &LogStore) {
+    let log = log.clone();
+    health.add(move || {
+        let offline = log.stats().into_iter().find_map(|stats| {
+            let reason = stats.offline?;
+            Some(format!("{}-{} is offline: {reason}", stats.topic, stats.partition))
+        });
+        offline
+    });
 }
 
 /// How often retention looks at the topics: segments are hours old when they go.

@@ -167,7 +167,8 @@ pub(crate) fn editor(
     names: Vec<String>,
 ) -> rustyline::Result<(Editor<SqlHelper, FileHistory>, Option<PathBuf>)> {
     let config = Config::builder().max_history_size(HISTORY_MAX)?.auto_add_history(true).build();
-    let mut editor = Editor::with_history(config, FileHistory::with_config(&config))?;
+    let history = FileHistory::with_config(&config);
+    let mut editor = Editor::with_history(config, history)?;
     editor.set_helper(Some(SqlHelper::new(names)));
     let file = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".tradewind_history"));
     if let Some(file) = &file {

@@ -49,6 +49,13 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        // Read to its end whatever happens: a full pipe would stop the server.
+        let mut stderr = child.stderr.take().unwrap();
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
         let (mut http, mut kafka) = (String::new(), String::new());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
@@ -59,9 +66,7 @@ impl Served {
                 _ => {}
             }
         }
-        let mut stderr = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        panic!("the server ended before it was ready: {stderr}");
+        panic!("the server ended before it was ready: {}", said.join().unwrap());
     }
 
     pub(crate) fn url(&self) -> String {

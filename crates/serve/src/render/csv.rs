@@ -1,10 +1,9 @@
 //! Rows as CSV (RFC 4180): a null is an empty field, an empty text is `""`.
 
-use super::formatter;
-use arrow::array::{Array, RecordBatch};
+use super::{formatter, is_null};
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use std::fmt::Write;
 
 /// The header line.
 pub fn csv_header(schema: &Schema) -> String {
@@ -19,19 +18,15 @@ pub fn csv_header(schema: &Schema) -> String {
 pub fn csv_rows(batch: &RecordBatch, rows_max: usize, to: &mut String) -> Result<(), ArrowError> {
     let columns = batch.columns().iter().map(|column| formatter(column));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let mut text = String::new();
     for row in 0..batch.num_rows().min(rows_max) {
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
                 to.push(',');
             }
-            if batch.column(index).is_null(row) {
+            if is_null(batch.column(index), row) {
                 continue;
             }
-            text.clear();
-            write!(text, "{}", super::json::plain(column, batch.column(index), row)?)
-                .map_err(|error| ArrowError::CastError(error.to_string()))?;
-            to.push_str(&quoted(&text));
+            to.push_str(&quoted(&super::json::plain(column, batch.column(index), row)?));
         }
         to.push('\n');
     }

@@ -1,6 +1,6 @@
 //! Rows as JSON: arrays in the order of the columns, or one object a row.
 
-use super::formatter;
+use super::{formatter, is_null};
 use arrow::array::{Array, AsArray, BinaryArray, LargeBinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, UInt64Type};
 use arrow::error::ArrowError;
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
     }
 
     fn write(&self, row: usize, to: &mut String) -> Result<(), ArrowError> {
-        if self.column.is_null(row) {
+        if is_null(self.column, row) {
             to.push_str("null");
             return Ok(());
         }

@@ -13,12 +13,18 @@ pub use json::{json_columns, json_objects, json_rows};
 pub use table::{table, text_table};
 
 use arrow::array::Array;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// How values are written.
 fn options() -> FormatOptions<'static> {
     FormatOptions::new().with_null("").with_display_error(false)
+}
+
+/// Whether a value is null. Every value of a column of type Null is, which Arrow does not say.
+fn is_null(column: &dyn Array, row: usize) -> bool {
+    column.is_null(row) || *column.data_type() == DataType::Null
 }
 
 /// Writes a column's values as plain text.

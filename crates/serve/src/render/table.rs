@@ -1,7 +1,7 @@
 //! Rows as a table for a terminal: numbers to the right, nulls empty.
 
-use super::formatter;
-use arrow::array::{Array, RecordBatch};
+use super::{formatter, is_null};
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
@@ -19,12 +19,11 @@ pub fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String, ArrowEr
         let columns = batch.columns().iter().map(|column| formatter(column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().zip(batch.columns()).map(|(formatter, column)| match column
-                .is_null(row)
-            {
-                true => Ok(String::new()),
-                false => super::json::plain(formatter, column, row).map(|text| cell(&text)),
-            });
+            let cells = columns.iter().zip(batch.columns())
+                .map(|(formatter, column)| match is_null(column, row) {
+                    true => Ok(String::new()),
+                    false => super::json::plain(formatter, column, row),
+                });
             rows.push(cells.collect::<Result<_, _>>()?);
         }
     }

@@ -1,0 +1,6 @@
+//! The HTTP edge over real sockets, in this process.
+#![allow(clippy::unwrap_used)]
+
+mod http;
+mod sql;
+mod support;
