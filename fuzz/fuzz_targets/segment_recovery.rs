@@ -19,6 +19,10 @@ fuzz_target!(|data: &[u8]| {
     let durable_to = if how & 2 == 0 { 0 } else { segment.len() as u64 / 2 };
     let found = scan_bytes(&segment, 0, durable_to);
     assert!(found.position <= segment.len() as u64);
+    // Opening a log three times takes a thousand times as long as walking a segment.
+    if !segment.iter().fold(*how, |sum, byte| sum.wrapping_add(*byte)).is_multiple_of(16) {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime needs nothing").block_on(recover(&segment, how & 4 != 0));
 });
@@ -39,7 +43,7 @@ async fn recover(segment: &[u8], keep_recovery_point: bool) {
     }
     // Whatever the segment holds, the log starts; what it then takes is there after the next
     // start.
-    let Some(store) = open(&disk) else { return };
+    let store = open(&disk).expect("a log that starts whatever its segment holds");
     let offset = append(&store).await;
     let end = store.watermarks("t", 0).expect("it is there").high_watermark;
     assert_eq!(end, offset + 1);
