@@ -277,12 +277,8 @@ impl Parts {
         });
         let collector = collector.await.map_err(part)?;
         let lake_dir = dir.join("lake");
-        let lake = Lake::open(
-            Arc::clone(disk),
-            &lake_dir,
-            settings::lake(config),
-            Arc::clone(clock),
-        );
+        let lake =
+            Lake::open(Arc::clone(disk), &lake_dir, settings::lake(config), Arc::clone(clock));
         let lake = lake.await.map_err(part)?;
         let catalogue = open_catalogue(clock, dir).await?;
         make_tables(&catalogue, &lake).await?;

@@ -72,62 +72,78 @@ fn partition_end(
     segments.retain(|entry| entry.path.extension().is_some_and(|ending| ending == "log"));
     segments.sort_by(|one, other| one.path.cmp(&other.path));
     let durable = recovery_point(disk, &dir);
-    let (mut due, mut start, mut bytes, mut wrong) = (None, 0, 0, false);
-    let last = segments.len().saturating_sub(1);
+    let before = findings.problems;
+    let (mut start, mut due, mut bytes) = (None, None, 0);
     for (index, segment) in segments.iter().enumerate() {
-        let file = segment.path.display();
-        let stem = segment.path.file_stem().unwrap_or_default().to_string_lossy();
-        let Ok(base) = stem.parse::<i64>() else {
-            findings.problem(&format!("{file}: the name is no offset; move the file away"));
-            wrong = true;
+        let last = index + 1 == segments.len();
+        let Some((base, end)) = segment_ends(disk, &segment.path, last, durable, findings) else {
             continue;
         };
         if let Some(due) = due.filter(|due| *due != base) {
             findings.problem(&format!(
-                "{what}: records {due}..{base} are missing before {file}; restore the segment from a backup"
-            ));
-            wrong = true;
-        }
-        let content = match disk.read(&segment.path) {
-            Ok(content) => content,
-            Err(error) => {
-                findings.problem(&format!("{file}: {}", crate::data_dir::plain(&error)));
-                return None;
-            }
-        };
-        // Every segment but the last is durable to its end.
-        let durable_to = match (index == last, durable) {
-            (false, _) => content.len() as u64,
-            (true, Some((segment_base, position))) if segment_base == base => position,
-            (true, _) => 0,
-        };
-        let found = scan_bytes(&content, base, durable_to);
-        for bad in &found.corrupt {
-            findings.problem(&format!("{file}: {bad:?}; restore the segment from a backup"));
-            wrong = true;
-        }
-        if let Some(torn) = &found.torn {
-            let cut = content.len() as u64 - found.position.min(content.len() as u64);
-            findings.note(&format!(
-                "{file}: {cut} bytes from byte {} on were never acknowledged ({}); the next start cuts them",
-                found.position, torn.reason
+                "{what}: records {due}..{base} are missing before {}; restore the segment from a backup",
+                segment.path.display()
             ));
         }
-        if index == 0 {
-            start = base;
-        }
-        bytes += content.len();
-        due = Some(found.offset);
+        start = start.or(Some(base));
+        bytes += segment.len;
+        due = Some(end);
     }
     let end = due.unwrap_or_default();
-    if !wrong {
+    if findings.problems == before {
         findings.fine(&format!(
             "{what}: {} records, {} segments, {bytes} bytes",
-            end - start,
+            end - start.unwrap_or_default(),
             segments.len()
         ));
     }
     Some(end)
+}
+
+/// Checks a segment; returns its first offset and the one due after it.
+fn segment_ends(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    last: bool,
+    durable: Option<(i64, u64)>,
+    findings: &mut Findings,
+) -> Option<(i64, i64)> {
+    let file = path.display();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let Ok(base) = stem.parse::<i64>() else {
+        findings.problem(&format!("{file}: the name is no offset; move the file away"));
+        return None;
+    };
+    let content = match disk.read(path) {
+        Ok(content) => content,
+        Err(error) => {
+            findings.problem(&format!("{file}: {}", crate::data_dir::plain(&error)));
+            return None;
+        }
+    };
+    let bytes = content.len() as u64;
+    // Every segment but the last is durable to its end.
+    let durable_to = match durable {
+        _ if !last => bytes,
+        Some((segment, position)) if segment == base => position,
+        _ => 0,
+    };
+    let found = scan_bytes(&content, base, durable_to);
+    for bad in &found.corrupt {
+        findings.problem(&format!(
+            "{file}: damaged at byte {}: {}; restore the segment from a backup",
+            bad.position, bad.reason
+        ));
+    }
+    if let Some(torn) = &found.torn {
+        findings.note(&format!(
+            "{file}: {} bytes from byte {} on were never acknowledged ({}); the next start cuts them",
+            bytes.saturating_sub(found.position),
+            found.position,
+            torn.reason
+        ));
+    }
+    Some((base, found.offset))
 }
 
 /// Segment and position up to which a partition is known to be durable.
