@@ -103,7 +103,8 @@ fn request(
         "application/json" => serde_json::from_slice(body).map_err(|error| {
             (StatusCode::BAD_REQUEST, format!("the body is not {{\"sql\": ...}}: {error}"))
         })?,
-        "" | "text/plain" | "application/sql" => Request {
+        // What `curl -d` says unless told otherwise; a browser's form comes with an origin.
+        "" | "text/plain" | "application/sql" | "application/x-www-form-urlencoded" => Request {
             sql: String::from_utf8(body.to_vec())
                 .map_err(|_| (StatusCode::BAD_REQUEST, "the body is not UTF-8".to_string()))?,
             ..parameters

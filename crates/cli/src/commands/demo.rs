@@ -54,6 +54,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     commands::start_logging("warn");
     let config = arguments.configuration.resolve()?;
+    let write_key =
+        config.collect.write_keys.first().map(|key| key.key.clone()).unwrap_or_default();
     let folder = Folder::new(arguments.data_dir.as_deref())?;
     let runtime = commands::runtime()?;
     let stop = commands::stop_flag(&runtime)?;
@@ -68,7 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let totals: Arc<Mutex<TrafficTotals>> = Arc::default();
     let shop = {
         let (stop, totals) = (Arc::clone(&stop), Arc::clone(&totals));
-        let client = ClientSettings::new(&url, "");
+        let client = ClientSettings::new(&url, write_key);
         std::thread::spawn(move || send(settings, &client, &stop, &totals))
     };
     let watched = runtime.block_on(watch(arguments, &url, server.platform(), &totals, &stop));

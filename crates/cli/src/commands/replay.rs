@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// The write key, which the server derives store and source from.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "demo")]
     pub write_key: String,
     /// max, a factor of the history's own speed (60x), or events a second (1000/s).
     #[arg(long, default_value = "max")]

@@ -82,7 +82,7 @@ fn a_full_disk_refuses_events_and_nothing_else() {
     let data = folder.path().join("data");
     // No disk has this much left.
     let server = Served::start(&data, &["--set", "log.disk_reserve_bytes=1 TiB"]);
-    let event = serde_json::json!({"event": "e", "userId": "u"});
+    let event = serde_json::json!({"event": "e", "userId": "u", "writeKey": "demo"});
     let response = crate::support::agent()
         .post(format!("{}/v1/track", server.url()))
         .send_json(&event)

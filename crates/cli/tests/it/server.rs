@@ -42,7 +42,11 @@ fn orders_are_seen_once_across_repeats_stops_and_kills() {
 fn unreadable_input_is_there_to_look_at() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::start(&folder.path().join("data"), &[]);
-    let broken = agent().post(format!("{}/v1/track", server.url())).send("{\"event\":").unwrap();
+    let broken = agent()
+        .post(format!("{}/v1/track", server.url()))
+        .header("Authorization", "Basic ZGVtbzo=")
+        .send("{\"event\":")
+        .unwrap();
     assert_eq!(broken.status(), 400);
     server.wait_for("SELECT count(*) FROM dead_letters", &["1"]);
     let rows = server.rows("SELECT source, reason FROM dead_letters").unwrap();

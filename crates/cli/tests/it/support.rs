@@ -89,7 +89,7 @@ impl Served {
 
     /// Sends a batch of events; the server accepted all.
     pub(crate) fn send(&self, batch: &[Value]) {
-        let body = serde_json::json!({ "batch": batch });
+        let body = serde_json::json!({ "batch": batch, "writeKey": "demo" });
         let response = agent().post(format!("{}/v1/batch", self.url())).send_json(&body).unwrap();
         assert_eq!(response.status(), 200);
     }

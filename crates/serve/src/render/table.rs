@@ -19,10 +19,12 @@ pub fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String, ArrowEr
         let columns = batch.columns().iter().map(|column| formatter(column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            let cells = columns.iter().zip(batch.columns())
-                .map(|(formatter, column)| match is_null(column, row) {
-                    true => Ok(String::new()),
-                    false => super::json::plain(formatter, column, row),
+            let cells =
+                columns.iter().zip(batch.columns()).map(|(formatter, column)| {
+                    match is_null(column, row) {
+                        true => Ok(String::new()),
+                        false => super::json::plain(formatter, column, row),
+                    }
                 });
             rows.push(cells.collect::<Result<_, _>>()?);
         }
