@@ -1,8 +1,8 @@
 //! The schema of text files from a sample: the start of several files, and of a large plain file
 //! its middle and end too, since what is different often comes late.
 //!
-//! Guarantees: at most [`FILES_SAMPLED_MAX`] files are opened and [`START_BYTES`] plus a few
-//! [`PART_BYTES`] of each are read, however large they are.
+//! Guarantees: at most [`FILES_SAMPLED_MAX`] files are opened, and of each no more is read than the
+//! bounds below say, however large it is.
 //! Left out: certainty. A later row that does not fit is an error when it is read.
 
 use super::infer::Shape;
@@ -19,6 +19,9 @@ const FILES_SAMPLED_MAX: usize = 16;
 const START_BYTES: u64 = 1 << 20;
 /// How much is looked at in each of [`PARTS`] further places of a large plain file.
 const PART_BYTES: u64 = 128 << 10;
+/// How much of a CSV file's start is looked at. It cannot be entered in its middle (a quoted field
+/// may hold line breaks), so there is more of it: a shop's year is looked at whole.
+const CSV_BYTES: u64 = 64 << 20;
 /// Further places in a large plain file, the last of them at its end.
 const PARTS: u64 = 4;
 
@@ -72,8 +75,6 @@ fn take_records(records: &mut Records, end: u64, shape: &mut Shape) -> Result<()
     Ok(())
 }
 
-/// CSV cannot be entered in its middle (a quoted field may hold line breaks), so more of its start
-/// is read.
 fn take_csv(input: &Input, shape: &mut Shape) -> Result<(), ReadFault> {
     let (form, names) = csv::Form::of(input)?;
     for name in &names {
@@ -82,7 +83,7 @@ fn take_csv(input: &Input, shape: &mut Shape) -> Result<(), ReadFault> {
     let mut rows = form.rows(input)?;
     while let Some(row) = rows.next()? {
         csv::infer(row, &names, shape)?;
-        if row.position().is_some_and(|at| at.byte() >= START_BYTES + PARTS * PART_BYTES) {
+        if row.position().is_some_and(|at| at.byte() >= CSV_BYTES) {
             break;
         }
     }
