@@ -27,9 +27,8 @@ PARTITIONS = 4
 def fill(running):
     """Puts the bytes into a topic of their own, over the Kafka port."""
     brokers = f"127.0.0.1:{running.kafka_port}"
-    made = AdminClient({"bootstrap.servers": brokers, "log_level": 2}).create_topics(
-        [NewTopic("history", PARTITIONS, 1)])
-    made["history"].result(30)
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+    admin.create_topics([NewTopic("history", PARTITIONS, 1)])["history"].result(30)
     producer = Producer({"bootstrap.servers": brokers, "acks": "all", "linger.ms": 5,
                          "batch.size": 900_000, "log_level": 2,
                          "queue.buffering.max.kbytes": 200_000})

@@ -71,7 +71,7 @@ def fetch(brokers, topic, partitions):
     seen, last = 0, time.monotonic()
     started = last
     while seen < MESSAGES:
-        for message in consumer.consume(10_000, timeout=1):
+        for message in consumer.consume(min(5_000, MESSAGES - seen), timeout=1):
             if message.error() is None:
                 seen += 1
                 last = time.monotonic()

@@ -35,8 +35,10 @@ def main():
         used = running.processor_seconds() - before
         note(f"after {LOAD_SECONDS} s of {RATE:,} events/s",
              100 * used / (time.monotonic() - started))
+        before, started = running.processor_seconds(), time.monotonic()
         benchlib.load(running, LOAD_SECONDS, connections=64)
-        note(f"after {LOAD_SECONDS} s flat out", 0.0)
+        used = running.processor_seconds() - before
+        note(f"after {LOAD_SECONDS} s flat out", 100 * used / (time.monotonic() - started))
         time.sleep(IDLE_SECONDS * 3)
         note("idle again", share(running, IDLE_SECONDS))
     benchlib.show(["", "resident", "most so far", "one core"], rows)
