@@ -24,7 +24,7 @@ GROUP BY 1, 2
 ORDER BY 1;
 
 -- The ten products that earned most.
-SELECT product_id, max(name) AS name, sum(quantity) AS units, sum(line_amount) AS revenue
+SELECT product_id, min(name) AS name, sum(quantity) AS units, sum(line_amount) AS revenue
 FROM order_lines
 GROUP BY product_id
 ORDER BY revenue DESC
