@@ -18,6 +18,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr, expressions};
+use datafusion::sql::unparser::expr_to_sql;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tradewind_sql::{Format, SqlError, StartupMode};
@@ -121,7 +122,7 @@ fn checked(
     Ok(changed.data)
 }
 
-/// An expression as a person would write it: `props.total` for a field, without the alias.
+/// An expression as a person would write it, with `props.total` for a field, without its alias.
 fn text(expression: &Expr) -> String {
     let readable = expression.clone().unalias().transform_down(|part| {
         let field = match &part {
@@ -137,7 +138,7 @@ fn text(expression: &Expr) -> String {
         })
     });
     let readable = readable.map_or_else(|_| expression.clone(), |changed| changed.data);
-    readable.human_display().to_string()
+    expr_to_sql(&readable).map_or_else(|_| readable.to_string(), |sql| sql.to_string())
 }
 
 fn pruned_schema(

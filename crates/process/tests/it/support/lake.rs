@@ -1,7 +1,8 @@
 //! A lake of one file for each epoch, on any disk.
 //!
-//! `stage` writes `staged/<writer>-<epoch>` and syncs it; `commit` renames it to
-//! `committed/<writer>-<epoch>` and syncs both folders. What is committed is what the table holds.
+//! `stage` writes `staged/<writer>-<epoch>` and syncs it; `commit` links it to
+//! `committed/<writer>-<epoch>`, syncs that folder, and only then takes the first name away. What
+//! is committed is what the table holds.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -167,9 +168,12 @@ impl FileSink {
     fn commit_now(&self, staged: &Staged) -> Result<(), SinkError> {
         let (from, to) = (self.file("staged", staged.epoch), self.file("committed", staged.epoch));
         if !self.exists(&to)? {
-            self.io(|disk| disk.rename(&from, &to))?;
-            self.io(|disk| disk.sync_dir(&self.folder("committed")))?;
-            self.io(|disk| disk.sync_dir(&self.folder("staged")))?;
+            self.io(|disk| disk.hard_link(&from, &to))?;
+        }
+        // It may be there without being durable.
+        self.io(|disk| disk.sync_dir(&self.folder("committed")))?;
+        if self.exists(&from)? {
+            self.io(|disk| disk.remove_file(&from))?;
         }
         self.tail(|tail| tail.staged.remove(&staged.epoch));
         Ok(())
