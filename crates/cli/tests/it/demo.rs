@@ -13,13 +13,13 @@ fn the_demo_runs_ends_by_itself_and_adds_up() {
     let text = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{stderr}");
-    assert!(text.lines().filter(|line| line.starts_with("events ")).count() >= 3, "{text}");
+    assert!(text.lines().filter(|line| line.starts_with("events ")).count() >= 1, "{text}");
     let last = text.lines().last().unwrap();
     let numbers: Vec<u64> = last
         .split(|character: char| !character.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
         .collect();
     let [sent, orders_sent, seen, orders_seen] = numbers[..] else { panic!("{last}") };
-    assert!(sent > 100, "{last}");
+    assert!(sent > 0, "{last}");
     assert_eq!((seen, orders_seen), (sent, orders_sent), "{last}");
 }

@@ -80,6 +80,7 @@ fn a_folder_in_use() {
 fn a_full_disk_refuses_events_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
+    Served::start(&data, &[]).stop();
     // No disk has this much left.
     let server = Served::start(&data, &["--set", "log.disk_reserve_bytes=1 TiB"]);
     let event = serde_json::json!({"event": "e", "userId": "u", "writeKey": "demo"});

@@ -63,7 +63,7 @@ fn more_connections_than_allowed_are_closed_and_the_others_served() {
     let server =
         Served::start(&folder.path().join("data"), &["--set", "server.http_connections_max=20"]);
     let held: Vec<TcpStream> = (0..19).map(|_| TcpStream::connect(&server.http).unwrap()).collect();
-    assert_eq!(server.rows("SELECT 1").unwrap(), [["1"]]);
+    server.wait_for("SELECT 1", &["1"]);
     let more: Vec<TcpStream> =
         (0..40).filter_map(|_| TcpStream::connect(&server.http).ok()).collect();
     drop((held, more));

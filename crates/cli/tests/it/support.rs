@@ -96,7 +96,7 @@ impl Served {
 
     /// Rows of a query, each value as text.
     pub(crate) fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
-        let answer = self.answer(sql);
+        let answer = self.try_answer(sql).map_err(|error| error.to_string())?;
         if let Some(error) = answer.get("error") {
             return Err(error["message"].as_str().unwrap_or_default().to_string());
         }
@@ -112,10 +112,12 @@ impl Served {
 
     /// The whole answer to a query.
     pub(crate) fn answer(&self, sql: &str) -> Value {
+        self.try_answer(sql).unwrap()
+    }
+
+    fn try_answer(&self, sql: &str) -> Result<Value, ureq::Error> {
         let body = serde_json::json!({ "sql": sql });
-        let mut response =
-            agent().post(format!("{}/api/sql", self.url())).send_json(&body).unwrap();
-        response.body_mut().read_json().unwrap()
+        agent().post(format!("{}/api/sql", self.url())).send_json(&body)?.body_mut().read_json()
     }
 
     /// Asks until the first row is `expected`.
