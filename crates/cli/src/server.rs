@@ -95,6 +95,7 @@ impl Server {
     /// See [`StartError`].
     pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
         let config = options.config.clone();
+        tradewind_log::wire::raise_open_files();
         let http = listen("HTTP", &config.server.http.listen, "server.http_listen").await?;
         let kafka = listen("Kafka", &config.server.kafka.listen, "server.kafka_listen").await?;
         let (http_addr, kafka_addr) = (address(&http)?, address(&kafka)?);
