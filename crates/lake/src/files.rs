@@ -75,7 +75,7 @@ impl LakeTable {
         let sorted = self.sorted(&all)?;
         let keys = self.partition_arrays(&sorted);
         let parts = if keys.is_empty() {
-            vec![0..sorted.num_rows()]
+            std::iter::once(0..sorted.num_rows()).collect()
         } else {
             partition(&keys).map_err(failed())?.ranges()
         };

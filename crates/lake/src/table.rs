@@ -61,6 +61,15 @@ pub(crate) struct Commits {
     pub(crate) last_checkpoint: u64,
 }
 
+/// When background work last looked, so that a table at rest costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct LastRuns {
+    /// The version in which there was nothing left to compact.
+    pub(crate) compacted_version: Option<u64>,
+    /// When files were last removed, milliseconds since the Unix epoch.
+    pub(crate) vacuumed_at_ms: Option<i64>,
+}
+
 /// A table of the lake. Cheap to share; see [`LakeTable::provider`] for reading it.
 pub struct LakeTable {
     name: String,
@@ -79,7 +88,7 @@ pub struct LakeTable {
     /// Held while a commit is made and published. Taken before `state`.
     pub(crate) commits: tokio::sync::Mutex<Commits>,
     /// Held by background work, one run at a time.
-    pub(crate) maintenance: tokio::sync::Mutex<()>,
+    pub(crate) maintenance: tokio::sync::Mutex<LastRuns>,
 }
 
 /// What all tables of a lake share.

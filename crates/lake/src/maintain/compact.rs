@@ -9,6 +9,7 @@
 
 use crate::files::{Encoder, PartitionValues};
 use crate::schema::conform;
+use crate::table::{LastRuns, Published};
 use crate::{LakeError, LakeTable, names};
 use bytes::Bytes;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -36,8 +37,20 @@ struct Bin {
 
 impl LakeTable {
     /// Returns how many files were rewritten, and how many they became.
-    pub(super) async fn compact(self: &Arc<Self>) -> Result<(usize, usize), LakeError> {
+    pub(super) async fn compact_if_changed(
+        self: &Arc<Self>,
+        last: &mut LastRuns,
+    ) -> Result<(usize, usize), LakeError> {
         let published = self.published();
+        if last.compacted_version == Some(published.version()) {
+            return Ok((0, 0));
+        }
+        let done = self.compact(&published).await?;
+        last.compacted_version = (done == (0, 0)).then(|| published.version());
+        Ok(done)
+    }
+
+    async fn compact(self: &Arc<Self>, published: &Published) -> Result<(usize, usize), LakeError> {
         let bins = self.bins(&published.snapshot);
         let (mut actions, mut removed, mut added) = (Vec::new(), 0, 0);
         let stamp_us = self.clock().now_us().max(0);

@@ -32,11 +32,11 @@ impl LakeTable {
     /// # Errors
     /// The first that fails; what was done stays done.
     pub async fn maintain_once(self: &Arc<Self>) -> Result<Maintained, LakeError> {
-        let _one_at_a_time = self.maintenance.lock().await;
+        let mut last = self.maintenance.lock().await;
         let mut done = Maintained::default();
-        (done.compacted_from, done.compacted_to) = self.compact().await?;
+        (done.compacted_from, done.compacted_to) = self.compact_if_changed(&mut last).await?;
         (done.checkpoint, done.log_files_removed) = self.checkpoint_if_due().await?;
-        done.data_files_removed = self.vacuum().await?;
+        done.data_files_removed = self.vacuum_if_due(&mut last).await?;
         let labels = [("table", self.name().to_owned())];
         let compacted = u64::from(done.compacted_from > 0);
         metrics::counter!("tradewind_lake_compactions_total", &labels).increment(compacted);

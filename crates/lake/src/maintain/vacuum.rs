@@ -3,8 +3,8 @@
 //! Guarantees: see `docs/formats/lake.md`; in doubt a file stays.
 //! Left out: empty folders; they cost nothing and may be written to again.
 
-use super::super::names;
-use crate::{LakeError, LakeTable};
+use crate::table::LastRuns;
+use crate::{LakeError, LakeTable, names};
 use deltalake::kernel::EagerSnapshot;
 use deltalake::table::state::DeltaTableState;
 use futures::TryStreamExt;
@@ -14,13 +14,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Files one run removes, so that it ends soon.
 const VACUUM_FILES_MAX: usize = 10_000;
+/// A look lists the whole table: a file stays up to a 24th longer than its retention.
+const RUNS_PER_RETENTION: i64 = 24;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 impl LakeTable {
     /// Returns how many files were removed.
-    pub(super) async fn vacuum(&self) -> Result<usize, LakeError> {
-        let hours = self.settings().vacuum_retention_hours;
-        let cutoff_ms = self.clock().now_ms() - hours as i64 * MS_PER_HOUR;
+    pub(super) async fn vacuum_if_due(&self, last: &mut LastRuns) -> Result<usize, LakeError> {
+        let now_ms = self.clock().now_ms();
+        let retention_ms = self.settings().vacuum_retention_hours as i64 * MS_PER_HOUR;
+        let next_ms = last.vacuumed_at_ms.map(|at_ms| at_ms + retention_ms / RUNS_PER_RETENTION);
+        // A clock that jumped back does not put vacuum off.
+        if next_ms.is_some_and(|next_ms| now_ms < next_ms) && last.vacuumed_at_ms <= Some(now_ms) {
+            return Ok(0);
+        }
+        let removed = self.vacuum(now_ms - retention_ms).await?;
+        last.vacuumed_at_ms = Some(now_ms);
+        Ok(removed)
+    }
+
+    async fn vacuum(&self, cutoff_ms: i64) -> Result<usize, LakeError> {
         // Listed before the snapshot is read: a file that is committed meanwhile is in it.
         let folder = self.folder();
         let listed = self.store().blocking(move |store| store.list_now(&folder)).await;

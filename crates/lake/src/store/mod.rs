@@ -160,7 +160,7 @@ impl DiskStore {
             return work(self);
         }
         let store = self.clone();
-        Ok(tokio::task::spawn_blocking(move || work(&store)).await??)
+        tokio::task::spawn_blocking(move || work(&store)).await?
     }
 }
 

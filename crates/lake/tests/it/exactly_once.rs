@@ -1,8 +1,9 @@
 //! Rows exactly once, wherever a process ends between stage, manifest and commit.
 
+use crate::faults::{FaultyDisk, Without};
 use crate::support::*;
 use std::sync::Arc;
-use tradewind_disk::OsDisk;
+use tradewind_disk::{OsDisk, SimDisk};
 use tradewind_lake::{Lake, LakeSettings};
 use tradewind_types::{Sink, SinkError, Staged};
 
@@ -249,4 +250,58 @@ async fn a_forgotten_writer_leaves_what_it_committed() {
     lake.forget_writer("orders", "p/1").await.unwrap();
     assert_eq!(numbers(&lake).await, (0..10).chain(30..40).collect::<Vec<_>>());
     assert_eq!(data_files(dir.path()), 4, "committed ones, and those of the other writer");
+}
+
+#[tokio::test]
+async fn a_commit_whose_last_sync_fails_is_found_again() {
+    for maintained in [false, true] {
+        let disk = Arc::new(FaultyDisk::new(SimDisk::new(1), Without::Nothing));
+        let settings = LakeSettings { compact_files_min: 2, ..LakeSettings::default() };
+        let lake = open_on(disk.clone(), "/lake".as_ref(), settings, clock()).await;
+        let table = lake.create_table(&orders()).await.unwrap();
+        let mut own = sink(&lake, "p/1").await;
+        for epoch in 1..=3 {
+            own.write(vec![order_rows(epoch * 10, epoch * 10 + 10)]).await.unwrap();
+            let staged = own.stage(epoch as u64).await.unwrap();
+            if epoch < 3 {
+                own.commit(&staged).await.unwrap();
+                continue;
+            }
+            disk.fail_log_folder_sync();
+            let error = own.commit(&staged).await.unwrap_err();
+            assert!(matches!(error, SinkError::Transient { .. }), "{error}");
+            assert!(table.status().commit_error.unwrap().contains("the disk failed"));
+            let all: Vec<i64> = (10..40).collect();
+            assert_eq!(numbers(&lake).await, all);
+            if maintained {
+                // It builds on the commit that is there; its rows leave the tail.
+                assert!(table.maintain_once().await.unwrap().compacted_from >= 4);
+                assert_eq!(numbers(&lake).await, all);
+            }
+            own.commit(&staged).await.unwrap();
+            assert_eq!(numbers(&lake).await, all);
+            let status = table.status();
+            assert_eq!((status.tail_rows, status.commit_error), (0, None));
+            assert_eq!(status.version, if maintained { 4 } else { 3 });
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_no_row() {
+    let disk = SimDisk::new(1);
+    let lake = open_on(disk.clone(), "/lake".as_ref(), LakeSettings::default(), clock()).await;
+    lake.create_table(&orders()).await.unwrap();
+    let mut own = sink(&lake, "p/1").await;
+    own.write(vec![order_rows(0, 1_000)]).await.unwrap();
+    disk.set_available_bytes(100);
+    assert!(matches!(own.stage(1).await, Err(SinkError::Transient { .. })));
+    disk.set_available_bytes(1 << 20);
+    let staged = own.stage(1).await.unwrap();
+    disk.set_available_bytes(0);
+    assert!(matches!(own.commit(&staged).await, Err(SinkError::Transient { .. })));
+    assert_eq!(number(&lake, "SELECT count(DISTINCT n) FROM orders").await, 1_000);
+    disk.set_available_bytes(1 << 20);
+    own.commit(&staged).await.unwrap();
+    assert_eq!(numbers(&lake).await, (0..1_000).collect::<Vec<_>>());
 }

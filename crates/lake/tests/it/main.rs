@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod exactly_once;
+mod faults;
 mod interop;
 mod maintenance;
 mod power;

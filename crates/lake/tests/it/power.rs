@@ -4,13 +4,14 @@
 //! the power fails somewhere; then the lake is opened again, the sink recovers from the manifest
 //! that survived, and the rows must be those of the committed epochs, each once.
 
+use crate::faults::{FaultyDisk, Without};
 use crate::support::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tradewind_disk::{Create, Disk, DiskFile, Entry, SimDisk};
+use tradewind_disk::{Disk, SimDisk};
 use tradewind_lake::{Lake, LakeSettings};
 use tradewind_types::{ManualClock, Sink, Staged};
 
@@ -44,75 +45,6 @@ fn saved(disk: &SimDisk) -> Result<Option<(Staged, i64)>, String> {
     }
 }
 
-/// Syncs the lake asks for that are not made, to show that a run would notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Without {
-    Nothing,
-    FileSyncs,
-    FolderSyncs,
-}
-
-/// The lake's disk. The manifest's is the simulated disk itself, which never pretends.
-#[derive(Debug)]
-struct LakeDisk(Arc<SimDisk>, Without);
-
-#[derive(Debug)]
-struct LakeFile(Arc<dyn DiskFile>, Without);
-
-impl Disk for LakeDisk {
-    fn open(&self, path: &Path, create: Create) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(LakeFile(self.0.open(path, create)?, self.1)))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        if self.1 == Without::FolderSyncs { Ok(()) } else { self.0.sync_dir(path) }
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.hard_link(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.0.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.0.remove_dir_all(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.0.list(path)
-    }
-    fn metadata(&self, path: &Path) -> io::Result<Entry> {
-        self.0.metadata(path)
-    }
-    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.0.available_bytes(path)
-    }
-}
-
-impl DiskFile for LakeFile {
-    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, position)
-    }
-    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, position)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if self.1 == Without::FileSyncs { Ok(()) } else { self.0.sync() }
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn try_lock(&self) -> io::Result<()> {
-        self.0.try_lock()
-    }
-}
-
 struct Life {
     lake: Lake,
     sink: Box<dyn Sink>,
@@ -126,7 +58,7 @@ async fn start(
     clock: &Arc<ManualClock>,
     without: Without,
 ) -> Result<Life, String> {
-    let lake_disk = Arc::new(LakeDisk(disk.clone(), without));
+    let lake_disk = Arc::new(FaultyDisk::new(disk.clone(), without));
     let lake = Lake::open(lake_disk, Path::new("/data/lake"), settings(), clock.clone())
         .await
         .map_err(|error| error.to_string())?;
