@@ -190,9 +190,8 @@ async fn counts_extremes_and_filters_are_right_wherever_rows_are() {
         assert_eq!(last, [total - 1, total - 2, total - 3]);
         let limited = query(&lake, "SELECT n FROM orders LIMIT 10").await;
         assert_eq!(limited.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
-        let hidden =
-            format!("SELECT count(*) FROM orders WHERE _offset = n AND _partition = n % 4");
-        assert_eq!(number(&lake, &hidden).await, total);
+        let hidden = "SELECT count(*) FROM orders WHERE _offset = n AND _partition = n % 4";
+        assert_eq!(number(&lake, hidden).await, total);
         let joined = "SELECT count(*) FROM orders a JOIN orders b ON a.n = b.n + 1";
         assert_eq!(number(&lake, joined).await, total - 1);
     }
