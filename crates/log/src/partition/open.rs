@@ -190,13 +190,13 @@ impl Place {
         report: &mut RecoveryReport,
     ) -> Result<Sealed, LogError> {
         let io = |source| self.io(&entry.path, source);
-        let max_timestamp =
+        let (max_timestamp, bytes) =
             match Index::sealed_max_timestamp(self.disk(), &self.dir, base, end, entry.len) {
-                Ok(max_timestamp) => max_timestamp,
+                Ok(max_timestamp) => (max_timestamp, entry.len),
                 Err(IndexFault::Io(source)) => return Err(io(source)),
                 Err(IndexFault::Wrong) => self.rescan_sealed(base, end, entry, report)?,
             };
-        let (bytes, last_append_ms) = (entry.len, entry.modified_ms);
+        let last_append_ms = entry.modified_ms;
         Ok(Sealed { base, end, bytes, max_timestamp, last_append_ms })
     }
 
@@ -206,11 +206,19 @@ impl Place {
         end: Offset,
         entry: &Entry,
         report: &mut RecoveryReport,
-    ) -> Result<i64, LogError> {
+    ) -> Result<(i64, u64), LogError> {
         let io = |source| self.io(&entry.path, source);
         let file = self.disk().open(&entry.path, Create::No).map_err(io)?;
         let start = ScanStart { position: 0, offset: base, durable_to: u64::MAX };
         let mut found = scan(&*file, Index::new(base), start).map_err(io)?;
+        let mut bytes = entry.len;
+        if found.offset == end
+            && found.corrupt.pop_if(|bad| bad.position == found.position).is_some()
+        {
+            // Nothing that is due is missing: a torn tail whose cut was undone by a power cut.
+            bytes = found.position;
+            file.set_len(bytes).and_then(|()| file.sync()).map_err(io)?;
+        }
         self.report_scan(report, &entry.path, &found);
         if found.offset != end
             && found.corrupt.last().is_none_or(|bad| bad.position != found.position)
@@ -219,10 +227,10 @@ impl Place {
             let bad = Bad { position: found.position, reason };
             self.report_corruption(report, entry.path.clone(), bad);
         }
-        found.index.seal(end, entry.len);
+        found.index.seal(end, bytes);
         found.index.rewrite(self.disk(), &self.dir).map_err(io)?;
         report.indexes_rebuilt += 1;
-        Ok(found.index.max_timestamp())
+        Ok((found.index.max_timestamp(), bytes))
     }
 
     fn recover_last(
