@@ -73,16 +73,17 @@ impl SqlError {
 
     /// From a parser's text that ends in `at Line: 3, Column: 5`.
     pub(crate) fn from_parser(message: &str, fallback: Position) -> Self {
+        let message =
+            message.replacen("Expected: ", "expected ", 1).replacen(", found: ", ", found ", 1);
         let Some((text, place)) = message.rsplit_once(" at Line: ") else {
-            return Self::at(fallback, lowercase_first(message));
+            return Self::at(fallback, lowercase_first(&message));
         };
         let mut numbers = place.split(", Column: ").map(str::trim).map(str::parse::<u64>);
         let (line, column) = match (numbers.next(), numbers.next()) {
             (Some(Ok(line)), Some(Ok(column))) if line > 0 => (line, column),
             _ => (fallback.line, fallback.column),
         };
-        let text = text.replacen("Expected: ", "expected ", 1).replacen(", found: ", ", found ", 1);
-        Self { line, column, message: lowercase_first(&text), hint: None }
+        Self { line, column, message: lowercase_first(text), hint: None }
     }
 }
 
@@ -118,6 +119,10 @@ pub fn did_you_mean<'a>(
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&folded, &candidate.to_lowercase()), candidate))
         .min()
-        .filter(|(distance, _)| *distance <= 1 + folded.chars().count() / 4)
+        .filter(|(distance, _)| {
+            // A name of one letter is not a misspelling of another.
+            let letters = folded.chars().count();
+            *distance <= 1 + letters / 4 && *distance < letters
+        })
         .map(|(_, candidate)| format!("did you mean {candidate:?}?"))
 }

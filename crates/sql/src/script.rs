@@ -34,7 +34,7 @@ pub fn parse_script(text: &str, dialect: Dialect) -> Result<Vec<Statement>, SqlE
     }
     let tokens =
         Tokenizer::new(dialect.grammar(), text).tokenize_with_location().map_err(|error| {
-            let message = error.message.trim_end_matches(|c: char| c == ' ' || c == ',');
+            let message = error.message.trim_end_matches([' ', ',']);
             SqlError::from_parser(message, error.location.into()).place(error.location.into())
         })?;
     let lines = line_starts(text);

@@ -271,10 +271,10 @@ async fn open_sinks(
     let mut opened = Vec::with_capacity(sinks.len());
     for (sink, table) in sinks {
         let mut last = work(sink);
-        if let Some(manifest) = newest.filter(|last| last.incarnation < pipeline.incarnation) {
-            if let Some(staged) = last.take() {
-                finish_predecessor(shared, pipeline, manifest.incarnation, sink, staged).await?;
-            }
+        if let Some(manifest) = newest.filter(|last| last.incarnation < pipeline.incarnation)
+            && let Some(staged) = last.take()
+        {
+            finish_predecessor(shared, pipeline, manifest.incarnation, sink, staged).await?;
         }
         let name = writer(&pipeline.id, pipeline.incarnation, sink);
         let mut open = shared.sinks.open(table, &name).await?;

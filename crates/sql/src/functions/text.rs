@@ -81,12 +81,12 @@ impl ScalarUDFImpl for Function {
         let array: ArrayRef = match self.body {
             Body::Text(body) => {
                 let mut builder = StringBuilder::new();
-                rows.each(|row| body(row), |value| builder.append_option(value))?;
+                rows.each(body, |value| builder.append_option(value))?;
                 Arc::new(builder.finish())
             }
             Body::Test(body) => {
                 let mut builder = BooleanBuilder::new();
-                rows.each(|row| body(row), |value| builder.append_option(value))?;
+                rows.each(body, |value| builder.append_option(value))?;
                 Arc::new(builder.finish())
             }
         };

@@ -102,7 +102,7 @@ fn what_is_in_use_stays() {
     assert_eq!(error("DROP VIEW v"), "\"v\" is in use by pipeline \"l\": drop that first");
     assert_eq!(error("DROP TABLE l"), "\"l\" is in use by pipeline \"l\": drop that first");
     assert_eq!(error("DROP TABLE v"), "table \"v\" does not exist");
-    assert_eq!(error("DROP PIPELINE k"), "pipeline \"k\" does not exist, did you mean \"l\"?");
+    assert_eq!(error("DROP PIPELINE k"), "pipeline \"k\" does not exist");
     assert_eq!(error("CREATE VIEW t AS SELECT 1"), "table \"t\" exists already");
     let replace = "CREATE OR REPLACE TABLE l (b BIGINT) WITH ('connector' = 'delta')";
     assert!(error(replace).contains("has rows in its present form"));

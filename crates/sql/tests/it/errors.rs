@@ -74,7 +74,10 @@ fn a_tables_parts_fit_together() {
     let with = "WITH ('connector' = 'delta')";
     let of_table = [
         ("a INT, a STRING", "column \"a\" is there twice"),
-        ("a INT, PRIMARY KEY (b) NOT ENFORCED", "column \"b\" does not exist, did you mean \"a\"?"),
+        (
+            "abc INT, PRIMARY KEY (acb) NOT ENFORCED",
+            "column \"acb\" does not exist, did you mean \"abc\"?",
+        ),
         ("a INT, _offset BIGINT", "column \"_offset\" is ours: every table has it, hidden"),
         (
             "a INT, b AS a + 1",

@@ -18,7 +18,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr, expressions};
-use datafusion::sql::unparser::expr_to_sql;
+use datafusion::sql::unparser::{Unparser, dialect::CustomDialectBuilder};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tradewind_sql::{Format, SqlError, StartupMode};
@@ -138,7 +138,10 @@ fn text(expression: &Expr) -> String {
         })
     });
     let readable = readable.map_or_else(|_| expression.clone(), |changed| changed.data);
-    expr_to_sql(&readable).map_or_else(|_| readable.to_string(), |sql| sql.to_string())
+    // Without quotes, and without parentheses that change nothing: it is read, never run.
+    let dialect = CustomDialectBuilder::new().build();
+    let sql = Unparser::new(&dialect).with_pretty(true).expr_to_sql(&readable);
+    sql.map_or_else(|_| readable.to_string(), |sql| sql.to_string())
 }
 
 fn pruned_schema(
