@@ -16,22 +16,25 @@ use crate::spine::{Spine, catalogue};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tradewind_disk::{Disk, SimDisk};
+use tradewind_log::Flush;
 use tradewind_sql::Catalogue;
 use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC, iso8601};
 use tradewind_types::{Clock, ManualClock};
 
 /// Seeds in an ordinary test run: about a minute and a half on two cores.
-const RUNS: u64 = 100;
+const RUNS: u64 = 60;
 /// Events of one run: fewer than the deduplication may forget.
 const EVENTS_MAX: usize = 160;
-/// How long a request may take while the power is on. The runtime's clock jumps ahead whenever
-/// nothing is left to do, so that this only passes when an answer never comes.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a life may take by the runtime's clock, which jumps ahead whenever nothing is left to
+/// do: this passes only when somebody waits for what never comes.
+const LIFE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// One run and all that outlives a power cut in it.
 pub(crate) struct World {
@@ -39,7 +42,48 @@ pub(crate) struct World {
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) catalogue: Arc<Catalogue>,
+    /// Whether one fsync serves a while, so that much else happens between a write and its fsync.
+    flush: Flush,
     ledger: Ledger,
+    tally: Tally,
+}
+
+/// What happened in some runs: a test in which nothing happens proves nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    power_cuts: u64,
+    kills: u64,
+    stops: u64,
+    /// Lives that ended before everything was open.
+    starts_cut: u64,
+    /// Events that were acknowledged.
+    acknowledged: u64,
+    /// Events that are there without having been acknowledged.
+    unasked: u64,
+    /// Segments of the log at the end.
+    segments: u64,
+    /// Versions of all tables at the end.
+    commits: u64,
+    /// What background work has done.
+    pub(crate) compactions: u64,
+    pub(crate) checkpoints: u64,
+    pub(crate) vacuumed: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.power_cuts += other.power_cuts;
+        self.kills += other.kills;
+        self.stops += other.stops;
+        self.starts_cut += other.starts_cut;
+        self.acknowledged += other.acknowledged;
+        self.unasked += other.unasked;
+        self.segments += other.segments;
+        self.commits += other.commits;
+        self.compactions += other.compactions;
+        self.checkpoints += other.checkpoints;
+        self.vacuumed += other.vacuumed;
+    }
 }
 
 /// How a life ended.
@@ -54,12 +98,16 @@ enum End {
 impl World {
     fn new(seed: u64, catalogue: Arc<Catalogue>) -> Self {
         let start = iso8601::parse("2026-11-21T08:00:00Z").unwrap();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let flush = if rng.random() { Flush::Always } else { Flush::IntervalMs(20) };
         let world = Self {
-            rng: StdRng::seed_from_u64(seed),
+            rng,
+            flush,
             disk: SimDisk::new(seed),
             clock: Arc::new(ManualClock::at(start)),
             catalogue,
             ledger: Ledger::default(),
+            tally: Tally::default(),
         };
         world.disk.create_dir_all(Path::new("/data")).unwrap();
         world
@@ -79,14 +127,17 @@ impl World {
     async fn live(&mut self) -> Result<End, String> {
         let spine = match self.start().await {
             Ok(spine) => spine,
-            Err(_) if !self.disk.powered() => return Ok(End::Cut),
+            Err(_) if !self.disk.powered() => {
+                self.tally.starts_cut += 1;
+                return Ok(End::Cut);
+            }
             Err(error) => return Err(format!("the server does not start: {error}")),
         };
         for _ in 0..self.rng.random_range(1..30) {
             self.converse(&spine).await?;
             self.pass_time();
             if self.rng.random_bool(0.15) {
-                spine.maintain().await;
+                spine.maintain(&mut self.tally).await;
             }
             if self.rng.random_bool(0.3) {
                 tokio::time::sleep(Duration::from_millis(self.rng.random_range(1..2_000))).await;
@@ -109,7 +160,7 @@ impl World {
     }
 
     async fn start(&mut self) -> Result<Spine, String> {
-        Spine::start(&self.disk, &self.clock, &self.catalogue).await
+        Spine::start(&self.disk, &self.clock, &self.catalogue, self.flush).await
     }
 
     /// A few requests at once, each noted with its answer.
@@ -120,9 +171,7 @@ impl World {
             .collect();
         let bodies = requests.iter().map(|numbers| self.ledger.body(numbers));
         let answers = futures::future::join_all(bodies.map(|body| spine.send(body)));
-        let answers = tokio::time::timeout(REQUEST_TIMEOUT, answers).await;
-        let answers = answers.map_err(|_| "a request is never answered".to_owned())?;
-        for (numbers, status) in requests.iter().zip(answers) {
+        for (numbers, status) in requests.iter().zip(answers.await) {
             if status == 200 {
                 self.ledger.acknowledge(numbers);
             } else if self.disk.powered() {
@@ -135,9 +184,13 @@ impl World {
     /// The last life: the power stays on. The client may or may not send again what it still
     /// waits for; the pipelines catch up, and log and tables are judged.
     async fn settle(&mut self) -> Result<(), String> {
-        let spine = self.start().await.map_err(|error| format!("the server does not start: {error}"))?;
+        let spine =
+            self.start().await.map_err(|error| format!("the server does not start: {error}"))?;
         let before = spine.logged(EVENTS_TOPIC).await;
-        self.ledger.check_ids("the log after the last power cut", &ids(&before))?;
+        let before = self.ledger.check_ids("the log after the last power cut", &ids(&before))?;
+        let acknowledged = self.ledger.acknowledged();
+        self.tally.acknowledged += acknowledged as u64;
+        self.tally.unasked += (before.len() - acknowledged) as u64;
         if self.rng.random_bool(0.5) {
             let waiting = self.ledger.waiting();
             for numbers in waiting.chunks(20) {
@@ -152,14 +205,22 @@ impl World {
         let letters = spine.logged(DEAD_LETTERS_TOPIC).await;
         let present = self.ledger.check_ids("the log", &ids(&logged))?;
         if letters.len() < self.ledger.letters_min() {
-            return Err(format!("{} dead letters for {}", letters.len(), self.ledger.letters_min()));
+            return Err(format!(
+                "{} dead letters for {}",
+                letters.len(),
+                self.ledger.letters_min()
+            ));
         }
         spine.drained().await?;
-        self.judge(&spine, &present, &logged, &letters).await.map_err(|e| format!("with tail: {e}"))?;
+        self.judge(&spine, &present, &logged, &letters)
+            .await
+            .map_err(|e| format!("with tail: {e}"))?;
         spine.checkpoint().await?;
         self.judge(&spine, &present, &logged, &letters)
             .await
             .map_err(|e| format!("after the checkpoint: {e}"))?;
+        self.tally.segments += spine.segments();
+        self.tally.commits += spine.commits();
         spine.stop().await?;
         let lake = crate::spine::open_lake(&self.disk, &self.clock).await?;
         let tables = crate::spine::Tables::new(&lake);
@@ -203,8 +264,10 @@ async fn judge(
         let rows = tables.ask(&format!("SELECT _partition, _offset FROM {table}")).await?;
         let mut found: Vec<(String, String)> =
             rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
-        let mut expected: Vec<(String, String)> =
-            places.iter().map(|(_, partition, offset)| (partition.to_string(), offset.to_string())).collect();
+        let mut expected: Vec<(String, String)> = places
+            .iter()
+            .map(|(_, partition, offset)| (partition.to_string(), offset.to_string()))
+            .collect();
         found.sort();
         expected.sort();
         if found != expected {
@@ -214,12 +277,19 @@ async fn judge(
     Ok(())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+/// Runs a life on a runtime of its own.
+fn alive<T>(life: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let ended = runtime.block_on(async { tokio::time::timeout(LIFE_TIMEOUT, life).await });
+    ended.unwrap_or_else(|_| Err("something is waited for that never comes".to_owned()))
 }
 
-/// What one seed's run found wrong. `lying_disk`: syncs only pretend.
-fn run(seed: u64, catalogue: &Arc<Catalogue>, lying_disk: bool) -> Result<(), String> {
+/// What one seed's run did, or found wrong. `lying_disk`: syncs only pretend.
+fn run(seed: u64, catalogue: &Arc<Catalogue>, lying_disk: bool) -> Result<Tally, String> {
     let mut world = World::new(seed, catalogue.clone());
     world.disk.ignore_syncs(lying_disk);
     for life in 0..world.rng.random_range(2..6) {
@@ -230,23 +300,30 @@ fn run(seed: u64, catalogue: &Arc<Catalogue>, lying_disk: bool) -> Result<(), St
         };
         world.disk.cut_power_after(operations);
         // The runtime goes with everything on it, as a process does.
-        let end = runtime().block_on(world.live());
+        let end = alive(world.live());
         let end = end.map_err(|error| format!("in life {life}: {error}"))?;
         match end {
-            End::Stopped => {}
+            End::Stopped => world.tally.stops += 1,
             // The process alone is gone.
-            End::Cut if world.rng.random_bool(0.4) => world.disk.restart(),
-            End::Cut => world.disk.power_on(),
+            End::Cut if world.rng.random_bool(0.4) => {
+                world.tally.kills += 1;
+                world.disk.restart();
+            }
+            End::Cut => {
+                world.tally.power_cuts += 1;
+                world.disk.power_on();
+            }
         }
     }
     world.disk.power_on();
-    runtime().block_on(world.settle()).map_err(|error| format!("at the end: {error}"))
+    alive(world.settle()).map_err(|error| format!("at the end: {error}"))?;
+    Ok(world.tally)
 }
 
-/// Runs seeds on every core; returns what was wrong, by seed.
-fn runs(seeds: std::ops::Range<u64>, lying_disk: bool) -> Vec<(u64, String)> {
+/// Runs seeds on every core; returns what was wrong, by seed, and what happened in the others.
+fn runs(seeds: Range<u64>, lying_disk: bool) -> (Vec<(u64, String)>, Tally) {
     let next = AtomicU64::new(seeds.start);
-    let wrong = Mutex::new(Vec::new());
+    let results = Mutex::new((Vec::new(), Tally::default()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -258,27 +335,27 @@ fn runs(seeds: std::ops::Range<u64>, lying_disk: bool) -> Vec<(u64, String)> {
                     if seed >= seeds.end {
                         break;
                     }
-                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        run(seed, &catalogue, lying_disk)
-                    }));
+                    let result =
+                        catch_unwind(AssertUnwindSafe(|| run(seed, &catalogue, lying_disk)));
                     let result = result.unwrap_or_else(|_| Err("a panic, see above".to_owned()));
-                    if let Err(reason) = result {
-                        eprintln!("TRADEWIND_POWER_CUT_SEED={seed}: {reason}");
-                        wrong.lock().unwrap().push((seed, reason));
+                    let mut results = results.lock().unwrap();
+                    match result {
+                        Ok(tally) => results.1 += tally,
+                        Err(reason) => {
+                            eprintln!("TRADEWIND_POWER_CUT_SEED={seed}: {reason}");
+                            results.0.push((seed, reason));
+                        }
                     }
                 }
             });
         }
     });
-    let mut wrong = wrong.into_inner().unwrap();
-    wrong.sort();
-    wrong
+    results.into_inner().unwrap()
 }
 
-fn seeds() -> std::ops::Range<u64> {
+fn seeds() -> Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let (first, count) =
-        (number("TRADEWIND_POWER_CUT_SEED"), number("TRADEWIND_POWER_CUT_RUNS"));
+    let (first, count) = (number("TRADEWIND_POWER_CUT_SEED"), number("TRADEWIND_POWER_CUT_RUNS"));
     let count = count.unwrap_or(if first.is_some() { 1 } else { RUNS });
     let first = first.unwrap_or(0);
     first..first + count
@@ -288,14 +365,23 @@ fn seeds() -> std::ops::Range<u64> {
 fn every_acknowledged_event_is_there_once_whenever_the_power_fails() {
     let seeds = seeds();
     let started = Instant::now();
-    let wrong = runs(seeds.clone(), false);
-    eprintln!("{} runs in {:?}", seeds.end - seeds.start, started.elapsed());
+    let (wrong, tally) = runs(seeds.clone(), false);
+    let count = seeds.end - seeds.start;
+    eprintln!("{count} runs in {:?}: {tally:?}", started.elapsed());
     let first: Vec<_> = wrong.iter().take(3).collect();
     assert!(wrong.is_empty(), "{} seeds failed: {first:#?}", wrong.len());
+    if count >= RUNS {
+        assert!(tally.power_cuts > count && tally.kills > count / 2, "{tally:?}");
+        assert!(tally.stops > count / 10 && tally.starts_cut > count / 10, "{tally:?}");
+        assert!(tally.unasked > count / 20 && tally.acknowledged > 10 * count, "{tally:?}");
+        assert!(tally.segments > 4 * count && tally.commits > 20 * count, "{tally:?}");
+        assert!(tally.compactions > count / 2 && tally.checkpoints > count / 2, "{tally:?}");
+        assert!(tally.vacuumed > count / 10, "{tally:?}");
+    }
 }
 
 /// The test above can fail: on a disk whose syncs only pretend it does.
 #[test]
 fn a_disk_that_lies_about_syncs_is_noticed() {
-    assert!(!runs(0..8, true).is_empty());
+    assert!(!runs(0..8, true).0.is_empty());
 }

@@ -71,9 +71,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// How many events there are.
-    pub(crate) fn len(&self) -> usize {
-        self.events.len()
+    /// How many events are to be there for certain.
+    pub(crate) fn acknowledged(&self) -> usize {
+        let certain = |event: &&Event| event.acknowledged && !matches!(event.kind, Kind::Broken);
+        self.events.iter().filter(certain).count()
     }
 
     /// Decides one more event, at about `now_us`.
@@ -142,7 +143,11 @@ impl Ledger {
     }
 
     /// Judges the message ids that are somewhere; returns them.
-    pub(crate) fn check_ids(&self, place: &str, found: &[String]) -> Result<BTreeSet<String>, String> {
+    pub(crate) fn check_ids(
+        &self,
+        place: &str,
+        found: &[String],
+    ) -> Result<BTreeSet<String>, String> {
         let mut ids = BTreeSet::new();
         for id in found {
             if !ids.insert(id.clone()) {
@@ -261,7 +266,9 @@ impl Sale {
         let lines = self.lines.iter().map(|line| {
             let Line { sku, quantity, .. } = line;
             let price = cents(line.price_cents);
-            format!(r#"{{"product_id":"{sku}","sku":"{sku}","price":{price},"quantity":{quantity}}}"#)
+            format!(
+                r#"{{"product_id":"{sku}","sku":"{sku}","price":{price},"quantity":{quantity}}}"#
+            )
         });
         let lines: Vec<String> = lines.collect();
         let (order, total) = (&self.order_id, cents(self.total_cents));
@@ -328,5 +335,9 @@ fn compare_sum(what: &str, rows: &Rows, cents: Option<i64>) -> Result<(), String
     let found = rows.first().and_then(|row| row.first()).map_or("", String::as_str);
     let expected = cents.map(amount).unwrap_or_default();
     let found = if found.is_empty() { String::new() } else { amount_of(found)? };
-    if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}, in millionths")) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found}, not {expected}, in millionths"))
+    }
 }

@@ -6,7 +6,7 @@
 //! Left out: ports (requests enter through the router), and the server's own wiring, which `kill`
 //! runs.
 
-use crate::power_cut::Place;
+use crate::power_cut::{Place, Tally};
 use crate::shop::Rows;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use tower::ServiceExt;
 use tradewind_collect::{CollectParts, CollectSettings, Collector};
 use tradewind_disk::SimDisk;
 use tradewind_lake::{Lake, LakeError, LakeSettings, ReadSnapshots, TableSpec};
-use tradewind_log::{LogSettings, LogStore, TopicDefaults};
+use tradewind_log::{Flush, LogSettings, LogStore, TopicDefaults};
 use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState, Sinks};
 use tradewind_sql::{Catalogue, PackFile, TableDefinition};
 use tradewind_types::{Event, Log, ManualClock, Sink, SinkError, SystemClock};
@@ -35,14 +35,14 @@ const EVENT_PARTITIONS: i32 = 2;
 const LOOKS_MAX: usize = 2_000;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-fn log_settings() -> LogSettings {
+fn log_settings(flush: Flush) -> LogSettings {
     let topic = TopicDefaults {
         segment_bytes: 16 << 10,
         max_message_bytes: 1 << 20,
         retention_ms: None,
         ..TopicDefaults::default()
     };
-    LogSettings { topic, ..LogSettings::default() }
+    LogSettings { flush, topic, ..LogSettings::default() }
 }
 
 fn collect_settings() -> CollectSettings {
@@ -108,9 +108,10 @@ impl Spine {
         disk: &Arc<SimDisk>,
         clock: &Arc<ManualClock>,
         catalogue: &Arc<Catalogue>,
+        flush: Flush,
     ) -> Result<Self, String> {
         let (log, _) =
-            LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(), clock.clone())
+            LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(flush), clock.clone())
                 .map_err(text)?;
         let shared: Arc<dyn Log> = Arc::new(log.clone());
         let collector = Collector::open(CollectParts {
@@ -182,9 +183,24 @@ impl Spine {
     }
 
     /// A round of background work. What fails is tried again by the next.
-    pub(crate) async fn maintain(&self) {
+    pub(crate) async fn maintain(&self, tally: &mut Tally) {
         let _ = self.log.maintain_once().await;
-        self.lake.maintain_once().await;
+        for (_, done) in self.lake.maintain_once().await {
+            let Ok(done) = done else { continue };
+            tally.compactions += u64::from(done.compacted_from > 0);
+            tally.checkpoints += u64::from(done.checkpoint);
+            tally.vacuumed += done.data_files_removed as u64;
+        }
+    }
+
+    /// Segments of all topics.
+    pub(crate) fn segments(&self) -> u64 {
+        self.log.stats().iter().map(|partition| partition.segments as u64).sum()
+    }
+
+    /// Versions of all tables.
+    pub(crate) fn commits(&self) -> u64 {
+        self.lake.tables().iter().map(|table| table.status().version).sum()
     }
 
     /// Every record of a topic.
@@ -224,7 +240,9 @@ pub(crate) async fn open_lake(
     disk: &Arc<SimDisk>,
     clock: &Arc<ManualClock>,
 ) -> Result<Lake, String> {
-    Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone()).await.map_err(text)
+    Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone())
+        .await
+        .map_err(text)
 }
 
 fn spec(table: &TableDefinition) -> TableSpec {
@@ -283,9 +301,11 @@ impl Tables {
                 .iter()
                 .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
                 .collect();
-            rows.extend((0..batch.num_rows()).map(|row| {
-                columns.iter().map(|column| column.value(row).to_string()).collect()
-            }));
+            rows.extend(
+                (0..batch.num_rows()).map(|row| {
+                    columns.iter().map(|column| column.value(row).to_string()).collect()
+                }),
+            );
         }
         Ok(rows)
     }
