@@ -49,9 +49,20 @@ fn life(world: &World, random: &mut StdRng, next: &mut i64) {
     drop(runtime);
 }
 
-fn run(seed: u64) {
+/// What is broken on purpose, to see that it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    /// The disk says it has synced and has not.
+    Syncs,
+    /// The lake commits before the manifest is written.
+    Order,
+}
+
+fn run(seed: u64, broken: Broken) {
     let mut random = StdRng::seed_from_u64(seed);
     let disk = SimDisk::new(seed);
+    disk.ignore_syncs(broken == Broken::Syncs);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let data: Arc<dyn Disk> = disk.clone();
     let mut world = runtime.block_on(World::new(data, "/data".as_ref(), SCRIPT));
@@ -77,6 +88,7 @@ fn run(seed: u64) {
             disk.power_on();
         }
         world.restart();
+        Arc::get_mut(&mut world.lake).unwrap().commits_early = broken == Broken::Order;
     }
     finish(&world, seed, next);
 }
@@ -112,10 +124,19 @@ fn finish(world: &World, seed: u64, next: i64) {
 fn every_record_counts_once_through_kills_and_power_cuts() {
     let asked = std::env::var("TRADEWIND_CRASH_SEEDS").ok();
     for seed in 0..asked.map_or(SEEDS, |seeds| seeds.parse().unwrap()) {
-        let result = std::panic::catch_unwind(|| run(seed));
+        let result = std::panic::catch_unwind(|| run(seed, Broken::Nothing));
         if let Err(panic) = result {
             eprintln!("the run with seed {seed} failed");
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+#[test]
+fn a_broken_sync_and_a_broken_order_are_noticed() {
+    for broken in [Broken::Syncs, Broken::Order] {
+        let noticed =
+            (0..SEEDS).any(|seed| std::panic::catch_unwind(|| run(seed, broken)).is_err());
+        assert!(noticed, "{broken:?}");
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct FileLake {
     pub(crate) faults: Mutex<BTreeMap<String, Fault>>,
     /// Whether sinks hand out committers.
     pub(crate) committers: bool,
+    /// Breaks the order on purpose: what is staged is committed at once, before its manifest.
+    pub(crate) commits_early: bool,
 }
 
 #[derive(Default)]
@@ -60,6 +62,7 @@ impl FileLake {
             tails: Mutex::default(),
             faults: Mutex::default(),
             committers: true,
+            commits_early: false,
         }
     }
 
@@ -217,7 +220,12 @@ impl Sink for FileSink {
             })?;
             self.tail(|tail| tail.staged.insert(epoch, rows));
         }
-        Ok(Staged { table: self.table.clone(), epoch, rows: count, work: serde_json::Value::Null })
+        let work = serde_json::Value::Null;
+        let staged = Staged { table: self.table.clone(), epoch, rows: count, work };
+        if self.lake.commits_early && count > 0 {
+            self.commit_now(&staged)?;
+        }
+        Ok(staged)
     }
 
     async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError> {
