@@ -12,7 +12,7 @@ use std::net::IpAddr;
 /// Why a request is refused, if it is.
 pub(crate) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let Some(origin) = headers.get(ORIGIN) else { return None };
+    let origin = headers.get(ORIGIN)?;
     let authority =
         origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
     match (authority, host) {
