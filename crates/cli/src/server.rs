@@ -341,11 +341,10 @@ impl Parts {
 fn watch_log(health: &Health, log: &LogStore) {
     let log = log.clone();
     health.add(move || {
-        let offline = log.stats().into_iter().find_map(|stats| {
+        log.stats().into_iter().find_map(|stats| {
             let reason = stats.offline?;
             Some(format!("{}-{} is offline: {reason}", stats.topic, stats.partition))
-        });
-        offline
+        })
     });
 }
 

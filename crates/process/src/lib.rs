@@ -12,10 +12,8 @@ mod settings;
 mod status;
 pub mod stream;
 mod supervisor;
-mod topic_table;
 
 pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;
 pub use settings::EngineSettings;
 pub use status::{PipelineState, PipelineStatus};
-pub use topic_table::TopicTable;

@@ -66,7 +66,7 @@ pub enum Format {
 /// Who answers.
 enum Backend {
     Remote { remote: Remote, dialect: Dialect, prefix: String },
-    Local { runtime: Runtime, session: Box<Session>, platform: Platform, server: Option<Server> },
+    Local { runtime: Runtime, session: Box<Session>, platform: Platform, server: Option<Box<Server>> },
 }
 
 /// Runs the command.
@@ -144,7 +144,7 @@ impl Backend {
                     clock: Arc::new(SystemClock),
                 };
                 let server = runtime.block_on(Server::embedded(options))?;
-                (server.platform().clone(), Some(server))
+                (server.platform().clone(), Some(Box::new(server)))
             }
         };
         let mut session = Box::new(platform.session());

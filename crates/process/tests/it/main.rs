@@ -10,4 +10,3 @@ mod packs;
 mod planner;
 mod support;
 mod ticks;
-mod topic_table;
