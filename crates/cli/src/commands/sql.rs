@@ -65,8 +65,17 @@ pub enum Format {
 
 /// Who answers.
 enum Backend {
-    Remote { remote: Remote, dialect: Dialect, prefix: String },
-    Local { runtime: Runtime, session: Box<Session>, platform: Platform, server: Option<Box<Server>> },
+    Remote {
+        remote: Remote,
+        dialect: Dialect,
+        prefix: String,
+    },
+    Local {
+        runtime: Runtime,
+        session: Box<Session>,
+        platform: Platform,
+        server: Option<Box<Server>>,
+    },
 }
 
 /// Runs the command.

@@ -87,7 +87,7 @@ impl ManifestStore {
         Ok(Self { disk, dir })
     }
 
-    /// The newest manifest, or `None` when there is none.
+    /// The newest manifest, durable from here on, or `None` when there is none.
     ///
     /// # Errors
     /// It cannot be read, is not what was written, or has another format version.
@@ -100,6 +100,10 @@ impl ManifestStore {
             let reason = format!("it says it is epoch {}", manifest.epoch);
             return Err(refused(&path, reason));
         }
+        // A process that was killed may have renamed it without syncing the folder: it is written
+        // anew, so that no power cut takes back a manifest whose epoch is about to be committed.
+        blocking(|| self.disk.write_atomic(&path, &bytes))
+            .map_err(|source| io_error(&path, source))?;
         Ok(Some(manifest))
     }
 
