@@ -15,12 +15,13 @@ const CRATES: &[(&str, &[&str], bool)] = &[
     ("disk", &[], false),
     ("log", &[], false),
     ("collect", &[], false),
+    ("dataflow", &[], false),
     ("sql", &[], true),
     ("lake", &["sql"], true),
-    ("process", &["sql"], true),
+    ("process", &["sql", "dataflow"], true),
     ("analyze", &["sql", "lake"], true),
     ("serve", &["sql", "analyze", "process"], true),
-    ("cli", &["log", "collect", "sql", "lake", "process", "analyze", "serve"], true),
+    ("cli", &["log", "collect", "sql", "dataflow", "lake", "process", "analyze", "serve"], true),
 ];
 
 /// What a crate's tests may use beyond that: the neighbour behind a trait, to test the real pair.
@@ -32,7 +33,7 @@ const ANYBODYS: &[&str] = &["types", "disk"];
 /// Packages that are the engine or bring it along, by how their names begin.
 const ENGINE_PREFIXES: &[&str] = &["datafusion", "deltalake", "ballista"];
 /// Packages that are the engine or bring it along, by name.
-const ENGINE_NAMES: &[&str] = &["arrow", "parquet", "sqlparser"];
+const ENGINE_NAMES: &[&str] = &["parquet", "sqlparser"];
 
 /// Dependencies that cross a line.
 pub(super) fn findings(tree: &Tree) -> Result<Vec<String>> {

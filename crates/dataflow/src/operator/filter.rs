@@ -1,6 +1,6 @@
 //! Keeps the rows a predicate is true for; false and null are left out.
 
-use super::{Failed, Named};
+use crate::{Failed, Named};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 
@@ -12,7 +12,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, Failed> {
+    pub(crate) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, Failed> {
         let kept = self.predicate.evaluate(batch)?;
         let kept = kept.as_boolean_opt();
         let kept = kept.ok_or_else(|| Failed::new(&self.predicate.text, "it is no BOOLEAN"))?;

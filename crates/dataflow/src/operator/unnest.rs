@@ -3,7 +3,7 @@
 //! Guarantees: rows of one input row stand together, in the array's order, and share its hidden
 //! columns. Without `outer` an empty or null array gives no row; with it one row of nulls.
 
-use super::{Failed, Named};
+use crate::{Failed, Hidden, Named};
 use arrow::array::{
     Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt32Array, UInt32Builder,
 };
@@ -21,12 +21,12 @@ pub struct Unnest {
     pub kept: Vec<usize>,
     /// The element's columns: a field of a row, or `None` for the element itself.
     pub elements: Vec<Option<String>>,
-    /// The columns kept, the element's columns, the two hidden ones.
+    /// The columns kept, the element's columns, the input's hidden ones.
     pub schema: SchemaRef,
 }
 
 impl Unnest {
-    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, Failed> {
+    pub(crate) fn apply(&self, batch: &RecordBatch, input: Hidden) -> Result<RecordBatch, Failed> {
         let array = self.array.evaluate(batch)?;
         let lists = array.as_list_opt::<i32>();
         let lists = lists.ok_or_else(|| Failed::new(&self.array.text, "it is no ARRAY"))?;
@@ -44,7 +44,7 @@ impl Unnest {
             };
             columns.push(take(&values, &places, None).map_err(failed)?);
         }
-        for hidden in &batch.columns()[batch.num_columns() - 2..] {
+        for hidden in &batch.columns()[input.visible(batch)..] {
             columns.push(take(hidden, &rows, None).map_err(failed)?);
         }
         RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a null in a column that is `NOT NULL` fails that row.
 
-use super::{Failed, Named};
+use crate::{Failed, Hidden, Named};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
@@ -11,13 +11,13 @@ use arrow::datatypes::SchemaRef;
 pub struct Project {
     /// One for each visible column.
     pub expressions: Vec<Named>,
-    /// The columns, the two hidden ones last.
+    /// The columns, the input's hidden ones last.
     pub schema: SchemaRef,
 }
 
 impl Project {
-    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, Failed> {
-        let mut columns = Vec::with_capacity(self.expressions.len() + 2);
+    pub(crate) fn apply(&self, batch: &RecordBatch, input: Hidden) -> Result<RecordBatch, Failed> {
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
         for (named, field) in self.expressions.iter().zip(self.schema.fields()) {
             let column = named.evaluate(batch)?;
             if !field.is_nullable() && column.logical_null_count() > 0 {
@@ -26,8 +26,7 @@ impl Project {
             }
             columns.push(column);
         }
-        let hidden = batch.num_columns() - 2;
-        columns.extend_from_slice(&batch.columns()[hidden..]);
+        columns.extend_from_slice(&batch.columns()[input.visible(batch)..]);
         RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|error| Failed::new("SELECT", &error.to_string()))
     }

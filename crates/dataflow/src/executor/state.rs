@@ -1,0 +1,105 @@
+//! An executor's state, out and in.
+//!
+//! Guarantees: an executor that is restored from what another gave out goes on as that one would
+//! have, on any number of workers.
+//! Left out: files.
+
+use super::Executor;
+use crate::operator::assign_watermark::WatermarkState;
+use crate::{DataflowError, OperatorId};
+use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+
+/// State of one operator, or changes to it.
+#[derive(Debug, Clone)]
+pub struct StateRows {
+    /// Whose.
+    pub operator: OperatorId,
+    /// To be restored in this order.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Executor {
+    /// What has changed since the last call, or since the start. Between ticks only.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn take_changes(&mut self) -> Result<Vec<StateRows>, DataflowError> {
+        self.take(false)
+    }
+
+    /// All state. Counts as taking the changes too.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn take_all(&mut self) -> Result<Vec<StateRows>, DataflowError> {
+        self.take(true)
+    }
+
+    fn take(&mut self, all: bool) -> Result<Vec<StateRows>, DataflowError> {
+        let mut taken = Vec::new();
+        for (node, states) in self.router.graph.nodes.iter().zip(&mut self.states) {
+            let mut batches = Vec::new();
+            for state in states {
+                let worker = state.worker();
+                batches.extend(if all { worker.take_all()? } else { worker.take_changes()? });
+            }
+            if !batches.is_empty() {
+                taken.push(StateRows { operator: node.id.clone(), batches });
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes in what an executor of the same graph gave out: all of its state once, then changes
+    /// in their order.
+    ///
+    /// # Errors
+    /// The rows are not such; there is no such operator.
+    pub fn restore(&mut self, rows: &StateRows) -> Result<(), DataflowError> {
+        let nodes = &self.router.graph.nodes;
+        let Some(index) = nodes.iter().position(|node| node.id == rows.operator) else {
+            return Err(DataflowError::Internal(format!("there is no operator {}", rows.operator)));
+        };
+        for batch in &rows.batches {
+            for state in &mut self.states[index] {
+                state.worker().restore(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far each source's partitions have come, by the operator that keeps it.
+    pub fn watermarks(&self) -> BTreeMap<OperatorId, WatermarkState> {
+        let state =
+            |(node, watermarks): (&usize, &crate::operator::assign_watermark::Watermarks)| {
+                (self.router.graph.nodes[*node].id.clone(), watermarks.state())
+            };
+        self.watermarks.iter().map(state).collect()
+    }
+
+    /// The other way round.
+    pub fn restore_watermarks(&mut self, saved: &BTreeMap<OperatorId, WatermarkState>) {
+        for (node, watermarks) in &mut self.watermarks {
+            if let Some(state) = saved.get(&self.router.graph.nodes[*node].id) {
+                watermarks.restore(state);
+            }
+        }
+    }
+
+    /// For each operator with state: its keys and its bytes in memory, about.
+    pub fn state_sizes(&mut self) -> Vec<(OperatorId, usize, usize)> {
+        let mut sizes = Vec::new();
+        for (node, states) in self.router.graph.nodes.iter().zip(&mut self.states) {
+            let (mut keys, mut bytes) = (0, 0);
+            for state in states.iter_mut() {
+                keys += state.worker().keys();
+                bytes += state.worker().bytes();
+            }
+            if !states.is_empty() {
+                sizes.push((node.id.clone(), keys, bytes));
+            }
+        }
+        sizes
+    }
+}

@@ -1,0 +1,3 @@
+//! What operators keep between ticks.
+
+pub mod hash;

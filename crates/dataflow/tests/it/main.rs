@@ -1,0 +1,2 @@
+//! Tests of the dataflow from outside.
+#![allow(clippy::unwrap_used)]
