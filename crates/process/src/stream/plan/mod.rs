@@ -12,9 +12,11 @@ mod insert;
 mod lower;
 mod needs;
 mod refuse;
+mod stream_plan;
 mod unnest;
 
 pub use explain::explain;
+pub use stream_plan::{Read, SinkPlan, SourcePlan, StreamPlan, Target};
 
 use crate::ProcessError;
 use crate::stream::operator::Operator;
@@ -32,21 +34,6 @@ use std::sync::Arc;
 use tradewind_sql::{
     Catalogue, Dialect, Insert, SqlError, StartupMode, TableDefinition, type_name,
 };
-
-/// A pipeline, planned.
-#[derive(Debug, Clone)]
-pub struct StreamPlan {
-    /// What is read.
-    pub read: TopicRead,
-    /// Where a pipeline without a checkpoint starts.
-    pub startup: StartupMode,
-    /// What is done with it, in order.
-    pub operators: Vec<Operator>,
-    /// The table that is written.
-    pub target: TableDefinition,
-    /// Name and type of each column of the query.
-    pub columns: Vec<(String, String)>,
-}
 
 /// Plans an insert.
 ///
