@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Writes the `expect` block of streaming cases (slt/stream/**/*.slt) from what a real Apache Flink answers.
 
-    slt/record.py --oracle DIR/run [--all | --check] [CASE_OR_FOLDER ...]
+    slt/record.py --oracle DIR/run [--set KEY=VALUE] [--all | --check] [CASE_OR_FOLDER ...]
 
 Without options only cases that have neither `expect` nor `error` are recorded; `--all` records again,
 `--check` writes nothing and reports each case whose recorded table differs from Flink's answer. Cases that say
 `# by rule:` in a comment are left alone: there Flink is not the judge.
 
 Many cases share one Flink process (its start takes seconds), each in a database of its own. A case that fails ends
-that process; the case is noted as an `error`, and a new process goes on with the next one.
+that process; the case is noted as an `error`, and a new process goes on with the next one. Most of the time goes into
+starting a small cluster for each query; with a Flink session cluster already running it is saved by
+`--set execution.target=remote --set rest.address=localhost --set rest.port=8081`.
 """
 
 import argparse
@@ -21,7 +23,9 @@ import tempfile
 
 BLOCKS = ("input", "script", "query", "late", "expect", "error")
 ROW = re.compile(r"([+-][IUD])\[")
+# Between two cases the oracle explains a query that holds this text: it prints a plan without running a job.
 MARKER = "next case: "
+PLAN = "+I[== Abstract Syntax Tree =="
 # Every setting that a case may change, with the value each case starts from.
 SETTINGS = {
     "parallelism.default": "1",
@@ -80,17 +84,17 @@ class Case:
             out += [f"{name} {argument}".strip(), *body, "----"]
         self.path.write_text("\n".join(out) + "\n", encoding="utf-8")
 
-    def statements(self, number, folder):
-        """The case as a script for the oracle."""
-        settings = "".join(f"SET '{key}' = '{value}';\n" for key, value in SETTINGS.items())
+    def statements(self, number, folder, extra):
+        """The case as a script for the oracle, with `extra` settings."""
+        settings = "".join(f"SET '{key}' = '{value}';\n" for key, value in (SETTINGS | extra).items())
         script = (self.text("script") or "").replace("{dir}", str(folder))
         return (
             f"{settings}CREATE DATABASE case_{number};\nUSE case_{number};\n"
-            f"SELECT '{MARKER}{number}';\n{script}\n{self.text('query')};\n"
+            f"EXPLAIN SELECT '{MARKER}{number}';\n{script}\n{self.text('query')};\n"
         )
 
 
-def answers(oracle, cases):
+def answers(oracle, extra, cases):
     """Yields (case, "expect", rows) or (case, "error", reason) for each case, in order."""
     with tempfile.TemporaryDirectory(prefix="slt") as temp:
         temp = pathlib.Path(temp)
@@ -101,7 +105,7 @@ def answers(oracle, cases):
             for name, lines in case.inputs():
                 (folder / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
             scripts.append(temp / f"{number}.sql")
-            scripts[-1].write_text(case.statements(number, folder), encoding="utf-8")
+            scripts[-1].write_text(case.statements(number, folder, extra), encoding="utf-8")
         first = 0
         while first < len(cases):
             done = subprocess.run([oracle, *scripts[first:]], capture_output=True, text=True, check=False)
@@ -122,9 +126,11 @@ def split(output):
     seen = {}
     current = None
     for line in output.split("\n"):
-        marker = re.fullmatch(r"\+I\[" + MARKER + r"(\d+)\]", line)
+        marker = re.match(r"LogicalProject\(.*'" + MARKER + r"(\d+)'", line)
         if marker:
             current = seen.setdefault(int(marker[1]), [])
+        elif line == PLAN:
+            current = None  # what follows, up to the marker in it, is not an answer
         elif ROW.match(line) and current is not None:
             current.append(line)
         elif line.strip() and current:
@@ -157,14 +163,16 @@ def main():
     parser.add_argument("--oracle", required=True, help="the oracle's `run`")
     parser.add_argument("--all", action="store_true", help="record again what is recorded")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of Flink")
     parser.add_argument("paths", nargs="*", type=pathlib.Path, default=[pathlib.Path(__file__).parent / "stream"])
     options = parser.parse_args()
+    extra = dict(setting.split("=", 1) for setting in options.set)
     files = [file for path in options.paths for file in (sorted(path.rglob("*.slt")) if path.is_dir() else [path])]
     cases = [case for case in map(Case, files) if not any(c.startswith("# by rule:") for c in case.comments)]
     if not (options.all or options.check):
         cases = [case for case in cases if case.answer() is None]
     wrong = 0
-    for case, keyword, lines in answers(options.oracle, cases):
+    for case, keyword, lines in answers(options.oracle, extra, cases):
         if options.check:
             recorded = case.answer()
             if recorded is None or recorded[0] != keyword or (keyword == "expect" and recorded[1] != lines):
