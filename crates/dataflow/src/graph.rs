@@ -6,8 +6,8 @@
 
 use crate::Hidden;
 use crate::operator::{
-    Aggregate, AssignWatermark, AssignWindow, Filter, Join, Materialize, Project, Unnest,
-    WindowAggregate,
+    Aggregate, AggregateCall, AssignWatermark, AssignWindow, Filter, Join, Materialize, Project,
+    Unnest, WindowAggregate,
 };
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,41 @@ impl Graph {
         users
     }
 
+    /// The source an operator's rows come from, where there is just one.
+    pub fn source_of(&self, node: NodeIndex) -> Option<NodeIndex> {
+        let at = &self.nodes[node];
+        match (&at.kind, &at.inputs[..]) {
+            (OperatorKind::Source(_), _) => Some(node),
+            (_, [only]) => self.source_of(*only),
+            _ => None,
+        }
+    }
+
+    /// What the state of a node looks like, as text: equal texts mean that one's state fits the
+    /// other. `None` where it has none.
+    pub fn fingerprint(&self, node: NodeIndex) -> Option<String> {
+        let at = &self.nodes[node];
+        let what = match &at.kind {
+            OperatorKind::Aggregate(plan) => format!("{:?} {}", plan.keys, calls(&plan.calls)),
+            OperatorKind::WindowAggregate(plan) => {
+                format!("{:?} {:?} {}", plan.keys, plan.windows, calls(&plan.calls))
+            }
+            OperatorKind::Join(plan) => {
+                let condition = plan.condition.as_ref().map(|condition| &condition.text);
+                let keys = (&plan.left_keys, &plan.right_keys);
+                format!("{:?} {keys:?} {condition:?}", plan.kind)
+            }
+            OperatorKind::Materialize(_) => String::new(),
+            _ => return None,
+        };
+        let columns = |index: &NodeIndex| {
+            let fields = self.nodes[*index].schema.fields().iter();
+            fields.map(|field| format!("{}", field.data_type())).collect::<Vec<_>>().join(", ")
+        };
+        let inputs: Vec<String> = at.inputs.iter().map(columns).collect();
+        Some(format!("{} {what} of ({})", at.kind.name(), inputs.join("; ")))
+    }
+
     /// What does not hold, or nothing.
     ///
     /// # Errors
@@ -176,4 +211,14 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+fn calls(calls: &[AggregateCall]) -> String {
+    let one = |call: &AggregateCall| {
+        format!(
+            "{:?} {:?} {:?} {} {}",
+            call.function, call.argument, call.filter, call.distinct, call.output
+        )
+    };
+    calls.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -1,10 +1,10 @@
-//! What a pipeline could not read or compute, as rows of the table `dead_letters`.
+//! What a pipeline could not read or compute, or came late, as rows of the tables `dead_letters`
+//! and `late_events`.
 //!
 //! Guarantees: a dead letter is written under the same manifest as the rows beside it, so it is
 //! there exactly once. The table may be the pack's or ours; columns are filled by name.
 //! Left out: what collectors reject, which reaches the table through its own topic.
 
-use crate::stream::plan::with_hidden;
 use arrow::array::{
     ArrayRef, BinaryArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, new_null_array,
@@ -12,24 +12,45 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
+use tradewind_dataflow::Hidden;
 use tradewind_sql::{
     Catalogue, Column, ColumnKind, Connector, Dialect, Position, SqlError, TableDefinition,
 };
 use tradewind_types::DeadLetter;
 
-/// The table's name.
-pub const DEAD_LETTERS_TABLE: &str = "dead_letters";
+/// The tables for what is no row of a target. Both have the same columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterTable {
+    /// What could not be read or computed.
+    DeadLetters,
+    /// What came after its windows.
+    LateEvents,
+}
+
+impl LetterTable {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::DeadLetters, Self::LateEvents];
+
+    /// The table's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead_letters",
+            Self::LateEvents => "late_events",
+        }
+    }
+}
+
 /// Microseconds in a day.
 const DAY_US: i64 = 86_400_000_000;
 
-/// The table dead letters go to: the catalogue's, or ours where it has none.
-pub fn table(catalogue: &Catalogue) -> TableDefinition {
-    let found = catalogue.table(DEAD_LETTERS_TABLE).filter(TableDefinition::is_lake);
-    found.unwrap_or_else(default_table)
+/// The table letters go to: the catalogue's, or ours where it has none.
+pub fn table(catalogue: &Catalogue, letters: LetterTable) -> TableDefinition {
+    let found = catalogue.table(letters.name()).filter(TableDefinition::is_lake);
+    found.unwrap_or_else(|| default_table(letters))
 }
 
 /// The table as the pack `ecommerce` defines it.
-fn default_table() -> TableDefinition {
+fn default_table(letters: LetterTable) -> TableDefinition {
     let instant = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
     let columns = [
         ("store_id", DataType::Utf8),
@@ -50,7 +71,7 @@ fn default_table() -> TableDefinition {
         kind: ColumnKind::Physical,
     });
     TableDefinition {
-        name: DEAD_LETTERS_TABLE.to_string(),
+        name: letters.name().to_string(),
         columns: columns.to_vec(),
         primary_key: Vec::new(),
         watermark: None,
@@ -83,7 +104,7 @@ pub(crate) fn rows(
     table: &TableDefinition,
     letters: &[DeadLetter],
 ) -> Result<RecordBatch, ArrowError> {
-    let schema = with_hidden(&table.schema());
+    let schema = Hidden::ORIGIN.behind(&table.schema());
     let partitions = letters.iter().map(|letter| position(letter).map_or(-1, |place| place.1));
     let offsets = letters.iter().map(|letter| position(letter).map_or(-1, |place| place.2));
     let mut columns: Vec<ArrayRef> = table

@@ -3,12 +3,14 @@
 //! Guarantees: what is answered is durable; each pipeline runs in a task of its own.
 //! Left out: where topics and tables live.
 
-use crate::status::{PipelineState, PipelineStatus};
-use crate::stream::checkpoint::holder;
+use crate::status::{PipelineState, PipelineStatus, SourceStatus};
+use crate::stream::checkpoint::{Runtime, holder, source_name, view_of};
 use crate::stream::manifest::ManifestStore;
-use crate::stream::plan::{StreamPlan, explain, plan_insert};
+use crate::stream::plan::{StreamPlan, explain, plan_statement};
+use crate::stream::source::SourceEnvironment;
 use crate::stream::tick::Command;
 use crate::supervisor::supervise;
+use crate::view::View;
 use crate::{EngineSettings, ProcessError};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,10 +21,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tradewind_disk::Disk;
 use tradewind_sql::{
-    Catalogue, Dialect, Insert, NewPipeline, Owner, Pipeline, TableDefinition, did_you_mean,
+    Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement,
+    TableDefinition, did_you_mean,
 };
-use tradewind_types::connector::Positions;
-use tradewind_types::{Clock, Epoch, Log, Sink, SinkError};
+use tradewind_types::{Clock, Log, Sink, SinkError};
 
 /// Commands that may wait for a pipeline: people and shutdown send them, one at a time.
 const COMMANDS_MAX: usize = 16;
@@ -57,10 +59,11 @@ pub struct EngineParts {
 /// A pipeline to make.
 #[derive(Debug, Clone)]
 pub struct PipelineRequest {
-    /// Its name; the target's name where there is none.
+    /// Its name; the target's name where there is none. A materialized view's is the view's.
     pub name: Option<String>,
-    /// The `INSERT INTO … SELECT` statement.
-    pub insert: Insert,
+    /// The statement. One that makes a view is refused where the view's name is taken, unless it
+    /// says otherwise.
+    pub statement: PipelineStatement,
     /// How its text is meant.
     pub dialect: Dialect,
     /// Who may change it.
@@ -84,6 +87,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: EngineSettings,
     statuses: Mutex<BTreeMap<String, PipelineStatus>>,
+    views: Mutex<BTreeMap<String, Arc<View>>>,
 }
 
 /// A pipeline's task.
@@ -111,6 +115,7 @@ impl Engine {
             clock: parts.clock,
             settings: parts.settings,
             statuses: Mutex::new(BTreeMap::new()),
+            views: Mutex::new(BTreeMap::new()),
         });
         let engine = Self { shared, tasks: Arc::new(Mutex::new(BTreeMap::new())) };
         engine.refresh().await;
@@ -146,33 +151,58 @@ impl Engine {
     /// # Errors
     /// It cannot run as a stream; its name is taken.
     pub async fn create(&self, request: PipelineRequest) -> Result<PipelineStatus, ProcessError> {
-        let plan = self.plan(&request.insert, request.dialect)?;
-        let new = NewPipeline {
-            name: request.name.unwrap_or_else(|| request.insert.target.clone()),
-            sql: request.insert.sql.clone(),
-            dialect: request.dialect,
-            owner: request.owner,
-            columns: plan.columns,
+        let PipelineRequest { name, statement, dialect, owner } = request;
+        let plan = self.plan(&statement, dialect)?;
+        let name = match &statement {
+            PipelineStatement::Insert(_) => name.unwrap_or_else(|| statement.target().to_string()),
+            PipelineStatement::View(view) => view.name.clone(),
         };
-        let pipeline = self.shared.catalogue.create_pipeline(&new)?;
-        self.spawn(&pipeline);
-        self.status(&pipeline.name)
+        let catalogue = &self.shared.catalogue;
+        match &statement {
+            PipelineStatement::Insert(insert) => {
+                let (sql, columns) = (insert.sql.clone(), plan.columns);
+                let name = name.clone();
+                let new = NewPipeline { name, sql, dialect, owner, columns };
+                catalogue.create_pipeline(&new)?;
+            }
+            PipelineStatement::View(view) => {
+                catalogue.create_materialized_view(view, dialect, &owner, plan.columns)?;
+            }
+        }
+        self.refresh().await;
+        self.status(&name)
     }
 
-    /// Plans an insert without running it.
+    /// Plans a pipeline without running it.
     ///
     /// # Errors
     /// It cannot run as a stream.
-    pub fn plan(&self, insert: &Insert, dialect: Dialect) -> Result<StreamPlan, ProcessError> {
-        plan_insert(insert, dialect, &self.shared.catalogue)
+    pub fn plan(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<StreamPlan, ProcessError> {
+        plan_statement(statement, dialect, &self.shared.catalogue)
     }
 
-    /// Describes how an insert would run.
+    /// Describes how a pipeline would run.
     ///
     /// # Errors
     /// It cannot run as a stream.
-    pub fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, ProcessError> {
-        Ok(explain(&self.plan(insert, dialect)?))
+    pub fn explain(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<String, ProcessError> {
+        Ok(explain(&self.plan(statement, dialect)?))
+    }
+
+    /// Stops a materialized view and forgets it. Returns whether there was one.
+    ///
+    /// # Errors
+    /// There is none and `if_exists` is not said; others read it; a pack owns it.
+    pub async fn drop_view(&self, name: &str, if_exists: bool) -> Result<bool, ProcessError> {
+        self.drop_object(ObjectKind::MaterializedView, name, if_exists).await
     }
 
     /// Stops a pipeline after a last checkpoint and forgets it; what it has written stays.
@@ -181,19 +211,25 @@ impl Engine {
     /// # Errors
     /// There is none and `if_exists` is not said; a pack owns it.
     pub async fn drop_pipeline(&self, name: &str, if_exists: bool) -> Result<bool, ProcessError> {
+        self.drop_object(ObjectKind::Pipeline, name, if_exists).await
+    }
+
+    async fn drop_object(
+        &self,
+        kind: ObjectKind,
+        name: &str,
+        if_exists: bool,
+    ) -> Result<bool, ProcessError> {
         let pipeline = self.shared.catalogue.pipeline(name);
-        if !self.shared.catalogue.drop_object(
-            tradewind_sql::ObjectKind::Pipeline,
-            name,
-            if_exists,
-        )? {
+        if !self.shared.catalogue.drop_object(kind, name, if_exists)? {
             return Ok(false);
         }
-        let topic = self.shared.status_of(name).map(|status| status.topic).unwrap_or_default();
+        let sources = self.shared.status_of(name).map(|status| status.sources).unwrap_or_default();
         self.stop(name).await;
         self.shared.statuses.lock().remove(name);
+        self.shared.views.lock().remove(name);
         if let Some(pipeline) = pipeline {
-            self.release(&pipeline, &topic);
+            sources.iter().for_each(|source| self.release(&pipeline, &source.topic));
             let dir = self.shared.dir.join(&pipeline.id);
             ManifestStore::open(self.shared.disk.clone(), dir)?.remove()?;
         }
@@ -256,6 +292,11 @@ impl Engine {
         let names: Vec<String> = self.tasks.lock().keys().cloned().collect();
         let all = names.iter().map(|name| self.checkpoint(name));
         futures::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// A materialized view that is kept here, or `None`.
+    pub fn view(&self, name: &str) -> Option<Arc<View>> {
+        self.shared.views.lock().get(name).cloned()
     }
 
     /// Every pipeline as it is now, by name.
@@ -329,17 +370,16 @@ impl Shared {
             id: pipeline.id.clone(),
             incarnation: pipeline.incarnation,
             target: pipeline.target.clone(),
-            topic: old.as_ref().map(|old| old.topic.clone()).unwrap_or_default(),
             sql: pipeline.sql.clone(),
             state: PipelineState::Starting,
             reason: None,
             epoch: old.as_ref().map_or(0, |old| old.epoch),
-            positions: old.as_ref().map(|old| old.positions.clone()).unwrap_or_default(),
-            committed: old.as_ref().map(|old| old.committed.clone()).unwrap_or_default(),
+            sources: old.as_ref().map(|old| old.sources.clone()).unwrap_or_default(),
             lag: 0,
             records_in: old.as_ref().map_or(0, |old| old.records_in),
             rows_out: old.as_ref().map_or(0, |old| old.rows_out),
             dead_letters: old.as_ref().map_or(0, |old| old.dead_letters),
+            late_events: old.as_ref().map_or(0, |old| old.late_events),
             lost_records: old.as_ref().map_or(0, |old| old.lost_records),
             committed_at: old.and_then(|old| old.committed_at),
             started_at: None,
@@ -364,23 +404,66 @@ impl Shared {
         });
     }
 
-    pub(crate) fn running(&self, name: &str, (positions, epoch): &(Positions, Epoch)) {
+    /// Notes what a pipeline reads; how far it had come stays known while that is the same.
+    pub(crate) fn reads(&self, name: &str, plan: &StreamPlan) {
+        self.update(name, |status| {
+            let topics = plan.sources.iter().map(source_name);
+            if !topics.clone().eq(status.sources.iter().map(|source| &*source.topic)) {
+                let source =
+                    |topic: &str| SourceStatus { topic: topic.into(), ..Default::default() };
+                status.sources = topics.map(source).collect();
+            }
+        });
+    }
+
+    pub(crate) fn running(&self, name: &str, runtime: &Runtime) {
         let now = self.clock.now_us();
+        let epoch = runtime.epoch;
         self.update(name, |status| {
             status.state = PipelineState::Running;
             status.reason = None;
-            status.positions.clone_from(positions);
-            status.epoch = *epoch;
+            for (source, positions) in status.sources.iter_mut().zip(&runtime.positions) {
+                source.positions.clone_from(positions);
+            }
+            status.epoch = epoch;
             status.started_at = Some(now);
         });
         tracing::info!(pipeline = name, epoch, "pipeline runs");
     }
 
+    /// The view a pipeline keeps, new where its definition is.
+    pub(crate) fn view(&self, pipeline: &Pipeline, plan: &StreamPlan) -> Option<Arc<View>> {
+        let name = view_of(plan)?;
+        let mut views = self.views.lock();
+        let current = views.get(name).filter(|view| view.incarnation == pipeline.incarnation);
+        if let Some(view) = current {
+            view.forget();
+            return Some(view.clone());
+        }
+        let sink = plan.sinks.first()?;
+        let (schema, key) = (sink.schema.clone(), sink.key.clone());
+        let view = Arc::new(View::new(name, pipeline.incarnation, schema, key));
+        views.insert(name.to_string(), view.clone());
+        Some(view)
+    }
+
+    /// What sources are opened with.
+    pub(crate) fn environment(&self, pipeline: &str) -> SourceEnvironment {
+        SourceEnvironment {
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+            name: format!("pipeline:{pipeline}"),
+        }
+    }
+
     fn lag(&self, status: &PipelineStatus) -> u64 {
-        let behind = |(partition, position): (&i32, &i64)| {
-            let marks = self.log.watermarks(&status.topic, *partition).ok()?;
-            u64::try_from(marks.high_watermark - position).ok()
+        let of_source = |source: &SourceStatus| -> u64 {
+            let behind = |(partition, position): (&i32, &i64)| {
+                let marks = self.log.watermarks(&source.topic, *partition).ok()?;
+                u64::try_from(marks.high_watermark - position).ok()
+            };
+            source.positions.iter().filter_map(behind).sum()
         };
-        status.positions.iter().filter_map(behind).sum()
+        status.sources.iter().map(of_source).sum()
     }
 }

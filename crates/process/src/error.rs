@@ -4,6 +4,7 @@
 //! says whether trying again may help.
 //! Left out: rows that fail, which go to `dead_letters`.
 
+use tradewind_dataflow::DataflowError;
 use tradewind_sql::{CatalogueError, SqlError};
 use tradewind_types::{LogError, SinkError, SourceError};
 
@@ -30,6 +31,9 @@ pub enum ProcessError {
     /// A sink failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The operators failed.
+    #[error(transparent)]
+    Dataflow(#[from] DataflowError),
     /// The columns of a query are no longer those it was made with.
     #[error(
         "its query now has columns {now}, and had {then} when it was made: drop it and make it anew"
@@ -40,6 +44,21 @@ pub enum ProcessError {
         /// The same.
         now: String,
     },
+    /// What an operator keeps is no longer what it kept.
+    #[error(
+        "{operator} keeps {now:?}, and what is kept on disk is {then:?}: drop it and make it anew"
+    )]
+    StateChanged {
+        /// The operator's id.
+        operator: String,
+        /// See `Graph::fingerprint`.
+        then: String,
+        /// The same.
+        now: String,
+    },
+    /// It begins anew as another incarnation.
+    #[error("it begins anew")]
+    Renewed,
     /// A manifest that cannot be used.
     #[error("{path}: {reason}")]
     Manifest {
@@ -67,6 +86,7 @@ impl ProcessError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Internal(_) => true,
+            Self::Dataflow(error) => !matches!(error, DataflowError::Overflow { .. }),
             Self::Sink(error) => matches!(error, SinkError::Transient { .. }),
             Self::Source(SourceError::Log(error)) => !matches!(error, LogError::Corrupt { .. }),
             _ => false,

@@ -1,8 +1,8 @@
-//! Pipelines: `INSERT INTO lake_table SELECT … FROM topic`, kept running.
+//! Pipelines and materialized views: queries over topics, kept running.
 //!
 //! Guarantees: every record of the topic takes effect exactly once, in rows or in a dead letter,
 //! whatever is killed; a pipeline that fails never takes another down.
-//! Left out: the log and the lake themselves, met as traits; operators with state.
+//! Left out: the log and the lake themselves, met as traits; the operators, which are `dataflow`'s.
 
 mod blocking;
 pub mod dead_letters;
@@ -12,8 +12,10 @@ mod settings;
 mod status;
 pub mod stream;
 mod supervisor;
+mod view;
 
 pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;
 pub use settings::EngineSettings;
-pub use status::{PipelineState, PipelineStatus};
+pub use status::{PipelineState, PipelineStatus, SourceStatus};
+pub use view::{View, ViewChanges, ViewSnapshot};

@@ -1,5 +1,7 @@
 //! How the engine works, resolved.
 
+use tradewind_dataflow::ExecutorSettings;
+
 /// What an operator of the server may set. See `[process]` and `[lake]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -17,6 +19,8 @@ pub struct EngineSettings {
     pub retry_backoff_ms_max: u64,
     /// Attempts before a pipeline stands still with the reason in its status.
     pub retry_attempts_max: u32,
+    /// How operators run.
+    pub executor: ExecutorSettings,
 }
 
 impl Default for EngineSettings {
@@ -29,6 +33,7 @@ impl Default for EngineSettings {
             retry_backoff_ms_min: 100,
             retry_backoff_ms_max: 30_000,
             retry_attempts_max: 10,
+            executor: ExecutorSettings::default(),
         }
     }
 }

@@ -18,8 +18,6 @@ pub struct PipelineStatus {
     pub incarnation: u64,
     /// The table it writes.
     pub target: String,
-    /// The topic it reads; empty until it is planned.
-    pub topic: String,
     /// The statement.
     pub sql: String,
     /// What it does.
@@ -28,10 +26,8 @@ pub struct PipelineStatus {
     pub reason: Option<String>,
     /// The last checkpoint's number; 0 before the first.
     pub epoch: Epoch,
-    /// The next record to read, by partition.
-    pub positions: Positions,
-    /// The same as of the last checkpoint that is committed.
-    pub committed: Positions,
+    /// What it reads; empty until it is planned.
+    pub sources: Vec<SourceStatus>,
     /// Records that are there and not yet read, over all partitions.
     pub lag: u64,
     /// Records read since the start of the server.
@@ -40,12 +36,25 @@ pub struct PipelineStatus {
     pub rows_out: u64,
     /// Dead letters written since the start of the server.
     pub dead_letters: u64,
+    /// Late events written since the start of the server.
+    pub late_events: u64,
     /// Records that retention had taken before they were read.
     pub lost_records: u64,
     /// When the sinks last committed; microseconds since the Unix epoch.
     pub committed_at: Option<TimestampMicros>,
     /// When it last started to run; microseconds since the Unix epoch.
     pub started_at: Option<TimestampMicros>,
+}
+
+/// How far a pipeline has read one of its sources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// The topic, or the table of what is no topic.
+    pub topic: String,
+    /// The next record to read, by partition.
+    pub positions: Positions,
+    /// The same as of the last checkpoint that is committed.
+    pub committed: Positions,
 }
 
 /// What a pipeline does.

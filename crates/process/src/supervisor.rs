@@ -9,7 +9,7 @@ use crate::ProcessError;
 use crate::engine::Shared;
 use crate::status::PipelineState;
 use crate::stream::checkpoint::Runtime;
-use crate::stream::plan::{StreamPlan, plan_insert};
+use crate::stream::plan::{StreamPlan, plan_statement};
 use crate::stream::tick::{self, Command};
 use futures::FutureExt;
 use std::any::Any;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tradewind_sql::Pipeline;
+use tradewind_sql::{Pipeline, PipelineStatement};
 
 /// How long to wait between looks for a topic that is not there.
 const TOPIC_WAIT: Duration = Duration::from_secs(1);
@@ -68,7 +68,10 @@ pub(crate) async fn supervise(
 
 /// How many records are read and committed for good.
 fn committed(shared: &Shared, name: &str) -> i64 {
-    shared.status_of(name).map_or(0, |status| status.committed.values().sum())
+    let sum = |status: crate::PipelineStatus| -> i64 {
+        status.sources.iter().flat_map(|source| source.committed.values()).sum()
+    };
+    shared.status_of(name).map_or(0, sum)
 }
 
 /// Plans, opens and runs.
@@ -77,16 +80,29 @@ async fn run_once(
     pipeline: Arc<Pipeline>,
     commands: &mut mpsc::Receiver<Command>,
 ) -> Result<(), ProcessError> {
-    let plan = plan_insert(&pipeline.insert, pipeline.dialect, &shared.catalogue)?;
+    let plan = plan_statement(&pipeline.statement, pipeline.dialect, &shared.catalogue)?;
     let pipeline = freeze(shared, pipeline, &plan)?;
     let name = pipeline.name.clone();
-    let topic = plan.read.topic.clone();
-    shared.update(&name, |status| status.topic = topic);
-    let mut runtime = Runtime::open(shared.clone(), pipeline, plan).await?;
-    shared.running(&name, &runtime.positions_and_epoch());
+    shared.reads(&name, &plan);
+    let view = shared.view(&pipeline, &plan);
+    let opened = Runtime::open(shared.clone(), pipeline.clone(), plan, view).await;
+    let mut runtime = match opened {
+        // What a view keeps can be computed again from its topics.
+        Err(error @ ProcessError::StateChanged { .. }) if is_view(&pipeline) => {
+            tracing::warn!(pipeline = name, %error, "the view is computed anew");
+            shared.catalogue.renew(&name)?;
+            return Err(ProcessError::Renewed);
+        }
+        opened => opened?,
+    };
+    shared.running(&name, &runtime);
     let result = tick::run(&mut runtime, commands).await;
     runtime.settle().await;
     result
+}
+
+fn is_view(pipeline: &Pipeline) -> bool {
+    matches!(pipeline.statement, PipelineStatement::View(_))
 }
 
 /// Holds a query to the columns it was made with.
@@ -113,6 +129,9 @@ fn after(shared: &Shared, name: &str, result: Result<(), ProcessError>, attempt:
         Ok(()) => return Next::Stop,
         Err(error) => error,
     };
+    if matches!(error, ProcessError::Renewed) {
+        return Next::Retry(Duration::ZERO);
+    }
     let reason = error.to_string();
     if error.is_missing_topic() {
         shared.set_state(name, PipelineState::Waiting, Some(reason));

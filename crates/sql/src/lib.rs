@@ -15,8 +15,8 @@ mod table;
 mod types;
 
 pub use catalogue::{
-    Catalogue, CatalogueError, NewPipeline, Owner, PackFile, PackReport, Pipeline, Relation,
-    ViewDefinition,
+    Catalogue, CatalogueError, NewPipeline, Owner, PackFile, PackReport, Pipeline,
+    PipelineStatement, Relation, ViewDefinition,
 };
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};

@@ -136,24 +136,24 @@ fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
         return Ok(StatementKind::CreateTable(Box::new(table)));
     }
     if cursor.eat(&["VIEW"]) {
-        return create_view(cursor, start, or_replace);
+        return create_view(cursor, start, or_replace).map(StatementKind::CreateView);
     }
-    if cursor.at_words(&["MATERIALIZED", "VIEW"]) {
-        return Err(SqlError::at(cursor.position(), "materialized views are not there yet")
-            .hint("a pipeline into a lake table: CREATE TABLE, then INSERT INTO … SELECT"));
+    if cursor.eat(&["MATERIALIZED", "VIEW"]) {
+        let view = create_view(cursor, start, or_replace)?;
+        return Ok(StatementKind::CreateMaterializedView(view));
     }
     if cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]) {
         return Err(SqlError::at(start, "nothing here is temporary")
             .hint("leave out TEMPORARY, and DROP it when you are done"));
     }
-    Err(cursor.expected("TABLE or VIEW"))
+    Err(cursor.expected("TABLE, VIEW or MATERIALIZED VIEW"))
 }
 
 fn create_view(
     cursor: &mut Cursor<'_>,
     start: Position,
     or_replace: bool,
-) -> Result<StatementKind, SqlError> {
+) -> Result<Box<CreateView>, SqlError> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
     let name = cursor.identifier("a view's name")?;
     let columns = if cursor.at_token(&Token::LParen) {
@@ -168,15 +168,8 @@ fn create_view(
     let (query, query_sql) = cursor.query()?;
     cursor.expect_end()?;
     let sql = cursor.since(start).to_string();
-    Ok(StatementKind::CreateView(Box::new(CreateView {
-        name,
-        columns,
-        query,
-        query_sql,
-        sql,
-        if_not_exists,
-        or_replace,
-    })))
+    let view = CreateView { name, columns, query, query_sql, sql, if_not_exists, or_replace };
+    Ok(Box::new(view))
 }
 
 fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
@@ -199,15 +192,17 @@ fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
 }
 
 fn object_kind(cursor: &mut Cursor<'_>, plural: bool) -> Option<ObjectKind> {
-    [ObjectKind::Table, ObjectKind::View, ObjectKind::Pipeline].into_iter().find(|kind| {
-        let word = if plural { format!("{}s", kind.name()) } else { kind.name().to_string() };
-        cursor.eat(&[&word])
+    let kinds =
+        [ObjectKind::Table, ObjectKind::View, ObjectKind::MaterializedView, ObjectKind::Pipeline];
+    kinds.into_iter().find(|kind| {
+        let words = if plural { format!("{}s", kind.name()) } else { kind.name().to_string() };
+        cursor.eat(&words.split(' ').collect::<Vec<_>>())
     })
 }
 
 fn drop_object(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let Some(kind) = object_kind(cursor, false) else {
-        return Err(cursor.expected("TABLE, VIEW or PIPELINE"));
+        return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
     };
     let if_exists = cursor.eat(&["IF", "EXISTS"]);
     let name = cursor.identifier("a name")?;
@@ -220,11 +215,11 @@ fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     if cursor.eat(&["CREATE"]) {
         if object_kind(cursor, false).is_none() {
-            return Err(cursor.expected("TABLE, VIEW or PIPELINE"));
+            return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
         }
         return cursor.identifier("a name").map(StatementKind::ShowCreate);
     }
-    Err(cursor.expected("TABLES, VIEWS, PIPELINES or CREATE TABLE"))
+    Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES or CREATE TABLE"))
 }
 
 fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

@@ -24,9 +24,11 @@ pub enum StatementKind {
     CreateTable(Box<CreateTable>),
     /// `CREATE VIEW`
     CreateView(Box<CreateView>),
+    /// `CREATE MATERIALIZED VIEW`
+    CreateMaterializedView(Box<CreateView>),
     /// `INSERT INTO table SELECT …`
     Insert(Box<Insert>),
-    /// `DROP TABLE | VIEW | PIPELINE`
+    /// `DROP TABLE | VIEW | MATERIALIZED VIEW | PIPELINE`
     Drop {
         /// Of what kind.
         kind: ObjectKind,
@@ -35,7 +37,7 @@ pub enum StatementKind {
         /// Which one.
         name: String,
     },
-    /// `SHOW TABLES`, `SHOW VIEWS`, `SHOW PIPELINES`
+    /// `SHOW TABLES`, `SHOW VIEWS`, `SHOW MATERIALIZED VIEWS`, `SHOW PIPELINES`
     Show(ObjectKind),
     /// `SHOW CREATE TABLE name`, `SHOW CREATE VIEW name`
     ShowCreate(String),
@@ -73,16 +75,19 @@ pub enum ObjectKind {
     Table,
     /// A stored query.
     View,
+    /// A query that is kept computed.
+    MaterializedView,
     /// A running `INSERT INTO`.
     Pipeline,
 }
 
 impl ObjectKind {
-    /// `table`, `view` or `pipeline`.
+    /// `table`, `view`, `materialized view` or `pipeline`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::View => "view",
+            Self::MaterializedView => "materialized view",
             Self::Pipeline => "pipeline",
         }
     }
@@ -99,7 +104,7 @@ pub struct CreateTable {
     pub or_replace: bool,
 }
 
-/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] name [(columns)] AS query`
+/// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`
 #[derive(Debug, Clone)]
 pub struct CreateView {
     /// As it is looked up.

@@ -53,6 +53,17 @@ pub trait Source: Send {
     fn ended(&self) -> bool {
         false
     }
+
+    /// Records handed out so far, over all partitions, those that were no rows included: a number
+    /// that grows with them, from anywhere.
+    fn progress(&self) -> i64 {
+        self.positions().values().sum()
+    }
+
+    /// Records that were gone before they were read.
+    fn lost(&self) -> u64 {
+        0
+    }
 }
 
 /// A place rows go to, exactly once, in two phases.

@@ -187,7 +187,7 @@ impl Executor {
     /// Tells the watermarks behind a source which partitions it has.
     fn note_partitions(&mut self, source: NodeIndex, input: &SourceInput) {
         for (node, watermarks) in &mut self.watermarks {
-            if self.router.source_of(*node) == Some(source) {
+            if self.router.graph.source_of(*node) == Some(source) {
                 watermarks.set(&input.partitions, &input.idle, input.ended);
             }
         }

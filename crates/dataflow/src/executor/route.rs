@@ -38,16 +38,6 @@ impl Router {
         Self { users: graph.users(), graph, workers }
     }
 
-    /// The source an operator's rows come from, where there is just one.
-    pub(super) fn source_of(&self, node: NodeIndex) -> Option<NodeIndex> {
-        let at = &self.graph.nodes[node];
-        match (&at.kind, &at.inputs[..]) {
-            (OperatorKind::Source(_), _) => Some(node),
-            (_, [only]) => self.source_of(*only),
-            _ => None,
-        }
-    }
-
     /// Hands what a node has given to all who use it.
     pub(super) fn forward(
         &self,

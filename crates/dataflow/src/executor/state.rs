@@ -5,6 +5,7 @@
 //! Left out: files.
 
 use super::Executor;
+use crate::operator::StateWorker;
 use crate::operator::assign_watermark::WatermarkState;
 use crate::{DataflowError, OperatorId};
 use arrow::array::RecordBatch;
@@ -20,35 +21,51 @@ pub struct StateRows {
 }
 
 impl Executor {
-    /// What has changed since the last call, or since the start. Between ticks only.
+    /// The operators with state.
+    pub fn stateful(&self) -> Vec<OperatorId> {
+        let nodes = self.router.graph.nodes.iter().zip(&self.states);
+        let with = nodes.filter(|(_, states)| !states.is_empty());
+        with.map(|(node, _)| node.id.clone()).collect()
+    }
+
+    /// What has changed in an operator's state since the last call, or since the start; `None`
+    /// where nothing has. Between ticks only.
     ///
     /// # Errors
     /// A bug.
-    pub fn take_changes(&mut self) -> Result<Vec<StateRows>, DataflowError> {
-        self.take(false)
+    pub fn take_changes(
+        &mut self,
+        operator: &OperatorId,
+    ) -> Result<Option<StateRows>, DataflowError> {
+        self.take(operator, |worker| worker.take_changes())
     }
 
-    /// All state. Counts as taking the changes too.
+    /// All of an operator's state. Counts as taking the changes too.
     ///
     /// # Errors
     /// A bug.
-    pub fn take_all(&mut self) -> Result<Vec<StateRows>, DataflowError> {
-        self.take(true)
+    pub fn take_all(&mut self, operator: &OperatorId) -> Result<Option<StateRows>, DataflowError> {
+        self.take(operator, |worker| worker.take_all())
     }
 
-    fn take(&mut self, all: bool) -> Result<Vec<StateRows>, DataflowError> {
-        let mut taken = Vec::new();
-        for (node, states) in self.router.graph.nodes.iter().zip(&mut self.states) {
-            let mut batches = Vec::new();
-            for state in states {
-                let worker = state.worker();
-                batches.extend(if all { worker.take_all()? } else { worker.take_changes()? });
-            }
-            if !batches.is_empty() {
-                taken.push(StateRows { operator: node.id.clone(), batches });
-            }
+    fn take(
+        &mut self,
+        operator: &OperatorId,
+        take: impl Fn(&mut dyn StateWorker) -> Result<Vec<RecordBatch>, DataflowError>,
+    ) -> Result<Option<StateRows>, DataflowError> {
+        let index = self.index_of(operator)?;
+        let mut batches = Vec::new();
+        for state in &mut self.states[index] {
+            batches.extend(take(state.worker())?);
         }
-        Ok(taken)
+        batches.retain(|batch| batch.num_rows() > 0);
+        let any = !batches.is_empty();
+        Ok(any.then(|| StateRows { operator: operator.clone(), batches }))
+    }
+
+    fn index_of(&self, operator: &OperatorId) -> Result<usize, DataflowError> {
+        let found = self.router.graph.nodes.iter().position(|node| node.id == *operator);
+        found.ok_or_else(|| DataflowError::Internal(format!("there is no operator {operator}")))
     }
 
     /// Takes in what an executor of the same graph gave out: all of its state once, then changes
@@ -57,10 +74,7 @@ impl Executor {
     /// # Errors
     /// The rows are not such; there is no such operator.
     pub fn restore(&mut self, rows: &StateRows) -> Result<(), DataflowError> {
-        let nodes = &self.router.graph.nodes;
-        let Some(index) = nodes.iter().position(|node| node.id == rows.operator) else {
-            return Err(DataflowError::Internal(format!("there is no operator {}", rows.operator)));
-        };
+        let index = self.index_of(&rows.operator)?;
         for batch in &rows.batches {
             for state in &mut self.states[index] {
                 state.worker().restore(batch)?;

@@ -1,113 +1,204 @@
 //! A pipeline's runtime between two checkpoints, and the checkpoint itself.
 //!
-//! Guarantees: the order is stage, manifest, commit, prune, and never another; the next checkpoint
-//! waits for the last commit; ticks do not, where the sink has a committer.
+//! Guarantees: the order is stage, state files, manifest, commit, prune, and never another; the
+//! next checkpoint waits for the end of the last one; ticks do not, except for the staging and the
+//! copying of what has changed in the operators' state.
 //! Left out: when a checkpoint is due, which the tick loop knows.
 
-use crate::dead_letters;
+use super::job::Job;
+use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions};
+use super::plan::{StreamPlan, Target};
+use super::sinks::{self, OpenSink};
+use super::source::open_source;
+use super::state_store::{OperatorState, StateStore};
 use crate::engine::Shared;
-use crate::stream::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions};
-use crate::stream::plan::StreamPlan;
-use crate::stream::source::{TopicReader, TopicSource};
+use crate::view::View;
 use crate::{EngineSettings, ProcessError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
-use tradewind_sql::{Pipeline, TableDefinition};
+use tokio::task::{JoinError, JoinHandle};
+use tradewind_dataflow::{OperatorKind, StateRows};
+use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
-use tradewind_types::{Epoch, Sink, SinkError, Source, SourceError, Staged};
+use tradewind_types::{Epoch, Offset, PartitionId, SinkError, Source, SourceError, Staged};
 
-/// The source's operator id: a stateless pipeline has one.
-const SOURCE: &str = "source-1";
-/// The sink of the pipeline's rows.
-const TARGET: &str = "sink-1";
-/// The sink of what it could not read or compute.
-const DEAD_LETTERS: &str = "dead-letters";
+/// Changes to an operator's state are folded into one whole file when their files are this many.
+const CHANGE_FILES_MAX: usize = 16;
 
 /// A pipeline, open.
 pub(crate) struct Runtime {
     pub(super) shared: Arc<Shared>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) plan: StreamPlan,
-    pub(super) source: TopicSource,
-    pub(super) target: Box<dyn Sink>,
-    pub(super) dead: Box<dyn Sink>,
-    pub(super) dead_table: TableDefinition,
+    pub(super) job: Job,
+    pub(super) sinks: Vec<OpenSink>,
+    /// The view it keeps, if it does.
+    pub(super) view: Option<Arc<View>>,
     manifests: ManifestStore,
-    topic_id: String,
-    /// Where the source was when the last tick was written.
-    pub(super) positions: Positions,
-    pub(super) epoch: Epoch,
-    /// Where the source was at the last checkpoint.
-    durable: Positions,
-    /// The commit that is under way.
-    pub(super) committing: Option<JoinHandle<Result<(), SinkError>>>,
+    states: StateStore,
+    /// What the last checkpoint's manifest says of each operator's state.
+    kept: BTreeMap<String, OperatorState>,
+    topic_ids: Vec<String>,
+    /// Where the sources were when the last tick was written.
+    pub(crate) positions: Vec<Positions>,
+    pub(crate) epoch: Epoch,
+    /// Up to where the log reached at the start: by source and partition, until it is reached.
+    pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
+    /// The number of the view's last tick.
+    pub(super) view_epoch: u64,
+    /// The checkpoint that is under way.
+    pub(super) committing: Option<Checkpoint>,
+}
+
+/// A checkpoint that is under way.
+pub(crate) struct Checkpoint {
+    pub(super) handle: JoinHandle<Result<Vec<OperatorState>, ProcessError>>,
+    epoch: Epoch,
+    positions: Vec<Positions>,
+    /// What is committed through the sinks themselves, by their index.
+    rest: Vec<(usize, Staged)>,
+}
+
+/// What is done beside the ticks.
+struct Background {
+    manifests: ManifestStore,
+    states: StateStore,
+    /// The rows to write, and whether they are all of their operator's state.
+    rows: Vec<(StateRows, bool)>,
+    kept: BTreeMap<String, OperatorState>,
+    fingerprints: BTreeMap<String, String>,
+    manifest: Manifest,
+    committers: Vec<(Box<dyn Committer>, Staged)>,
+    settings: EngineSettings,
 }
 
 impl Runtime {
-    /// Opens the source and the sinks and takes up where the newest manifest stands.
+    /// Opens the sources and the sinks and takes up where the newest manifest stands.
     pub(crate) async fn open(
         shared: Arc<Shared>,
         pipeline: Arc<Pipeline>,
         plan: StreamPlan,
+        view: Option<Arc<View>>,
     ) -> Result<Self, ProcessError> {
-        let dead_table = dead_letters::table(&shared.catalogue);
-        dead_letters::check(&dead_table)?;
-        let manifests = ManifestStore::open(shared.disk.clone(), shared.dir.join(&pipeline.id))?;
+        let plan = Arc::new(plan);
+        let dir = shared.dir.join(&pipeline.id);
+        let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
+        let states = StateStore::new(shared.disk.clone(), dir);
         let newest = manifests.newest()?;
-        let reader = TopicReader {
-            log: shared.log.clone(),
-            clock: shared.clock.clone(),
-            name: format!("pipeline:{}", pipeline.name),
-        };
-        let mut source = TopicSource::open(&plan.read, reader)?;
-        let topic_id = topic_id(&shared, &plan)?;
-        match &newest {
-            Some(manifest) => resume(&mut source, manifest, &plan, &topic_id)?,
-            None => source.seek_to(plan.startup).await?,
+        let mut sources: Vec<Box<dyn Source>> = Vec::with_capacity(plan.sources.len());
+        // Rows go on where an older incarnation stood; what is computed over all rows begins anew.
+        let taken_up = newest
+            .as_ref()
+            .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
+        let start_anew = taken_up.is_none();
+        for source in &plan.sources {
+            sources
+                .push(open_source(&shared.environment(&pipeline.name), source, start_anew).await?);
         }
-        let (target, dead) =
-            open_sinks(&shared, &pipeline, &plan, &dead_table, newest.as_ref()).await?;
+        let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
+        let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
+        let settings = shared.settings.executor;
+        let mut job = Job::new(plan, sources, shared.clock.clone(), settings)?;
+        let mut kept = BTreeMap::new();
+        if let Some(manifest) = taken_up {
+            resume(&mut job, manifest, &topic_ids)?;
+            kept = restore_state(&mut job, manifest, &states)?;
+        }
+        let sinks = sinks::open(&shared, &pipeline, &job.plan, newest.as_ref()).await?;
         let is_new = newest.as_ref().is_none_or(|last| last.incarnation < pipeline.incarnation);
         let mut runtime = Self {
-            positions: source.positions(),
-            durable: source.positions(),
+            positions: job.positions(),
             epoch: newest.map_or(0, |manifest| manifest.epoch),
+            catching_up: log_ends(&shared, &job)?,
+            // Later than any number of an earlier run, as long as clocks go forward.
+            view_epoch: u64::try_from(shared.clock.now_us()).unwrap_or(0),
             shared,
             pipeline,
-            plan,
-            source,
-            target,
-            dead,
-            dead_table,
+            job,
+            sinks,
+            view,
             manifests,
-            topic_id,
+            states,
+            kept,
+            topic_ids,
             committing: None,
         };
-        runtime.hold();
+        runtime.hold(&runtime.positions);
         if is_new {
             // From now on it is on disk where this incarnation began.
             runtime.checkpoint().await?;
+            runtime.finish_commit().await?;
         }
         Ok(runtime)
     }
 
-    /// Makes what has been written since the last checkpoint durable, and begins to commit it.
+    /// Closes the epoch, and begins to make it durable and to commit it.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), ProcessError> {
         self.finish_commit().await?;
         let epoch = self.epoch + 1;
-        let target = self.target.stage(epoch).await?;
-        let dead = self.dead.stage(epoch).await?;
-        self.manifests.write(&self.manifest(epoch, &target, &dead))?;
+        let mut staged = Vec::with_capacity(self.sinks.len());
+        for sink in &mut self.sinks {
+            staged.push(sink.sink.stage(epoch).await?);
+        }
+        let rows = self.changed_state()?;
+        let manifest = self.manifest(epoch, &staged);
+        let (mut committers, mut rest) = (Vec::new(), Vec::new());
+        for (index, staged) in staged.into_iter().enumerate().filter(|(_, one)| one.rows > 0) {
+            match self.sinks[index].sink.committer() {
+                Some(committer) => committers.push((committer, staged)),
+                None => rest.push((index, staged)),
+            }
+        }
+        let work = Background {
+            manifests: self.manifests.clone(),
+            states: self.states.clone(),
+            rows,
+            kept: self.kept.clone(),
+            fingerprints: self.fingerprints(),
+            manifest,
+            committers,
+            settings: self.shared.settings.clone(),
+        };
         self.epoch = epoch;
-        self.durable.clone_from(&self.positions);
-        self.hold();
-        tracing::debug!(pipeline = self.pipeline.name, epoch, rows = target.rows, "checkpoint");
-        self.begin_commit(target, dead).await
+        let positions = self.positions.clone();
+        let handle = tokio::spawn(work.run());
+        self.committing = Some(Checkpoint { handle, epoch, positions, rest });
+        Ok(())
     }
 
-    fn manifest(&self, epoch: Epoch, target: &Staged, dead: &Staged) -> Manifest {
-        let work = |sink: &str, staged: &Staged| SinkWork {
-            sink: sink.to_string(),
+    /// The state's changes, or all of it where the changes have become many files.
+    fn changed_state(&mut self) -> Result<Vec<(StateRows, bool)>, ProcessError> {
+        let many = |state: &OperatorState| {
+            let (full, changes): (Vec<_>, Vec<_>) = state.files.iter().partition(|file| file.full);
+            let bytes = |files: &[&super::state_store::StateFile]| -> u64 {
+                files.iter().map(|file| file.bytes).sum()
+            };
+            changes.len() >= CHANGE_FILES_MAX && bytes(&changes) >= bytes(&full)
+                || changes.len() >= 4 * CHANGE_FILES_MAX
+        };
+        let mut rows = Vec::new();
+        for id in self.job.executor.stateful() {
+            let fold = self.kept.get(&*id.0).is_some_and(many);
+            let taken = match fold {
+                true => self.job.executor.take_all(&id)?,
+                false => self.job.executor.take_changes(&id)?,
+            };
+            rows.extend(taken.map(|taken| (taken, fold)));
+        }
+        Ok(rows)
+    }
+
+    fn fingerprints(&self) -> BTreeMap<String, String> {
+        let graph = &self.job.plan.graph;
+        let nodes = graph.nodes.iter().enumerate();
+        let of = |(index, node): (usize, &tradewind_dataflow::Node)| {
+            Some((node.id.to_string(), graph.fingerprint(index)?))
+        };
+        nodes.filter_map(of).collect()
+    }
+
+    fn manifest(&self, epoch: Epoch, staged: &[Staged]) -> Manifest {
+        let work = |(sink, staged): (&OpenSink, &Staged)| SinkWork {
+            sink: sink.id.clone(),
             staged: staged.clone(),
         };
         Manifest {
@@ -116,101 +207,108 @@ impl Runtime {
             incarnation: self.pipeline.incarnation,
             epoch,
             written_at: self.shared.clock.now_us(),
-            sources: vec![SourcePositions {
-                operator: SOURCE.to_string(),
-                topic: self.plan.read.topic.clone(),
-                topic_id: self.topic_id.clone(),
-                positions: self.positions.clone(),
-            }],
+            sources: self.source_positions(),
             state: Vec::new(),
-            staged: vec![work(TARGET, target), work(DEAD_LETTERS, dead)],
+            watermarks: self.job.executor.watermarks(),
+            staged: self.sinks.iter().zip(staged).map(work).collect(),
         }
     }
 
-    /// Commits beside the ticks where the sinks can, else here.
-    async fn begin_commit(&mut self, target: Staged, dead: Staged) -> Result<(), ProcessError> {
-        let works = [(&mut self.target, target), (&mut self.dead, dead)];
-        let mut beside: Vec<(Box<dyn Committer>, Staged)> = Vec::new();
-        for (sink, staged) in works {
-            // Without rows there is nothing to commit.
-            if staged.rows == 0 {
-                continue;
-            }
-            match sink.committer() {
-                Some(committer) => beside.push((committer, staged)),
-                None => sink.commit(&staged).await?,
-            }
-        }
-        if beside.is_empty() {
-            return self.committed();
-        }
-        let settings = self.shared.settings.clone();
-        self.committing = Some(tokio::spawn(async move {
-            for (committer, staged) in &mut beside {
-                commit(committer.as_mut(), staged, &settings).await?;
-            }
-            Ok(())
-        }));
-        Ok(())
+    /// Where each source was when the last tick was written.
+    pub(super) fn source_positions(&self) -> Vec<SourcePositions> {
+        let sources = self.job.plan.sources.iter().enumerate();
+        let one = |(index, source): (usize, &super::plan::SourcePlan)| SourcePositions {
+            operator: source_id(index),
+            topic: source_name(source).to_string(),
+            topic_id: self.topic_ids[index].clone(),
+            positions: self.positions[index].clone(),
+        };
+        sources.map(one).collect()
     }
 
-    /// Waits until no commit is under way, however it ends: the next runtime's recovery must not
-    /// meet one half way, and finishes what this one could not.
+    /// Waits until no checkpoint is under way, however it ends: the next runtime's recovery must
+    /// not meet one half way, and finishes what this one could not.
     pub(crate) async fn settle(&mut self) {
-        if let Some(commit) = self.committing.take() {
+        if let Some(checkpoint) = self.committing.take() {
             // Its error is in the log, or the pipeline is failing with another one.
-            let _ = commit.await;
+            let _ = checkpoint.handle.await;
         }
     }
 
-    /// Where the source stands, and the last checkpoint's number.
-    pub(crate) fn positions_and_epoch(&self) -> (Positions, Epoch) {
-        (self.positions.clone(), self.epoch)
-    }
-
-    /// Waits for the commit that is under way, if any.
+    /// Waits for the checkpoint that is under way, if any.
     pub(crate) async fn finish_commit(&mut self) -> Result<(), ProcessError> {
         match self.committing.as_mut() {
             None => Ok(()),
-            Some(commit) => {
-                let result = commit.await;
-                self.commit_ended(result)
+            Some(checkpoint) => {
+                let result = (&mut checkpoint.handle).await;
+                self.commit_ended(result).await
             }
         }
     }
 
-    /// Takes in how a commit ended.
-    pub(super) fn commit_ended(
+    /// Takes in how a checkpoint ended.
+    pub(super) async fn commit_ended(
         &mut self,
-        result: Result<Result<(), SinkError>, tokio::task::JoinError>,
+        result: Result<Result<Vec<OperatorState>, ProcessError>, JoinError>,
     ) -> Result<(), ProcessError> {
-        self.committing = None;
-        match result {
-            Ok(Ok(())) => self.committed(),
-            Ok(Err(error)) => Err(error.into()),
-            Err(error) => Err(ProcessError::Internal(format!("the commit ended: {error}"))),
+        let Some(checkpoint) = self.committing.take() else { return Ok(()) };
+        let broken = |error| ProcessError::Internal(format!("the checkpoint ended: {error}"));
+        let states = result.map_err(broken)??;
+        for (index, staged) in &checkpoint.rest {
+            self.sinks[*index].sink.commit(staged).await?;
         }
-    }
-
-    fn committed(&mut self) -> Result<(), ProcessError> {
+        self.kept = states.into_iter().map(|state| (state.operator.clone(), state)).collect();
+        self.hold(&checkpoint.positions);
         let now = self.shared.clock.now_us();
-        let epoch = self.epoch;
         self.shared.update(&self.pipeline.name, |status| {
             status.committed_at = Some(now);
-            status.committed.clone_from(&self.durable);
-            status.epoch = epoch;
+            status.epoch = checkpoint.epoch;
+            for (source, positions) in status.sources.iter_mut().zip(checkpoint.positions) {
+                source.committed = positions;
+            }
         });
         metrics::gauge!("tradewind_pipeline_epoch", "pipeline" => self.pipeline.name.clone())
-            .set(epoch as f64);
-        self.manifests.prune()
+            .set(checkpoint.epoch as f64);
+        let named = self.manifests.prune()?;
+        self.states.prune(&named)
     }
 
     /// Keeps retention off what has no manifest yet.
-    fn hold(&self) {
-        for (partition, position) in &self.positions {
-            let topic = &self.plan.read.topic;
-            self.shared.log.hold(&holder(&self.pipeline), topic, *partition, Some(*position));
+    fn hold(&self, positions: &[Positions]) {
+        for (source, positions) in self.job.plan.sources.iter().zip(positions) {
+            let Some(topic) = source.definition.topic() else { continue };
+            for (partition, position) in positions {
+                let holder = holder(&self.pipeline);
+                self.shared.log.hold(&holder, &topic.topic, *partition, Some(*position));
+            }
         }
+    }
+}
+
+impl Background {
+    async fn run(mut self) -> Result<Vec<OperatorState>, ProcessError> {
+        let epoch = self.manifest.epoch;
+        for (rows, full) in &self.rows {
+            let file = self.states.write(epoch, rows, *full)?;
+            let operator = rows.operator.to_string();
+            let fingerprint = self.fingerprints.get(&operator).cloned().unwrap_or_default();
+            let state = self.kept.entry(operator.clone()).or_insert_with(|| OperatorState {
+                operator,
+                fingerprint,
+                files: Vec::new(),
+            });
+            if *full {
+                state.files.clear();
+            }
+            state.files.push(file);
+        }
+        self.manifest.state = self.kept.into_values().collect();
+        self.manifests.write(&self.manifest)?;
+        tracing::debug!(pipeline = self.manifest.pipeline, epoch, "checkpoint");
+        for (committer, staged) in &mut self.committers {
+            commit(committer.as_mut(), staged, &self.settings).await?;
+        }
+        Ok(self.manifest.state)
     }
 }
 
@@ -219,106 +317,103 @@ pub(crate) fn holder(pipeline: &Pipeline) -> String {
     format!("pipeline {}", pipeline.name)
 }
 
-fn topic_id(shared: &Shared, plan: &StreamPlan) -> Result<String, ProcessError> {
-    let topic = &plan.read.topic;
-    let missing = || SourceError::from(tradewind_types::LogError::NoTopic { topic: topic.clone() });
-    let info = shared.log.topic(topic).ok_or_else(missing)?;
+/// The id of the node of a plan's source: they are numbered in the order they are planned.
+fn source_id(index: usize) -> String {
+    format!("source-{}", index + 1)
+}
+
+/// The topic a source reads, or its table.
+pub(crate) fn source_name(source: &super::plan::SourcePlan) -> &str {
+    source.definition.topic().map_or(&source.definition.name, |topic| &topic.topic)
+}
+
+fn topic_id(shared: &Shared, source: &super::plan::SourcePlan) -> Result<String, ProcessError> {
+    let Some(topic) = source.definition.topic() else { return Ok(String::new()) };
+    let missing =
+        || SourceError::from(tradewind_types::LogError::NoTopic { topic: topic.topic.clone() });
+    let info = shared.log.topic(&topic.topic).ok_or_else(missing)?;
     Ok(info.id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Puts a source where a manifest says.
-fn resume(
-    source: &mut TopicSource,
-    manifest: &Manifest,
-    plan: &StreamPlan,
-    topic_id: &str,
-) -> Result<(), ProcessError> {
-    let refuse = |reason: String| {
-        Err(SourceError::Position { source_name: plan.read.topic.clone(), reason }.into())
-    };
-    let Some(saved) = manifest.sources.iter().find(|saved| saved.operator == SOURCE) else {
-        return refuse(format!("epoch {} has no positions for {SOURCE}", manifest.epoch));
-    };
-    if saved.topic != plan.read.topic || saved.topic_id != topic_id {
-        return refuse(format!(
-            "its positions are of topic {:?} with id {}, and this has id {topic_id}: drop the pipeline and make it anew",
-            saved.topic, saved.topic_id
-        ));
+/// Where the sources' topics end now.
+fn log_ends(
+    shared: &Shared,
+    job: &Job,
+) -> Result<BTreeMap<(usize, PartitionId), Offset>, ProcessError> {
+    let mut ends = BTreeMap::new();
+    for (index, (source, positions)) in job.plan.sources.iter().zip(job.positions()).enumerate() {
+        let Some(topic) = source.definition.topic() else { continue };
+        for (partition, position) in positions {
+            let marks =
+                shared.log.watermarks(&topic.topic, partition).map_err(SourceError::from)?;
+            if position < marks.high_watermark {
+                ends.insert((index, partition), marks.high_watermark);
+            }
+        }
     }
-    if saved.positions.len() != source.positions().len() {
-        return refuse(format!(
-            "it has {} partitions, and had {} at epoch {}: drop the pipeline and make it anew",
-            source.positions().len(),
-            saved.positions.len(),
-            manifest.epoch
-        ));
+    Ok(ends)
+}
+
+/// Puts the sources where a manifest says.
+fn resume(job: &mut Job, manifest: &Manifest, topic_ids: &[String]) -> Result<(), ProcessError> {
+    let plan = job.plan.clone();
+    let positions = job.positions();
+    for (index, source) in plan.sources.iter().enumerate() {
+        let name = source_name(source);
+        let refuse = |reason: String| -> Result<(), ProcessError> {
+            Err(SourceError::Position { source_name: name.to_string(), reason }.into())
+        };
+        let id = source_id(index);
+        let Some(saved) = manifest.sources.iter().find(|saved| saved.operator == id) else {
+            return refuse(format!("epoch {} has no positions for {id}", manifest.epoch));
+        };
+        let topic_id = &topic_ids[index];
+        if saved.topic != name || saved.topic_id != *topic_id {
+            return refuse(format!(
+                "its positions are of topic {:?} with id {}, and this has id {topic_id}: drop the pipeline and make it anew",
+                saved.topic, saved.topic_id
+            ));
+        }
+        let count = positions[index].len();
+        if source.definition.topic().is_some() && saved.positions.len() != count {
+            return refuse(format!(
+                "it has {count} partitions, and had {} at epoch {}: drop the pipeline and make it anew",
+                saved.positions.len(),
+                manifest.epoch
+            ));
+        }
+        job.seek(index, &saved.positions)?;
     }
-    source.seek(&saved.positions)?;
+    job.executor.restore_watermarks(&manifest.watermarks);
     Ok(())
 }
 
-/// Opens both sinks and lets them finish what the newest manifest names.
-async fn open_sinks(
-    shared: &Shared,
-    pipeline: &Pipeline,
-    plan: &StreamPlan,
-    dead_table: &TableDefinition,
-    newest: Option<&Manifest>,
-) -> Result<(Box<dyn Sink>, Box<dyn Sink>), ProcessError> {
-    let work =
-        |sink: &str| newest?.staged.iter().find(|work| work.sink == sink).map(|work| &work.staged);
-    let sinks = [(TARGET, &plan.target), (DEAD_LETTERS, dead_table)];
-    let mut opened = Vec::with_capacity(sinks.len());
-    for (sink, table) in sinks {
-        let mut last = work(sink);
-        if let Some(manifest) = newest.filter(|last| last.incarnation < pipeline.incarnation)
-            && let Some(staged) = last.take()
-        {
-            finish_predecessor(shared, pipeline, manifest.incarnation, sink, staged).await?;
+/// Gives the operators the state a manifest names.
+fn restore_state(
+    job: &mut Job,
+    manifest: &Manifest,
+    states: &StateStore,
+) -> Result<BTreeMap<String, OperatorState>, ProcessError> {
+    let graph = job.plan.graph.clone();
+    let mut kept = BTreeMap::new();
+    for state in &manifest.state {
+        let node = graph.nodes.iter().position(|node| *node.id.0 == *state.operator);
+        let now = node.and_then(|node| graph.fingerprint(node)).unwrap_or_default();
+        if now != state.fingerprint {
+            return Err(ProcessError::StateChanged {
+                operator: state.operator.clone(),
+                then: state.fingerprint.clone(),
+                now,
+            });
         }
-        let name = writer(&pipeline.id, pipeline.incarnation, sink);
-        let mut open = shared.sinks.open(table, &name).await?;
-        open.recover(last).await?;
-        opened.push(open);
-    }
-    let dead = opened.pop().expect("two sinks were opened");
-    let target = opened.pop().expect("two sinks were opened");
-    Ok((target, dead))
-}
-
-/// Commits what an older incarnation had staged, under its own name.
-async fn finish_predecessor(
-    shared: &Shared,
-    pipeline: &Pipeline,
-    incarnation: u64,
-    sink: &str,
-    staged: &Staged,
-) -> Result<(), ProcessError> {
-    let table = match shared.catalogue.table(&staged.table) {
-        Some(table) => table,
-        None if sink == DEAD_LETTERS => dead_letters::table(&shared.catalogue),
-        None => {
-            tracing::error!(
-                pipeline = pipeline.name,
-                table = staged.table,
-                rows = staged.rows,
-                "the table of an older incarnation is gone, and so are its staged rows"
-            );
-            return Ok(());
+        for file in &state.files {
+            let operator = tradewind_dataflow::OperatorId(state.operator.as_str().into());
+            let rows = StateRows { operator, batches: states.read(file)? };
+            crate::blocking::blocking(|| job.executor.restore(&rows))?;
         }
-    };
-    let name = writer(&pipeline.id, incarnation, sink);
-    let mut open = shared.sinks.open(&table, &name).await?;
-    Ok(open.recover(Some(staged)).await?)
-}
-
-/// Under which name a pipeline commits to a table. The table `dead_letters` may be both its target
-/// and the place of its dead letters, so the two differ.
-fn writer(id: &str, incarnation: u64, sink: &str) -> String {
-    match sink {
-        TARGET => format!("{id}/{incarnation}"),
-        other => format!("{id}/{incarnation}/{other}"),
+        kept.insert(state.operator.clone(), state.clone());
     }
+    Ok(kept)
 }
 
 /// Commits, trying again where that may help.
@@ -338,4 +433,22 @@ async fn commit(
             other => return other,
         }
     }
+}
+
+/// Whether a plan's operators keep something between ticks that a checkpoint of an earlier tick
+/// could not do without.
+pub(super) fn is_stateless(plan: &StreamPlan) -> bool {
+    let graph = &plan.graph;
+    let keeps = |(index, node): (usize, &tradewind_dataflow::Node)| {
+        graph.fingerprint(index).is_some() || matches!(node.kind, OperatorKind::AssignWatermark(_))
+    };
+    !graph.nodes.iter().enumerate().any(keeps)
+}
+
+/// The name of the view a plan keeps.
+pub(crate) fn view_of(plan: &StreamPlan) -> Option<&str> {
+    plan.sinks.iter().find_map(|sink| match &sink.target {
+        Target::View(name) => Some(name.as_str()),
+        _ => None,
+    })
 }

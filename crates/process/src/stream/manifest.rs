@@ -6,16 +6,22 @@
 
 use crate::ProcessError;
 use crate::blocking::blocking;
+use crate::stream::state_store::OperatorState;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tradewind_dataflow::OperatorId;
+use tradewind_dataflow::operator::assign_watermark::WatermarkState;
 use tradewind_disk::Disk;
 use tradewind_types::connector::Positions;
 use tradewind_types::{Epoch, Staged, TimestampMicros};
 
-/// The version this code writes and reads.
-pub const FORMAT_VERSION: u64 = 1;
+/// The version this code writes.
+pub const FORMAT_VERSION: u64 = 2;
+/// The oldest version this code reads.
+const OLDEST_VERSION: u64 = 1;
 /// How many manifests are kept: the newest, and the one before for a person to look at.
 const KEPT: usize = 2;
 
@@ -34,8 +40,11 @@ pub struct Manifest {
     pub written_at: TimestampMicros,
     /// How far each source has been read.
     pub sources: Vec<SourcePositions>,
-    /// References to operator state, by operator id.
-    pub state: Vec<serde_json::Value>,
+    /// Operators' state.
+    pub state: Vec<OperatorState>,
+    /// How far event time has come, by operator id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub watermarks: BTreeMap<OperatorId, WatermarkState>,
     /// What each sink has made durable in this epoch.
     pub staged: Vec<SinkWork>,
 }
@@ -45,9 +54,9 @@ pub struct Manifest {
 pub struct SourcePositions {
     /// The source's operator id.
     pub operator: String,
-    /// The topic's name.
+    /// The topic's name; for what is no topic the table's.
     pub topic: String,
-    /// Kafka's topic id, 32 hexadecimal digits.
+    /// Kafka's topic id, 32 hexadecimal digits; empty for what is no topic.
     pub topic_id: String,
     /// The next offset to read, by partition.
     pub positions: Positions,
@@ -93,17 +102,10 @@ impl ManifestStore {
     /// It cannot be read, is not what was written, or has another format version.
     pub fn newest(&self) -> Result<Option<Manifest>, ProcessError> {
         let Some(epoch) = self.epochs()?.pop() else { return Ok(None) };
-        let path = self.path(epoch);
-        let bytes = blocking(|| self.disk.read(&path)).map_err(|source| io_error(&path, source))?;
-        let manifest = decode(&bytes).map_err(|reason| refused(&path, reason))?;
-        if manifest.epoch != epoch {
-            let reason = format!("it says it is epoch {}", manifest.epoch);
-            return Err(refused(&path, reason));
-        }
+        let manifest = self.read(epoch)?;
         // A process that was killed may have renamed it without syncing the folder: it is written
         // anew, so that no power cut takes back a manifest whose epoch is about to be committed.
-        blocking(|| self.disk.write_atomic(&path, &bytes))
-            .map_err(|source| io_error(&path, source))?;
+        self.write(&manifest)?;
         Ok(Some(manifest))
     }
 
@@ -117,13 +119,20 @@ impl ManifestStore {
         blocking(|| self.disk.write_atomic(&path, &bytes)).map_err(|source| io_error(&path, source))
     }
 
-    /// Removes all but the newest manifests.
+    /// Removes all but the newest manifests. Returns the state files that those name.
     ///
     /// # Errors
     /// The disk.
-    pub fn prune(&self) -> Result<(), ProcessError> {
+    pub fn prune(&self) -> Result<BTreeSet<String>, ProcessError> {
         let epochs = self.epochs()?;
-        for epoch in &epochs[..epochs.len().saturating_sub(KEPT)] {
+        let (old, kept) = epochs.split_at(epochs.len().saturating_sub(KEPT));
+        let mut named = BTreeSet::new();
+        for epoch in kept {
+            let state = self.read(*epoch)?.state;
+            let files = state.into_iter().flat_map(|state| state.files);
+            named.extend(files.map(|file| file.name));
+        }
+        for epoch in old {
             let path = self.path(*epoch);
             match blocking(|| self.disk.remove_file(&path)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -132,7 +141,18 @@ impl ManifestStore {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(named)
+    }
+
+    fn read(&self, epoch: Epoch) -> Result<Manifest, ProcessError> {
+        let path = self.path(epoch);
+        let bytes = blocking(|| self.disk.read(&path)).map_err(|source| io_error(&path, source))?;
+        let manifest = decode(&bytes).map_err(|reason| refused(&path, reason))?;
+        if manifest.epoch != epoch {
+            let reason = format!("it says it is epoch {}", manifest.epoch);
+            return Err(refused(&path, reason));
+        }
+        Ok(manifest)
     }
 
     /// Removes every manifest and their folder.
@@ -188,9 +208,9 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
     let header = lines.next().unwrap_or_default();
     let header: Header =
         serde_json::from_slice(header).map_err(|error| format!("its header: {error}"))?;
-    if header.format_version != FORMAT_VERSION {
+    if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&header.format_version) {
         return Err(format!(
-            "it has format {}, this version reads {FORMAT_VERSION}: use the version of tradewind that wrote it",
+            "it has format {}, this version reads {OLDEST_VERSION} to {FORMAT_VERSION}: use the version of tradewind that wrote it",
             header.format_version
         ));
     }
@@ -232,6 +252,7 @@ mod tests {
                 positions: Positions::from([(0, 5), (1, 9)]),
             }],
             state: Vec::new(),
+            watermarks: BTreeMap::new(),
             staged: Vec::new(),
         }
     }

@@ -1,8 +1,11 @@
 //! Pipelines: SQL to operators, and the loop that runs them.
 
 pub(crate) mod checkpoint;
+pub mod job;
 pub mod manifest;
-pub mod operator;
+mod output;
 pub mod plan;
+pub(crate) mod sinks;
 pub mod source;
+pub mod state_store;
 pub(crate) mod tick;

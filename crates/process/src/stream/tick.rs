@@ -5,17 +5,19 @@
 //! command, never by polling. A row that fails is a dead letter and no more.
 //! Left out: what happens when the loop itself fails, which the supervisor decides.
 
-use super::checkpoint::Runtime;
-use super::operator::RowError;
+use super::checkpoint::{Checkpoint, Runtime, is_stateless};
+use super::job::{JobTick, TickLimits};
+use super::output::{LetterWriter, lake_rows};
+use super::sinks::Feeds;
+use super::state_store::OperatorState;
+use crate::view::ViewSnapshot;
 use crate::{ProcessError, dead_letters};
 use arrow::array::RecordBatch;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tradewind_types::{DEFAULT_STORE, DeadLetter, SinkError, Source, SourceBatch};
+use tradewind_types::{DeadLetter, SinkError};
 
-/// Records decoded at once: their columns stay in the cache, and the budget is looked at between.
-const CHUNK_RECORDS: usize = 4_096;
 /// How many times longer a checkpoint of positions alone may wait: it saves reading again, and
 /// nothing else.
 const IDLE_FACTOR: u32 = 10;
@@ -42,12 +44,12 @@ struct Open {
     since: Option<Instant>,
 }
 
-/// One tick's rows.
-#[derive(Default)]
-struct Tick {
-    rows: Vec<RecordBatch>,
-    letters: Vec<DeadLetter>,
-    records: usize,
+/// What a tick has written.
+#[derive(Debug, Default)]
+struct Written {
+    rows: usize,
+    dead_letters: usize,
+    late_events: usize,
 }
 
 /// Runs a pipeline until it is told to stop.
@@ -72,12 +74,12 @@ pub(crate) async fn run(
                     return Ok(());
                 }
             },
-            result = join(&mut runtime.committing) => runtime.commit_ended(result)?,
+            result = join(&mut runtime.committing) => runtime.commit_ended(result).await?,
             () = until(due) => {
                 runtime.checkpoint().await?;
                 open = Open::default();
             }
-            ready = runtime.source.ready(), if !full => {
+            ready = runtime.job.ready(), if !full => {
                 ready?;
                 runtime.tick(&mut open).await?;
                 // Others on this thread come in between two ticks.
@@ -94,12 +96,12 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-/// The end of a commit, or never where there is none.
-async fn join<T>(
-    commit: &mut Option<tokio::task::JoinHandle<T>>,
-) -> Result<T, tokio::task::JoinError> {
-    match commit {
-        Some(commit) => commit.await,
+/// The end of a checkpoint, or never where there is none.
+async fn join(
+    checkpoint: &mut Option<Checkpoint>,
+) -> Result<Result<Vec<OperatorState>, ProcessError>, tokio::task::JoinError> {
+    match checkpoint {
+        Some(checkpoint) => (&mut checkpoint.handle).await,
         None => std::future::pending().await,
     }
 }
@@ -116,7 +118,7 @@ impl Runtime {
     }
 
     fn open_bytes(&self) -> usize {
-        self.target.open_bytes() + self.dead.open_bytes()
+        self.sinks.iter().map(|sink| sink.sink.open_bytes()).sum()
     }
 
     fn is_full(&self) -> bool {
@@ -153,118 +155,151 @@ impl Runtime {
 
     async fn tick(&mut self, open: &mut Open) -> Result<(), ProcessError> {
         let started = std::time::Instant::now();
-        let tick = self.gather().await?;
-        let (rows, letters) = (count(&tick.rows), tick.letters.len());
-        if tick.records == 0 {
-            return Ok(());
-        }
-        self.write(tick.rows, rows).await?;
-        if letters > 0 {
-            let batch = dead_letters::rows(&self.dead_table, &tick.letters);
-            let batch = batch.map_err(|error| ProcessError::Internal(error.to_string()))?;
-            self.dead.write(vec![batch]).await?;
-        }
-        self.positions = self.source.positions();
-        if open.since.is_none() || (open.rows == 0 && rows + letters > 0) {
-            open.since = Some(Instant::now());
-        }
-        open.rows += rows + letters;
-        self.report(tick.records, rows, letters, started);
-        Ok(())
-    }
-
-    /// Takes what is there through the operators.
-    async fn gather(&mut self) -> Result<Tick, ProcessError> {
-        let settings = self.shared.settings.clone();
-        let started_us = self.shared.clock.now_us();
-        let budget_us = (settings.tick_budget_ms * 1_000) as i64;
-        let mut tick = Tick::default();
-        loop {
-            let wanted = CHUNK_RECORDS.min(settings.tick_rows_max - tick.records);
-            let before: i64 = self.source.positions().values().sum();
-            let batches = self.source.poll(wanted).await?;
-            let after: i64 = self.source.positions().values().sum();
-            tick.records += usize::try_from(after - before).unwrap_or(0);
-            for batch in batches {
-                self.run_batch(batch, &mut tick).await?;
+        let settings = &self.shared.settings;
+        let limits = TickLimits {
+            rows_max: settings.tick_rows_max,
+            budget_us: (settings.tick_budget_ms * 1_000) as i64,
+        };
+        let mut tick = self.job.tick(limits).await?;
+        let letters = LetterWriter {
+            pipeline: &self.pipeline.name,
+            plan: &self.job.plan,
+            log: &self.shared.log,
+            clock: &self.shared.clock,
+        };
+        let dead = letters.dead(&mut tick).await?;
+        let late = letters.late(&mut tick)?;
+        let written = self.write_tick(&mut tick, &dead, &late).await?;
+        self.positions = self.job.positions();
+        self.publish(&mut tick)?;
+        let rows = written.rows + written.dead_letters + written.late_events;
+        if tick.records > 0 || rows > 0 {
+            if open.since.is_none() || (open.rows == 0 && rows > 0) {
+                open.since = Some(Instant::now());
             }
-            // A clock that jumps ends the tick early or at the bound in records.
-            let elapsed_us = self.shared.clock.now_us().saturating_sub(started_us);
-            let over = !(0..budget_us).contains(&elapsed_us);
-            if after == before || tick.records >= settings.tick_rows_max || over {
-                return Ok(tick);
-            }
-        }
-    }
-
-    async fn run_batch(&mut self, input: SourceBatch, tick: &mut Tick) -> Result<(), ProcessError> {
-        tick.letters.extend(input.rejected);
-        let mut errors = Vec::new();
-        let mut batches = vec![input.batch];
-        for operator in &self.plan.operators {
-            batches.retain(|batch| batch.num_rows() > 0);
-            let run = |batch| operator.run(&batch, &mut errors);
-            batches = batches.into_iter().flat_map(run).collect();
-        }
-        tick.rows.extend(batches.into_iter().filter(|batch| batch.num_rows() > 0));
-        for error in errors {
-            let letter = self.letter(error).await?;
-            tick.letters.push(letter);
+            open.rows += rows;
+            self.report(tick.records, &written, started);
         }
         Ok(())
     }
 
-    /// A row that failed as a dead letter, with the record it came from.
-    async fn letter(&mut self, error: RowError) -> Result<DeadLetter, ProcessError> {
-        let (topic, log) = (&self.plan.read.topic, &self.shared.log);
-        let records = log.read(topic, error.partition, error.offset, 1).await;
-        let records = records.map_err(tradewind_types::SourceError::from)?;
-        let found = records.into_iter().find(|record| record.offset == error.offset);
-        let raw = found.and_then(|record| record.record.value).unwrap_or_default();
-        Ok(DeadLetter {
-            store_id: super::source::store_of(&raw).unwrap_or_else(|| DEFAULT_STORE.to_string()),
-            source: format!("pipeline:{}", self.pipeline.name),
-            reason: format!("{}: {} ({})", error.expression, error.reason, error.operator),
-            raw,
-            received_at: self.shared.clock.now_us(),
-            position: Some((topic.clone(), error.partition, error.offset)),
-        })
+    /// Writes what a tick has put out to the sinks.
+    async fn write_tick(
+        &mut self,
+        tick: &mut JobTick,
+        dead: &[DeadLetter],
+        late: &[DeadLetter],
+    ) -> Result<Written, ProcessError> {
+        let mut written = Written::default();
+        for index in 0..self.sinks.len() {
+            let batches = match self.sinks[index].feeds {
+                Feeds::Rows(sink) => {
+                    let batches = std::mem::take(&mut tick.sinks[sink]);
+                    written.rows += count(&batches);
+                    self.as_written(index, sink, &batches)?
+                }
+                Feeds::DeadLetters => {
+                    written.dead_letters = dead.len();
+                    self.letter_rows(index, dead)?
+                }
+                Feeds::LateEvents => {
+                    written.late_events = late.len();
+                    self.letter_rows(index, late)?
+                }
+            };
+            self.write(index, batches).await?;
+        }
+        // A view's changes are no rows of a sink, and count all the same.
+        written.rows += tick.sinks.iter().map(|batches| count(batches)).sum::<usize>();
+        Ok(written)
     }
 
-    /// Writes a tick's rows. A sink without room gets some by a checkpoint of what it has.
-    async fn write(&mut self, batches: Vec<RecordBatch>, rows: usize) -> Result<(), ProcessError> {
-        if rows == 0 {
+    /// Rows as their sink takes them: a lake table with its two hidden columns.
+    fn as_written(
+        &self,
+        index: usize,
+        sink: usize,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, ProcessError> {
+        if !self.sinks[index].table.is_lake() {
+            return Ok(batches.to_vec());
+        }
+        let hidden = self.job.plan.sinks[sink].hidden;
+        batches.iter().map(|batch| lake_rows(batch, hidden)).collect()
+    }
+
+    fn letter_rows(
+        &self,
+        index: usize,
+        letters: &[DeadLetter],
+    ) -> Result<Vec<RecordBatch>, ProcessError> {
+        if letters.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = dead_letters::rows(&self.sinks[index].table, letters);
+        Ok(vec![batch.map_err(|error| ProcessError::Internal(error.to_string()))?])
+    }
+
+    /// Writes a tick's rows. A sink without room gets some by the checkpoint that is under way, or
+    /// by one of what was written before.
+    async fn write(&mut self, index: usize, batches: Vec<RecordBatch>) -> Result<(), ProcessError> {
+        if batches.is_empty() {
             return Ok(());
         }
-        match self.target.write(batches.clone()).await {
+        match self.sinks[index].sink.write(batches.clone()).await {
             Err(SinkError::Transient { reason, .. }) => {
                 tracing::debug!(pipeline = self.pipeline.name, reason, "making room");
-                // The positions are still those before this tick.
-                self.checkpoint().await?;
+                // With state a checkpoint would hold this tick's state and the positions before.
+                if index == 0 && is_stateless(&self.job.plan) {
+                    self.checkpoint().await?;
+                }
                 self.finish_commit().await?;
-                Ok(self.target.write(batches).await?)
+                Ok(self.sinks[index].sink.write(batches).await?)
             }
             other => Ok(other?),
         }
     }
 
-    fn report(&self, records: usize, rows: usize, letters: usize, started: std::time::Instant) {
+    /// Shows the readers of a view what it is now, once it has caught up.
+    fn publish(&mut self, tick: &mut JobTick) -> Result<(), ProcessError> {
+        let (Some(view), Some(node)) = (&self.view, self.job.plan.view) else { return Ok(()) };
+        let changes: Vec<RecordBatch> = tick.sinks.iter_mut().flat_map(std::mem::take).collect();
+        self.catching_up.retain(|(source, partition), target| {
+            self.positions[*source].get(partition).is_some_and(|position| position < target)
+        });
+        if !self.catching_up.is_empty() || (changes.is_empty() && view.snapshot().is_some()) {
+            return Ok(());
+        }
+        self.view_epoch += 1;
+        let snapshot = ViewSnapshot {
+            epoch: self.view_epoch,
+            table: self.job.executor.publish(node)?,
+            positions: self.source_positions(),
+        };
+        view.publish(snapshot, changes);
+        Ok(())
+    }
+
+    fn report(&self, records: usize, written: &Written, started: std::time::Instant) {
         let name = &self.pipeline.name;
         self.shared.update(name, |status| {
-            status.positions.clone_from(&self.positions);
+            for (source, positions) in status.sources.iter_mut().zip(&self.positions) {
+                source.positions.clone_from(positions);
+            }
             status.records_in += records as u64;
-            status.rows_out += rows as u64;
-            status.dead_letters += letters as u64;
-            status.lost_records = self.source.lost();
+            status.rows_out += written.rows as u64;
+            status.dead_letters += written.dead_letters as u64;
+            status.late_events += written.late_events as u64;
+            status.lost_records = self.job.lost();
         });
-        let label = || name.clone();
-        metrics::counter!("tradewind_pipeline_records_total", "pipeline" => label())
-            .increment(records as u64);
-        metrics::counter!("tradewind_pipeline_rows_total", "pipeline" => label())
-            .increment(rows as u64);
-        metrics::counter!("tradewind_pipeline_dead_letters_total", "pipeline" => label())
-            .increment(letters as u64);
-        metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => label())
+        let count = |metric: &'static str, by: usize| {
+            metrics::counter!(metric, "pipeline" => name.clone()).increment(by as u64);
+        };
+        count("tradewind_pipeline_records_total", records);
+        count("tradewind_pipeline_rows_total", written.rows);
+        count("tradewind_pipeline_dead_letters_total", written.dead_letters);
+        count("tradewind_pipeline_late_events_total", written.late_events);
+        metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => name.clone())
             .record(started.elapsed().as_secs_f64());
     }
 }

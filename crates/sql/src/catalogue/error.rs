@@ -57,6 +57,14 @@ pub enum CatalogueError {
         /// Whose it is.
         owner: Owner,
     },
+    /// A pipeline that keeps a materialized view goes with it.
+    #[error(
+        "pipeline {name:?} keeps the materialized view of that name: DROP MATERIALIZED VIEW {name}"
+    )]
+    OfView {
+        /// The pipeline's and the view's name.
+        name: String,
+    },
     /// A lake table's definition cannot change in place.
     #[error(
         "lake table {name:?} has rows in its present form: make another table, or drop this one first"

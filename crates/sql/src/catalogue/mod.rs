@@ -13,7 +13,9 @@ mod references;
 mod store;
 
 pub use error::CatalogueError;
-pub use objects::{Definition, NewPipeline, Owner, Pipeline, Relation, ViewDefinition};
+pub use objects::{
+    Definition, NewPipeline, Owner, Pipeline, PipelineStatement, Relation, ViewDefinition,
+};
 pub use pack::{PackFile, PackReport};
 
 use crate::{CreateTable, CreateView, Dialect, ObjectKind, TableDefinition};
@@ -153,6 +155,61 @@ impl Catalogue {
         self.create_relation(definition, owner, view.if_not_exists, view.or_replace)
     }
 
+    /// Makes a materialized view and the pipeline that keeps it, in one change; both have its name.
+    /// One that takes the place of another is a new incarnation, which begins anew.
+    ///
+    /// # Errors
+    /// The name is taken, or others read the view that would be replaced.
+    pub fn create_materialized_view(
+        &self,
+        view: &CreateView,
+        dialect: Dialect,
+        owner: &Owner,
+        columns: Vec<(String, String)>,
+    ) -> Result<Outcome, CatalogueError> {
+        let mut state = self.lock();
+        let name = view.name.clone();
+        let definition = Definition::MaterializedView(ViewDefinition::new(view, dialect));
+        let outcome = match state.relations.get(&name) {
+            None => Outcome::Created,
+            Some(_) if view.if_not_exists => return Ok(Outcome::Kept),
+            Some(old) if view.or_replace && old.definition.same_meaning(&definition) => {
+                return Ok(Outcome::Kept);
+            }
+            Some(old) if view.or_replace && old.kind() == ObjectKind::MaterializedView => {
+                state.check_replace(old, &definition)?;
+                Outcome::Replaced
+            }
+            Some(old) => return Err(CatalogueError::Exists { kind: old.kind().name(), name }),
+        };
+        let created_at = self.clock.now_us();
+        let new =
+            NewPipeline { name, sql: view.sql.clone(), dialect, owner: owner.clone(), columns };
+        let mut pipeline = Pipeline::new(&new, created_at)?;
+        match (state.pipelines.get(&new.name), outcome) {
+            (Some(old), Outcome::Replaced) => {
+                pipeline.id.clone_from(&old.id);
+                pipeline.incarnation = old.incarnation + 1;
+            }
+            (Some(_), _) => {
+                return Err(CatalogueError::Exists { kind: "pipeline", name: new.name });
+            }
+            (None, _) => {}
+        }
+        let relation = Relation { definition, owner: owner.clone(), created_at };
+        let (relation, pipeline) = (Arc::new(relation), Arc::new(pipeline));
+        state.apply(vec![Change::PutRelation(relation), Change::PutPipeline(pipeline)])?;
+        Ok(outcome)
+    }
+
+    /// Makes a pipeline a new incarnation of itself: it begins anew under the same definition.
+    ///
+    /// # Errors
+    /// There is no such pipeline; the disk.
+    pub fn renew(&self, name: &str) -> Result<Arc<Pipeline>, CatalogueError> {
+        self.change_pipeline(name, |pipeline| pipeline.incarnation += 1)
+    }
+
     fn create_relation(
         &self,
         definition: Definition,
@@ -205,14 +262,24 @@ impl Catalogue {
         if owner != Owner::Sql {
             return Err(CatalogueError::Owned { kind: kind.name(), name: name.into(), owner });
         }
-        let change = match kind {
-            ObjectKind::Pipeline => Change::RemovePipeline(name.to_string()),
+        let changes = match kind {
+            ObjectKind::Pipeline => {
+                if matches!(state.pipelines[name].statement, PipelineStatement::View(_)) {
+                    return Err(CatalogueError::OfView { name: name.into() });
+                }
+                vec![Change::RemovePipeline(name.to_string())]
+            }
+            ObjectKind::MaterializedView => {
+                state.check_unused(name)?;
+                let name = name.to_string();
+                vec![Change::RemovePipeline(name.clone()), Change::RemoveRelation(name)]
+            }
             _ => {
                 state.check_unused(name)?;
-                Change::RemoveRelation(name.to_string())
+                vec![Change::RemoveRelation(name.to_string())]
             }
         };
-        state.apply(vec![change])?;
+        state.apply(changes)?;
         Ok(true)
     }
 
@@ -330,13 +397,15 @@ impl State {
             Err(CatalogueError::InUse { name: name.into(), by: by.into(), by_kind: kind })
         };
         for pipeline in self.pipelines.values() {
-            if pipeline.target == name || references::of_pipeline(pipeline).contains(name) {
+            // A materialized view is written by its own pipeline, which goes with it.
+            let writes = pipeline.target == name
+                && matches!(pipeline.statement, PipelineStatement::Insert(_));
+            if writes || references::of_pipeline(pipeline).contains(name) {
                 return in_use(&pipeline.name, "pipeline");
             }
         }
         for relation in self.relations.values() {
-            if relation.view().is_some_and(|view| references::of_query(&view.query).contains(name))
-            {
+            if relation.query().is_some_and(|query| references::of_query(query).contains(name)) {
                 return in_use(relation.name(), "view");
             }
         }

@@ -51,6 +51,8 @@ pub enum Definition {
     Table(Box<TableDefinition>),
     /// A stored query.
     View(ViewDefinition),
+    /// A stored query that a pipeline of the same name keeps computed.
+    MaterializedView(ViewDefinition),
 }
 
 /// A stored query.
@@ -68,7 +70,7 @@ pub struct ViewDefinition {
     pub sql: String,
 }
 
-/// An `INSERT INTO … SELECT` that runs.
+/// An `INSERT INTO … SELECT` or a materialized view, that runs.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     /// A UUID, given once: names the folder of its manifests.
@@ -85,14 +87,23 @@ pub struct Pipeline {
     pub owner: Owner,
     /// A person paused it.
     pub paused: bool,
-    /// The table it writes.
+    /// The table or materialized view it writes.
     pub target: String,
     /// The statement, read.
-    pub insert: Insert,
+    pub statement: PipelineStatement,
     /// Name and type of each column of its query when it was first planned; empty before.
     pub columns: Vec<(String, String)>,
     /// Microseconds since the Unix epoch.
     pub created_at: TimestampMicros,
+}
+
+/// What a pipeline runs.
+#[derive(Debug, Clone)]
+pub enum PipelineStatement {
+    /// `INSERT INTO table SELECT …`
+    Insert(Insert),
+    /// `CREATE MATERIALIZED VIEW`
+    View(CreateView),
 }
 
 /// A pipeline to keep.
@@ -100,7 +111,7 @@ pub struct Pipeline {
 pub struct NewPipeline {
     /// Unique among pipelines.
     pub name: String,
-    /// The `INSERT INTO` statement.
+    /// The `INSERT INTO` or `CREATE MATERIALIZED VIEW` statement.
     pub sql: String,
     /// How the text is meant.
     pub dialect: Dialect,
@@ -116,11 +127,12 @@ impl Relation {
         self.definition.name()
     }
 
-    /// `Table` or `View`.
+    /// `Table`, `View` or `MaterializedView`.
     pub fn kind(&self) -> ObjectKind {
         match self.definition {
             Definition::Table(_) => ObjectKind::Table,
             Definition::View(_) => ObjectKind::View,
+            Definition::MaterializedView(_) => ObjectKind::MaterializedView,
         }
     }
 
@@ -128,7 +140,7 @@ impl Relation {
     pub fn table(&self) -> Option<&TableDefinition> {
         match &self.definition {
             Definition::Table(table) => Some(table),
-            Definition::View(_) => None,
+            _ => None,
         }
     }
 
@@ -136,15 +148,28 @@ impl Relation {
     pub fn view(&self) -> Option<&ViewDefinition> {
         match &self.definition {
             Definition::View(view) => Some(view),
-            Definition::Table(_) => None,
+            _ => None,
         }
+    }
+
+    /// The materialized view, if it is one.
+    pub fn materialized_view(&self) -> Option<&ViewDefinition> {
+        match &self.definition {
+            Definition::MaterializedView(view) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// What a view of either kind stands for.
+    pub fn query(&self) -> Option<&ast::Query> {
+        self.view().or_else(|| self.materialized_view()).map(|view| &*view.query)
     }
 
     /// The `CREATE` statement as written.
     pub fn sql(&self) -> &str {
         match &self.definition {
             Definition::Table(table) => &table.sql,
-            Definition::View(view) => &view.sql,
+            Definition::View(view) | Definition::MaterializedView(view) => &view.sql,
         }
     }
 
@@ -152,7 +177,7 @@ impl Relation {
     pub fn dialect(&self) -> Dialect {
         match &self.definition {
             Definition::Table(table) => table.dialect,
-            Definition::View(view) => view.dialect,
+            Definition::View(view) | Definition::MaterializedView(view) => view.dialect,
         }
     }
 }
@@ -162,7 +187,7 @@ impl Definition {
     pub fn name(&self) -> &str {
         match self {
             Self::Table(table) => &table.name,
-            Self::View(view) => &view.name,
+            Self::View(view) | Self::MaterializedView(view) => &view.name,
         }
     }
 
@@ -170,7 +195,8 @@ impl Definition {
     pub fn same_meaning(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Table(left), Self::Table(right)) => meaning(left) == meaning(right),
-            (Self::View(left), Self::View(right)) => {
+            (Self::View(left), Self::View(right))
+            | (Self::MaterializedView(left), Self::MaterializedView(right)) => {
                 (left.query.to_string(), &left.columns, left.dialect)
                     == (right.query.to_string(), &right.columns, right.dialect)
             }
@@ -183,6 +209,9 @@ impl Definition {
         match only_statement(sql, dialect)? {
             StatementKind::CreateTable(table) => Ok(Self::Table(Box::new(table.definition))),
             StatementKind::CreateView(view) => Ok(Self::View(ViewDefinition::new(&view, dialect))),
+            StatementKind::CreateMaterializedView(view) => {
+                Ok(Self::MaterializedView(ViewDefinition::new(&view, dialect)))
+            }
             _ => Err("it is no CREATE statement".into()),
         }
     }
@@ -198,7 +227,8 @@ fn meaning(table: &TableDefinition) -> TableDefinition {
 }
 
 impl ViewDefinition {
-    pub(super) fn new(view: &CreateView, dialect: Dialect) -> Self {
+    /// What a `CREATE [MATERIALIZED] VIEW` defines.
+    pub fn new(view: &CreateView, dialect: Dialect) -> Self {
         Self {
             name: view.name.clone(),
             columns: view.columns.clone(),
@@ -214,7 +244,7 @@ impl Pipeline {
         new: &NewPipeline,
         created_at: TimestampMicros,
     ) -> Result<Self, CatalogueError> {
-        let insert = parse_insert(&new.sql, new.dialect).map_err(|reason| {
+        let statement = parse_pipeline(&new.sql, new.dialect).map_err(|reason| {
             CatalogueError::Stored { folder: "the request".into(), key: new.name.clone(), reason }
         })?;
         Ok(Self {
@@ -225,27 +255,65 @@ impl Pipeline {
             dialect: new.dialect,
             owner: new.owner.clone(),
             paused: false,
-            target: insert.target.clone(),
-            insert,
+            target: statement.target().to_string(),
+            statement,
             columns: new.columns.clone(),
             created_at,
         })
     }
 
     /// Whether a statement means what this pipeline does: layout of the text aside.
-    pub(super) fn same_meaning(&self, insert: &Insert, dialect: Dialect) -> bool {
-        let meaning = |insert: &Insert| {
-            (insert.target.clone(), insert.columns.clone(), insert.query.to_string())
-        };
-        self.dialect == dialect && meaning(&self.insert) == meaning(insert)
+    pub(super) fn same_meaning(&self, statement: &PipelineStatement, dialect: Dialect) -> bool {
+        self.dialect == dialect && self.statement.meaning() == statement.meaning()
     }
 }
 
-/// Reads a stored `INSERT INTO`.
-pub(super) fn parse_insert(sql: &str, dialect: Dialect) -> Result<Insert, String> {
+impl PipelineStatement {
+    /// The table or materialized view that is written.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Insert(insert) => &insert.target,
+            Self::View(view) => &view.name,
+        }
+    }
+
+    /// The rows that are written.
+    pub fn query(&self) -> &ast::Query {
+        match self {
+            Self::Insert(insert) => &insert.query,
+            Self::View(view) => &view.query,
+        }
+    }
+
+    /// The statement as written.
+    pub fn sql(&self) -> &str {
+        match self {
+            Self::Insert(insert) => &insert.sql,
+            Self::View(view) => &view.sql,
+        }
+    }
+
+    /// The columns the statement names; empty where it names none.
+    pub fn columns(&self) -> &[String] {
+        match self {
+            Self::Insert(insert) => &insert.columns,
+            Self::View(view) => &view.columns,
+        }
+    }
+
+    /// What it does, layout of the text aside.
+    fn meaning(&self) -> (bool, &str, &[String], String) {
+        let is_view = matches!(self, Self::View(_));
+        (is_view, self.target(), self.columns(), self.query().to_string())
+    }
+}
+
+/// Reads a stored pipeline's statement.
+pub(super) fn parse_pipeline(sql: &str, dialect: Dialect) -> Result<PipelineStatement, String> {
     match only_statement(sql, dialect)? {
-        StatementKind::Insert(insert) => Ok(*insert),
-        _ => Err("it is no INSERT INTO … SELECT".into()),
+        StatementKind::Insert(insert) => Ok(PipelineStatement::Insert(*insert)),
+        StatementKind::CreateMaterializedView(view) => Ok(PipelineStatement::View(*view)),
+        _ => Err("it is neither INSERT INTO … SELECT nor CREATE MATERIALIZED VIEW".into()),
     }
 }
 

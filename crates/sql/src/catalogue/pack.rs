@@ -5,10 +5,12 @@
 //! Left out: removing what a pack no longer has; the report names it and it stays, because rows
 //! may depend on it.
 
-use super::objects::{Definition, NewPipeline, Owner, Pipeline, Relation, ViewDefinition};
+use super::objects::{
+    Definition, NewPipeline, Owner, Pipeline, PipelineStatement, Relation, ViewDefinition,
+};
 use super::store::Change;
 use super::{CatalogueError, State, references};
-use crate::{Dialect, Insert, Position, SqlError, StatementKind, parse_script};
+use crate::{Dialect, Position, SqlError, StatementKind, parse_script};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewind_types::TimestampMicros;
@@ -96,7 +98,14 @@ impl Applying<'_> {
                     let view = ViewDefinition::new(&view, Dialect::Flink);
                     self.relation(Definition::View(view));
                 }
-                StatementKind::Insert(insert) => self.pipeline(*insert, start)?,
+                StatementKind::CreateMaterializedView(view) => {
+                    let definition = ViewDefinition::new(&view, Dialect::Flink);
+                    self.relation(Definition::MaterializedView(definition));
+                    self.pipeline(PipelineStatement::View(*view), start)?;
+                }
+                StatementKind::Insert(insert) => {
+                    self.pipeline(PipelineStatement::Insert(*insert), start)?;
+                }
                 StatementKind::Set { key, value } if key == "pipeline.name" => {
                     self.pipeline_name = Some(value);
                 }
@@ -140,8 +149,11 @@ impl Applying<'_> {
         }
     }
 
-    fn pipeline(&mut self, insert: Insert, start: Position) -> Result<(), SqlError> {
-        let name = self.next_pipeline_name(&insert.target);
+    fn pipeline(&mut self, statement: PipelineStatement, start: Position) -> Result<(), SqlError> {
+        let name = match &statement {
+            PipelineStatement::Insert(insert) => self.next_pipeline_name(&insert.target),
+            PipelineStatement::View(view) => view.name.clone(),
+        };
         if !self.pipelines.insert(name.clone()) {
             return Err(SqlError::at(start, format!("pipeline {name:?} is there twice")));
         }
@@ -150,7 +162,7 @@ impl Applying<'_> {
             None => {
                 let new = NewPipeline {
                     name,
-                    sql: insert.sql,
+                    sql: statement.sql().to_string(),
                     dialect: Dialect::Flink,
                     owner: self.owner.clone(),
                     columns: Vec::new(),
@@ -163,15 +175,15 @@ impl Applying<'_> {
             Some(old) if old.owner != self.owner => {
                 self.report.refused.push(format!("{label} belongs to {}", old.owner));
             }
-            Some(old) if old.same_meaning(&insert, Dialect::Flink) => {
+            Some(old) if old.same_meaning(&statement, Dialect::Flink) => {
                 self.report.unchanged.push(label);
             }
             Some(old) => {
                 let pipeline = Pipeline {
                     incarnation: old.incarnation + 1,
-                    sql: insert.sql.clone(),
-                    target: insert.target.clone(),
-                    insert,
+                    sql: statement.sql().to_string(),
+                    target: statement.target().to_string(),
+                    statement,
                     columns: Vec::new(),
                     ..Pipeline::clone(old)
                 };

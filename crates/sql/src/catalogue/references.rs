@@ -24,7 +24,7 @@ pub(super) fn of_query(query: &Query) -> BTreeSet<String> {
 
 /// The names in a pipeline's query.
 pub(super) fn of_pipeline(pipeline: &Pipeline) -> BTreeSet<String> {
-    of_query(&pipeline.insert.query)
+    of_query(pipeline.statement.query())
 }
 
 /// The same, seen through views.

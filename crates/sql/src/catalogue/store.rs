@@ -5,7 +5,7 @@
 //! Left out: what the objects mean.
 
 use super::CatalogueError;
-use super::objects::{Definition, Owner, Pipeline, Relation, parse_insert};
+use super::objects::{Definition, Owner, Pipeline, Relation, parse_pipeline};
 use crate::Dialect;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
@@ -243,7 +243,7 @@ fn stored_pipeline(pipeline: &Pipeline) -> StoredPipeline {
 fn read_pipeline(bytes: &[u8]) -> Result<Pipeline, String> {
     let stored: StoredPipeline = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let dialect = read_dialect(&stored.dialect)?;
-    let insert = parse_insert(&stored.sql, dialect)?;
+    let statement = parse_pipeline(&stored.sql, dialect)?;
     Ok(Pipeline {
         id: stored.id,
         name: stored.name,
@@ -252,8 +252,8 @@ fn read_pipeline(bytes: &[u8]) -> Result<Pipeline, String> {
         dialect,
         owner: read_owner(stored.owner),
         paused: stored.paused,
-        target: insert.target.clone(),
-        insert,
+        target: statement.target().to_string(),
+        statement,
         columns: stored.columns.into_iter().map(|column| (column.name, column.r#type)).collect(),
         created_at: stored.created_at,
     })

@@ -10,6 +10,10 @@ mod topic;
 pub use json::Prefilter;
 pub use topic::{TopicReader, TopicSource};
 
+use crate::ProcessError;
+use crate::stream::plan::SourcePlan;
+use tradewind_types::{Clock, Log, Source, SourceError};
+
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use std::sync::Arc;
 use tradewind_sql::{ColumnKind, Format, TableDefinition};
@@ -26,6 +30,50 @@ pub(crate) fn hidden_fields() -> [Field; 2] {
         Field::new(PARTITION_COLUMN, DataType::Int32, false),
         Field::new(OFFSET_COLUMN, DataType::Int64, false),
     ]
+}
+
+/// What sources are opened with.
+pub struct SourceEnvironment {
+    /// Topics.
+    pub log: Arc<dyn Log>,
+    /// For the time of dead letters.
+    pub clock: Arc<dyn Clock>,
+    /// `pipeline:<name>`, for dead letters.
+    pub name: String,
+}
+
+/// Opens a source at its beginning or, with `start_anew`, where its table says that a pipeline
+/// without a checkpoint starts.
+///
+/// # Errors
+/// There is no such topic or file, or a type that its format has no form for.
+pub async fn open_source(
+    environment: &SourceEnvironment,
+    plan: &SourcePlan,
+    start_anew: bool,
+) -> Result<Box<dyn Source>, ProcessError> {
+    let Some(topic) = plan.definition.topic() else {
+        let source_name = plan.definition.name.clone();
+        let reason = "nothing reads this connector".to_string();
+        return Err(SourceError::Decode { source_name, reason }.into());
+    };
+    let read = TopicRead {
+        table: plan.definition.name.clone(),
+        topic: topic.topic.clone(),
+        format: topic.format,
+        columns: plan.read.columns.clone(),
+        prefilters: plan.read.prefilters.clone(),
+    };
+    let reader = TopicReader {
+        log: environment.log.clone(),
+        clock: environment.clock.clone(),
+        name: environment.name.clone(),
+    };
+    let mut source = TopicSource::open(&read, reader)?;
+    if start_anew {
+        source.seek_to(topic.startup).await?;
+    }
+    Ok(Box::new(source))
 }
 
 /// What is read of a topic: only these columns, only these records.

@@ -127,11 +127,6 @@ impl TopicSource {
         Ok(())
     }
 
-    /// Records that retention had taken before they were read.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
     /// Fills `waiting` of a partition if it is empty and there is something to read.
     async fn fill(&mut self, index: usize) -> Result<(), SourceError> {
         if !self.partitions[index].waiting.is_empty() {
@@ -275,6 +270,10 @@ impl Source for TopicSource {
         let seen: Vec<Offset> =
             self.partitions.iter().map(|partition| partition.position).collect();
         Ok(self.reader.log.wait(&self.topic, &seen).await?)
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost
     }
 
     fn positions(&self) -> Positions {

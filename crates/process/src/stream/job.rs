@@ -1,0 +1,234 @@
+//! A plan that runs: its sources, and the executor they feed.
+//!
+//! Guarantees: a tick takes what has arrived, up to a bound in rows and in time, and drives it
+//! through every operator before it ends; positions and state belong together between two ticks.
+//! Left out: sinks, checkpoints, and what becomes of rows that failed.
+
+use crate::ProcessError;
+use crate::stream::plan::StreamPlan;
+use arrow::array::RecordBatch;
+use futures::future::select_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tradewind_dataflow::{Executor, ExecutorSettings, LateRows, RowError, SourceInput};
+use tradewind_types::connector::Positions;
+use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
+
+/// Rows asked of a source at once: their columns stay in the cache, and the budget is looked at
+/// between.
+const CHUNK_ROWS: usize = 8_192;
+/// How long nothing may come from a partition before watermarks do not wait for it.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+
+/// How much one tick may take in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickLimits {
+    /// Rows, about.
+    pub rows_max: usize,
+    /// Microseconds of reading.
+    pub budget_us: i64,
+}
+
+/// A running plan.
+pub struct Job {
+    /// What runs.
+    pub plan: Arc<StreamPlan>,
+    pub(crate) executor: Executor,
+    sources: Vec<JobSource>,
+    clock: Arc<dyn Clock>,
+    /// The source that is asked first, so that none starves.
+    first: usize,
+    /// The executor has been told that every source has ended.
+    flushed: bool,
+}
+
+/// A source and what is known about it.
+struct JobSource {
+    source: Box<dyn Source>,
+    has_watermark: bool,
+    /// When each partition last gave something.
+    seen: BTreeMap<PartitionId, Instant>,
+}
+
+/// What a tick came to.
+#[derive(Debug, Default)]
+pub struct JobTick {
+    /// Records taken in, those that are no rows included.
+    pub records: usize,
+    /// For each sink its rows.
+    pub sinks: Vec<Vec<RecordBatch>>,
+    /// Records that could not be decoded.
+    pub rejected: Vec<DeadLetter>,
+    /// Rows that could not be computed.
+    pub errors: Vec<RowError>,
+    /// Rows that came after their windows.
+    pub late: Vec<LateRows>,
+}
+
+impl Job {
+    /// A job over sources in the order of the plan's.
+    ///
+    /// # Errors
+    /// A planner's bug.
+    pub fn new(
+        plan: Arc<StreamPlan>,
+        sources: Vec<Box<dyn Source>>,
+        clock: Arc<dyn Clock>,
+        settings: ExecutorSettings,
+    ) -> Result<Self, ProcessError> {
+        let executor = Executor::new(plan.graph.clone(), settings)?;
+        let now = Instant::now();
+        let source = |(source, planned): (Box<dyn Source>, &super::plan::SourcePlan)| {
+            let seen = source.positions().into_keys().map(|partition| (partition, now)).collect();
+            JobSource { source, has_watermark: planned.has_watermark, seen }
+        };
+        let sources = sources.into_iter().zip(&plan.sources).map(source).collect();
+        Ok(Self { plan, executor, sources, clock, first: 0, flushed: false })
+    }
+
+    /// Waits until a tick would have something to do.
+    ///
+    /// # Errors
+    /// A source failed.
+    pub async fn ready(&mut self) -> Result<(), ProcessError> {
+        if self.ended() {
+            return std::future::pending().await;
+        }
+        if self.all_sources_ended() {
+            return Ok(());
+        }
+        let idle = self.next_idle();
+        let open = self.sources.iter_mut().filter(|one| !one.source.ended());
+        let ready = select_all(open.map(|one| one.source.ready()));
+        tokio::select! {
+            (result, ..) = ready => Ok(result?),
+            () = until(idle) => Ok(()),
+        }
+    }
+
+    /// Whether every source has ended and the last window has been given.
+    pub fn ended(&self) -> bool {
+        self.flushed
+    }
+
+    /// Takes in what is there. Never waits for more.
+    ///
+    /// # Errors
+    /// Whatever makes the job useless: a source failed, a value does not fit its type.
+    pub async fn tick(&mut self, limits: TickLimits) -> Result<JobTick, ProcessError> {
+        let mut tick = JobTick::default();
+        let mut inputs: Vec<SourceInput> = Vec::new();
+        inputs.resize_with(self.sources.len(), SourceInput::default);
+        self.gather(limits, &mut tick, &mut inputs).await?;
+        self.describe(&mut inputs);
+        let last = inputs.iter().all(|input| input.ended);
+        let executor = &mut self.executor;
+        let output = crate::blocking::blocking(|| executor.tick(inputs))?;
+        self.flushed = last;
+        tick.sinks = output.sinks;
+        tick.errors = output.errors;
+        tick.late = output.late;
+        Ok(tick)
+    }
+
+    /// The next record to read, for each source.
+    pub fn positions(&self) -> Vec<Positions> {
+        self.sources.iter().map(|one| one.source.positions()).collect()
+    }
+
+    /// Puts source `index` where a checkpoint says.
+    ///
+    /// # Errors
+    /// There is no such place any more.
+    pub fn seek(&mut self, index: usize, positions: &Positions) -> Result<(), ProcessError> {
+        Ok(self.sources[index].source.seek(positions)?)
+    }
+
+    /// Records that were gone before they were read, over all sources.
+    pub fn lost(&self) -> u64 {
+        self.sources.iter().map(|one| one.source.lost()).sum()
+    }
+
+    fn all_sources_ended(&self) -> bool {
+        self.sources.iter().all(|one| one.source.ended())
+    }
+
+    async fn gather(
+        &mut self,
+        limits: TickLimits,
+        tick: &mut JobTick,
+        inputs: &mut [SourceInput],
+    ) -> Result<(), ProcessError> {
+        let started_us = self.clock.now_us();
+        let count = self.sources.len();
+        loop {
+            let before = tick.records;
+            for step in 0..count {
+                let index = (self.first + step) % count;
+                let wanted = CHUNK_ROWS.min(limits.rows_max.saturating_sub(tick.records));
+                if wanted > 0 && !self.sources[index].source.ended() {
+                    self.poll(index, wanted, tick, &mut inputs[index]).await?;
+                }
+            }
+            self.first = (self.first + 1) % count.max(1);
+            // A clock that jumps ends the tick early or at the bound in rows.
+            let elapsed_us = self.clock.now_us().saturating_sub(started_us);
+            let over = !(0..limits.budget_us).contains(&elapsed_us);
+            if tick.records == before || tick.records >= limits.rows_max || over {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn poll(
+        &mut self,
+        index: usize,
+        rows_max: usize,
+        tick: &mut JobTick,
+        input: &mut SourceInput,
+    ) -> Result<(), ProcessError> {
+        let one = &mut self.sources[index];
+        let before: i64 = one.source.progress();
+        for batch in one.source.poll(rows_max).await? {
+            if one.has_watermark {
+                one.seen.insert(batch.partition, Instant::now());
+            }
+            tick.rejected.extend(batch.rejected);
+            if batch.batch.num_rows() > 0 {
+                input.batches.push(batch.batch);
+            }
+        }
+        tick.records += usize::try_from(one.source.progress() - before).unwrap_or(0);
+        Ok(())
+    }
+
+    /// Says which partitions there are, and which of them are idle.
+    fn describe(&self, inputs: &mut [SourceInput]) {
+        let now = Instant::now();
+        for (one, input) in self.sources.iter().zip(inputs) {
+            input.ended = one.source.ended();
+            input.partitions = one.source.positions().into_keys().collect();
+            let is_idle = |partition: &&PartitionId| {
+                one.seen.get(partition).is_some_and(|seen| now - *seen >= IDLE_AFTER)
+            };
+            input.idle = input.partitions.iter().filter(is_idle).copied().collect();
+        }
+    }
+
+    /// When the next partition becomes idle, if a watermark waits for one.
+    fn next_idle(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let waited = self.sources.iter().filter(|one| one.has_watermark && one.seen.len() > 1);
+        let times = waited.flat_map(|one| one.seen.values().map(|seen| *seen + IDLE_AFTER));
+        times.filter(|at| *at > now).min()
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

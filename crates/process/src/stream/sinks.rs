@@ -1,0 +1,126 @@
+//! A pipeline's sinks: its targets, its dead letters and its late events.
+//!
+//! Guarantees: after a restart every sink has finished what the newest manifest names before
+//! anything is written to it.
+//! Left out: what is written.
+
+use super::manifest::Manifest;
+use super::plan::{StreamPlan, Target};
+use crate::ProcessError;
+use crate::dead_letters::{self, LetterTable};
+use crate::engine::Shared;
+use tradewind_dataflow::OperatorKind;
+use tradewind_sql::{Pipeline, TableDefinition};
+use tradewind_types::{Sink, Staged};
+
+/// The first target: its writer's name is the pipeline's own.
+const TARGET: &str = "sink-1";
+
+/// A sink, open.
+pub(crate) struct OpenSink {
+    /// Its id in manifests.
+    pub(super) id: String,
+    /// What is written to it.
+    pub(super) feeds: Feeds,
+    pub(super) table: TableDefinition,
+    pub(super) sink: Box<dyn Sink>,
+}
+
+/// What is written to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feeds {
+    /// The rows of the plan's sink of that number.
+    Rows(usize),
+    /// What could not be read or computed.
+    DeadLetters,
+    /// What came late.
+    LateEvents,
+}
+
+/// Opens every sink and lets it finish what the newest manifest names.
+pub(super) async fn open(
+    shared: &Shared,
+    pipeline: &Pipeline,
+    plan: &StreamPlan,
+    newest: Option<&Manifest>,
+) -> Result<Vec<OpenSink>, ProcessError> {
+    let mut opened = Vec::new();
+    for (id, feeds, table) in wanted(shared, plan)? {
+        let mut last = newest
+            .and_then(|last| last.staged.iter().find(|work| work.sink == id))
+            .map(|work| &work.staged);
+        if let Some(manifest) = newest.filter(|last| last.incarnation < pipeline.incarnation)
+            && let Some(staged) = last.take()
+        {
+            finish_predecessor(shared, pipeline, manifest.incarnation, &id, staged).await?;
+        }
+        let name = writer(&pipeline.id, pipeline.incarnation, &id);
+        let mut sink = shared.sinks.open(&table, &name).await?;
+        sink.recover(last).await?;
+        opened.push(OpenSink { id, feeds, table, sink });
+    }
+    Ok(opened)
+}
+
+/// Every sink a plan needs.
+fn wanted(
+    shared: &Shared,
+    plan: &StreamPlan,
+) -> Result<Vec<(String, Feeds, TableDefinition)>, ProcessError> {
+    let mut wanted = Vec::new();
+    for (index, sink) in plan.sinks.iter().enumerate() {
+        if let Target::Table(table) = &sink.target {
+            wanted.push((format!("sink-{}", index + 1), Feeds::Rows(index), table.clone()));
+        }
+    }
+    let letters = |letters: LetterTable| -> Result<_, ProcessError> {
+        let table = dead_letters::table(&shared.catalogue, letters);
+        dead_letters::check(&table)?;
+        Ok(table)
+    };
+    let dead = letters(LetterTable::DeadLetters)?;
+    wanted.push(("dead-letters".to_string(), Feeds::DeadLetters, dead));
+    let windows =
+        |node: &tradewind_dataflow::Node| matches!(node.kind, OperatorKind::WindowAggregate(_));
+    if plan.graph.nodes.iter().any(windows) {
+        let late = letters(LetterTable::LateEvents)?;
+        wanted.push(("late-events".to_string(), Feeds::LateEvents, late));
+    }
+    Ok(wanted)
+}
+
+/// Commits what an older incarnation had staged, under its own name.
+async fn finish_predecessor(
+    shared: &Shared,
+    pipeline: &Pipeline,
+    incarnation: u64,
+    sink: &str,
+    staged: &Staged,
+) -> Result<(), ProcessError> {
+    let ours = LetterTable::ALL.into_iter().find(|letters| letters.name() == staged.table);
+    let table = match (shared.catalogue.table(&staged.table), ours) {
+        (Some(table), _) => table,
+        (None, Some(letters)) => dead_letters::table(&shared.catalogue, letters),
+        (None, None) => {
+            tracing::error!(
+                pipeline = pipeline.name,
+                table = staged.table,
+                rows = staged.rows,
+                "the table of an older incarnation is gone, and so are its staged rows"
+            );
+            return Ok(());
+        }
+    };
+    let name = writer(&pipeline.id, incarnation, sink);
+    let mut open = shared.sinks.open(&table, &name).await?;
+    Ok(open.recover(Some(staged)).await?)
+}
+
+/// Under which name a pipeline commits to a table. The table `dead_letters` may be both its target
+/// and the place of its dead letters, so the two differ.
+fn writer(id: &str, incarnation: u64, sink: &str) -> String {
+    match sink {
+        TARGET => format!("{id}/{incarnation}"),
+        other => format!("{id}/{incarnation}/{other}"),
+    }
+}
