@@ -1,28 +1,33 @@
 //! What DataFusion's SQL planner asks while it plans a stream.
 //!
-//! Guarantees: topics are known by their schema alone; views are seen through; the planner finds
-//! DataFusion's functions and Flink's, types as `CREATE TABLE` has them, and `UNNEST` as a join.
+//! Guarantees: tables are known by their definition alone, with their computed columns and their
+//! watermark; views are seen through; the planner finds DataFusion's functions and Flink's, types
+//! as `CREATE TABLE` has them, `UNNEST` as a join and windows as tables.
 //! Left out: lake tables, which a stream cannot read.
 
-use super::{errors, refusal, unnest};
+use super::event_time::{self, EventTime};
+use super::{PlanOptions, aggregate_types, errors, refusal, refuse, unnest, window};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, Result, TableReference, plan_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
-    WindowUDF,
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
+    TableSource, WindowUDF,
 };
-use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::parser::Parser;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use tradewind_sql::{Catalogue, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition};
+use tradewind_sql::{
+    Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition,
+};
 
 /// How deep views may stand on views: the planner calls itself for each.
 const VIEW_DEPTH_MAX: usize = 8;
@@ -30,7 +35,7 @@ const VIEW_DEPTH_MAX: usize = 8;
 /// The planner's surroundings for one statement.
 pub(super) struct PlanContext<'a> {
     catalogue: &'a Catalogue,
-    dialect: Dialect,
+    settings: PlanOptions,
     /// The views that are being planned, the outermost first.
     views: Vec<String>,
     functions: Arc<Functions>,
@@ -46,30 +51,52 @@ struct Functions {
     window: HashMap<String, Arc<WindowUDF>>,
 }
 
-/// A topic: its columns and where it is read.
+/// A table that is read: the columns its source gives.
 #[derive(Debug)]
-pub(super) struct TopicSourceTable {
+pub(super) struct StreamTable {
     pub(super) definition: TableDefinition,
     schema: SchemaRef,
 }
 
-/// A view: its plan.
+/// A view, or a table with columns that are computed: its plan.
 struct ViewSource {
     plan: LogicalPlan,
 }
 
 impl<'a> PlanContext<'a> {
-    pub(super) fn new(catalogue: &'a Catalogue, dialect: Dialect) -> Self {
+    pub(super) fn new(catalogue: &'a Catalogue, settings: PlanOptions) -> Self {
         let mut options = ConfigOptions::default();
-        options.execution.time_zone = Some("UTC".to_string());
+        options.execution.time_zone = Some(settings.time_zone.name().to_string());
+        // A subquery's one value changes with its rows: it is joined, not computed before.
+        options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         Self {
             catalogue,
-            dialect,
+            settings,
             views: Vec::new(),
-            functions: Arc::new(Functions::all()),
+            functions: Arc::new(Functions::all(settings.dialect)),
             options: Arc::new(options),
             expr_planners: SessionStateDefaults::default_expr_planners(),
-            relation_planners: vec![Arc::new(unnest::UnnestPlanner)],
+            relation_planners: vec![
+                Arc::new(unnest::UnnestPlanner),
+                Arc::new(window::WindowPlanner { zone: settings.time_zone }),
+            ],
+        }
+    }
+
+    /// The same for a text that was stored in a dialect of its own.
+    fn within(&self, dialect: Dialect, view: Option<&str>) -> Self {
+        let functions = match dialect == self.settings.dialect {
+            true => self.functions.clone(),
+            false => Arc::new(Functions::all(dialect)),
+        };
+        Self {
+            catalogue: self.catalogue,
+            settings: PlanOptions { dialect, ..self.settings },
+            views: self.views.iter().map(String::as_str).chain(view).map(String::from).collect(),
+            functions,
+            options: self.options.clone(),
+            expr_planners: self.expr_planners.clone(),
+            relation_planners: self.relation_planners.clone(),
         }
     }
 
@@ -85,14 +112,17 @@ impl<'a> PlanContext<'a> {
         let mut query = query.clone();
         unnest::fold_joins(&mut query);
         name_expressions(&mut query);
-        let options = ParserOptions::new()
-            .with_parse_float_as_decimal(true)
-            .with_enable_ident_normalization(self.dialect == Dialect::Postgres)
-            .with_map_string_types_to_utf8view(false)
-            .with_collect_spans(true);
-        SqlToRel::new_with_options(self, options)
+        SqlToRel::new_with_options(self, self.parser_options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
             .map_err(|error| errors::from(&error))
+    }
+
+    fn parser_options(&self) -> ParserOptions {
+        ParserOptions::new()
+            .with_parse_float_as_decimal(true)
+            .with_enable_ident_normalization(self.settings.dialect == Dialect::Postgres)
+            .with_map_string_types_to_utf8view(false)
+            .with_collect_spans(true)
     }
 
     fn table(&self, definition: &TableDefinition) -> Result<Arc<dyn TableSource>> {
@@ -103,19 +133,100 @@ impl<'a> PlanContext<'a> {
                     .hint("read the topic the lake table is made from"),
             );
         }
-        if let Some(column) = definition.columns.iter().find(|column| column.is_computed()) {
-            return refuse(
-                refusal(format!(
-                    "column {:?} of {name:?} is computed, which streams do not do yet",
-                    column.name
-                ))
-                .hint("put the expression into the SELECT"),
-            );
-        }
-        Ok(Arc::new(TopicSourceTable {
+        let source: Arc<dyn TableSource> = Arc::new(StreamTable {
             definition: definition.clone(),
             schema: definition.schema(),
-        }))
+        });
+        let is_plain = !definition.columns.iter().any(tradewind_sql::Column::is_computed)
+            && definition.watermark.is_none();
+        if is_plain {
+            return Ok(source);
+        }
+        let inner = self.within(definition.dialect, None);
+        Ok(Arc::new(ViewSource { plan: inner.computed(definition, source)? }))
+    }
+
+    /// A table's columns, computed ones among them, and its watermark.
+    fn computed(
+        &self,
+        definition: &TableDefinition,
+        source: Arc<dyn TableSource>,
+    ) -> Result<LogicalPlan> {
+        let mut plan =
+            LogicalPlanBuilder::scan(definition.name.as_str(), source, None)?.build()?;
+        if definition.columns.iter().any(tradewind_sql::Column::is_computed) {
+            let mut columns = Vec::new();
+            for column in &definition.columns {
+                let expression = match &column.kind {
+                    ColumnKind::Computed(text) => {
+                        self.expression(definition, &column.name, text, plan.schema())?
+                    }
+                    _ => Expr::Column(datafusion::common::Column::new(
+                        Some(definition.name.as_str()),
+                        &column.name,
+                    )),
+                };
+                let alias = Alias::new(expression, Some(definition.name.as_str()), &column.name);
+                columns.push(Expr::Alias(alias));
+            }
+            plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        }
+        let Some(watermark) = &definition.watermark else { return Ok(plan) };
+        let schema = plan.schema();
+        let wrong = |message: String| {
+            refusal(format!("the watermark of {:?}: {message}", definition.name))
+        };
+        let column = schema.fields().iter().position(|field| *field.name() == watermark.column);
+        let Some(column) = column else {
+            return refuse(
+                wrong(format!("{:?} is no column", watermark.column))
+                    .hint("a field of a row: make it a computed column"),
+            );
+        };
+        if !matches!(schema.field(column).data_type(), DataType::Timestamp(..)) {
+            let found = tradewind_sql::type_name(schema.field(column).data_type());
+            return refuse(
+                wrong(format!("{:?} is {found}", watermark.column))
+                    .hint("an event time is TIMESTAMP(3) or TIMESTAMP_LTZ(3)"),
+            );
+        }
+        let expression =
+            self.expression(definition, &watermark.column, &watermark.expression, schema)?;
+        let data_type = expression.get_type(schema)?;
+        if !matches!(data_type, DataType::Timestamp(..)) {
+            let found = tradewind_sql::type_name(&data_type);
+            return refuse(wrong(format!("{} is {found}", watermark.expression)));
+        }
+        let table = definition.name.clone();
+        Ok(event_time::plan(EventTime { input: plan, table, column, watermark: expression }))
+    }
+
+    /// An expression of a `CREATE TABLE`, over the table's columns.
+    fn expression(
+        &self,
+        definition: &TableDefinition,
+        column: &str,
+        text: &str,
+        schema: &DFSchema,
+    ) -> Result<Expr> {
+        let wrong = |error: SqlError| {
+            refusal(format!("column {column:?} of {:?}: {}", definition.name, error.message))
+                .maybe_hint(error.hint)
+        };
+        let parsed = Parser::new(self.settings.dialect.grammar())
+            .try_with_sql(text)
+            .and_then(|mut parser| parser.parse_expr());
+        let parsed = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => return refuse(wrong(refusal(error.to_string()))),
+        };
+        let planned = SqlToRel::new_with_options(self, self.parser_options()).sql_to_expr(
+            parsed,
+            schema,
+            &mut PlannerContext::new(),
+        );
+        // A place in the table's text is no place in this statement.
+        planned.or_else(|error| refuse(wrong(errors::from(&error))))
     }
 
     fn view(&self, view: &ViewDefinition) -> Result<Arc<dyn TableSource>> {
@@ -128,17 +239,9 @@ impl<'a> PlanContext<'a> {
                 view.name
             )));
         }
-        let inner = PlanContext {
-            catalogue: self.catalogue,
-            dialect: view.dialect,
-            views: self.views.iter().chain([&view.name]).cloned().collect(),
-            functions: self.functions.clone(),
-            options: self.options.clone(),
-            expr_planners: self.expr_planners.clone(),
-            relation_planners: self.relation_planners.clone(),
-        };
+        let inner = self.within(view.dialect, Some(&view.name));
         let plan = match inner.plan_query(&view.query) {
-            Ok(plan) => rename(plan, view)?,
+            Ok(plan) => rename(plan, &view.columns)?,
             // A place in the view's text is no place in this statement.
             Err(error) => {
                 return refuse(
@@ -170,25 +273,19 @@ fn name_expressions(query: &mut ast::Query) {
     }
 }
 
-/// Carries one of our errors through DataFusion's planner.
-fn refuse<T>(error: SqlError) -> Result<T> {
-    Err(DataFusionError::External(Box::new(error)))
-}
-
-/// Gives a view's columns the names its statement lists.
-fn rename(plan: LogicalPlan, view: &ViewDefinition) -> Result<LogicalPlan> {
-    if view.columns.is_empty() {
+/// Gives a query's columns the names that a statement lists.
+pub(super) fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+    if names.is_empty() {
         return Ok(plan);
     }
-    if view.columns.len() != plan.schema().fields().len() {
-        return plan_err!(
-            "view {:?} names {} columns, its query has {}",
-            view.name,
-            view.columns.len(),
+    if names.len() != plan.schema().fields().len() {
+        return refuse(refusal(format!(
+            "the view names {} columns, its query has {}",
+            names.len(),
             plan.schema().fields().len()
-        );
+        )));
     }
-    let renamed: Vec<Expr> = (plan.schema().columns().into_iter().zip(&view.columns))
+    let renamed: Vec<Expr> = (plan.schema().columns().into_iter().zip(names))
         .map(|(column, name)| {
             Expr::Alias(Alias::new(Expr::Column(column), None::<TableReference>, name))
         })
@@ -197,7 +294,7 @@ fn rename(plan: LogicalPlan, view: &ViewDefinition) -> Result<LogicalPlan> {
 }
 
 impl Functions {
-    fn all() -> Self {
+    fn all(dialect: Dialect) -> Self {
         let mut scalar = HashMap::new();
         // Ours come last and take the place of DataFusion's of the same name.
         let functions = SessionStateDefaults::default_scalar_functions();
@@ -209,6 +306,7 @@ impl Functions {
         }
         let aggregate = SessionStateDefaults::default_aggregate_functions()
             .into_iter()
+            .chain(aggregate_types::all(dialect))
             .map(|function| (function.name().to_string(), function))
             .collect();
         let window = SessionStateDefaults::default_window_functions()
@@ -223,7 +321,7 @@ impl ContextProvider for PlanContext<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let found = self
             .catalogue
-            .resolve(name.table(), self.dialect)
+            .resolve(name.table(), self.settings.dialect)
             .map_err(|error| DataFusionError::Plan(error.to_string()))?;
         let Some(relation) = found else {
             let relations = self.catalogue.relations();
@@ -233,7 +331,8 @@ impl ContextProvider for PlanContext<'_> {
                     .maybe_hint(tradewind_sql::did_you_mean(name.table(), names)),
             );
         };
-        match (relation.table(), relation.view()) {
+        let view = relation.view().or_else(|| relation.materialized_view());
+        match (relation.table(), view) {
             (Some(table), _) => self.table(table),
             (None, Some(view)) => self.view(view),
             (None, None) => plan_err!("{name} is neither table nor view"),
@@ -293,7 +392,7 @@ impl ContextProvider for PlanContext<'_> {
     }
 }
 
-impl TableSource for TopicSourceTable {
+impl TableSource for StreamTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

@@ -7,7 +7,7 @@
 
 use super::{errors, refusal};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{ScalarValue, TableReference};
+use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use tradewind_sql::{Catalogue, Insert, SqlError, TableDefinition, did_you_mean, type_name};
@@ -30,6 +30,13 @@ pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefi
             Err(refusal(format!("{:?} is a view, and nothing can be written to it", insert.target)))
         }
     }
+}
+
+/// A name that two columns have.
+pub(super) fn twice(schema: &DFSchema) -> Option<&str> {
+    let mut names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Puts a projection to the target's columns on top of a query.

@@ -1,105 +1,202 @@
-//! From an `INSERT INTO … SELECT` to operators.
+//! From SQL to the engine's operators.
 //!
-//! Guarantees: what comes out has the target's columns in the target's types, then the two hidden
-//! columns; what cannot run row by row is refused with the reason; only rules named in
-//! [`optimize`] rewrite the query, none of which looks at a clock.
+//! Guarantees: what comes out gives the query's answer over what has come in so far, in the
+//! target's columns and types; what cannot be kept up to date is refused with the place, the
+//! reason and what to do instead; the same statement gives the same operators.
 //! Left out: running.
 
+mod aggregate_types;
 mod context;
 mod errors;
+mod event_time;
 mod explain;
 mod insert;
 mod lower;
 mod needs;
+mod optimize;
+mod prefilter;
 mod refuse;
 mod stream_plan;
+mod times;
 mod unnest;
+mod window;
 
 pub use explain::explain;
 pub use stream_plan::{Read, SinkPlan, SourcePlan, StreamPlan, Target};
 
 use crate::ProcessError;
-use crate::stream::operator::Operator;
-use crate::stream::source::TopicRead;
-use arrow::datatypes::{Fields, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
+use chrono_tz::Tz;
 use context::PlanContext;
-use datafusion::common::config::ConfigOptions;
+use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
-use datafusion::sql::sqlparser::ast::Spanned;
+use datafusion::sql::sqlparser::ast::{self, Spanned};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use lower::Goal;
 use std::sync::Arc;
 use tradewind_sql::{
-    Catalogue, Dialect, Insert, SqlError, StartupMode, TableDefinition, type_name,
+    Catalogue, CreateView, Dialect, Insert, PipelineStatement, Position, SqlError, type_name,
 };
 
-/// Plans an insert.
+/// What a statement is planned under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// How the text is meant.
+    pub dialect: Dialect,
+    /// `table.local-time-zone`: the zone whose wall clock windows of instants lie on.
+    pub time_zone: Tz,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { dialect: Dialect::default(), time_zone: Tz::UTC }
+    }
+}
+
+impl From<Dialect> for PlanOptions {
+    fn from(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+}
+
+/// Plans a pipeline.
+///
+/// # Errors
+/// [`ProcessError::Plan`] with the place, the reason and what to do instead.
+pub fn plan_statement(
+    statement: &PipelineStatement,
+    options: impl Into<PlanOptions>,
+    catalogue: &Catalogue,
+) -> Result<StreamPlan, ProcessError> {
+    match statement {
+        PipelineStatement::Insert(insert) => plan_insert(insert, options, catalogue),
+        PipelineStatement::View(view) => plan_view(view, options, catalogue),
+    }
+}
+
+/// Plans an `INSERT INTO`.
 ///
 /// # Errors
 /// [`ProcessError::Plan`] with the place, the reason and what to do instead.
 pub fn plan_insert(
     insert: &Insert,
-    dialect: Dialect,
+    options: impl Into<PlanOptions>,
     catalogue: &Catalogue,
 ) -> Result<StreamPlan, ProcessError> {
-    plan(insert, dialect, catalogue).map_err(|mut error| {
+    let plan = |context: &PlanContext<'_>| {
+        let target = insert::target(insert, catalogue)?;
+        let query = logical(&insert.query, context)?;
+        let columns = columns_of(&query);
+        let plan = insert::fit(query, insert, &target)?;
+        let schema = target.schema();
+        let is_lake = target.is_lake();
+        let goal = Goal { target: Target::Table(target), schema, columns };
+        let plan = lower(plan, context, goal)?;
+        match plan.sinks.iter().any(|sink| sink.hidden.weight) && is_lake {
+            true => Err(refusal("rows of this query change, and a lake table only grows")
+                .hint("use a MATERIALIZED VIEW, or GROUP BY windows of event time")),
+            false => Ok(plan),
+        }
+    };
+    placed(plan(&PlanContext::new(catalogue, options.into())), &insert.query)
+}
+
+/// Plans a `CREATE MATERIALIZED VIEW`.
+///
+/// # Errors
+/// [`ProcessError::Plan`] with the place, the reason and what to do instead.
+pub fn plan_view(
+    view: &CreateView,
+    options: impl Into<PlanOptions>,
+    catalogue: &Catalogue,
+) -> Result<StreamPlan, ProcessError> {
+    let plan = |context: &PlanContext<'_>| {
+        let query = logical(&view.query, context)?;
+        let query =
+            context::rename(query, &view.columns).map_err(|error| errors::from(&error))?;
+        if let Some(name) = insert::twice(query.schema()) {
+            return Err(refusal(format!("the view has two columns {name:?}"))
+                .hint("give one of them another name: AS …"));
+        }
+        let goal = Goal::of(&query, Target::View(view.name.clone()));
+        lower(query, context, goal)
+    };
+    placed(plan(&PlanContext::new(catalogue, options.into())), &view.query)
+}
+
+/// Plans a query whose rows go to whoever asks.
+///
+/// # Errors
+/// [`ProcessError::Plan`] with the place, the reason and what to do instead.
+pub fn plan_query(
+    query: &ast::Query,
+    options: impl Into<PlanOptions>,
+    catalogue: &Catalogue,
+) -> Result<StreamPlan, ProcessError> {
+    let plan = |context: &PlanContext<'_>| {
+        let planned = logical(query, context)?;
+        let goal = Goal::of(&planned, Target::Query);
+        lower(planned, context, goal)
+    };
+    placed(plan(&PlanContext::new(catalogue, options.into())), query)
+}
+
+/// A query as a plan that can be kept up to date.
+fn logical(query: &ast::Query, context: &PlanContext<'_>) -> Result<LogicalPlan, SqlError> {
+    let plan = context.plan_query(query)?;
+    refuse::check(&plan)?;
+    Ok(plan)
+}
+
+fn lower(
+    plan: LogicalPlan,
+    context: &PlanContext<'_>,
+    goal: Goal,
+) -> Result<StreamPlan, SqlError> {
+    let plan = event_time::drop_unused(plan)?;
+    let plan = optimize::optimize(plan, context.options()).map_err(|error| errors::from(&error))?;
+    lower::lower(&plan, goal)
+}
+
+/// An error without a place of its own stands where the query begins.
+fn placed(
+    planned: Result<StreamPlan, SqlError>,
+    query: &ast::Query,
+) -> Result<StreamPlan, ProcessError> {
+    planned.map_err(|mut error| {
         if error.line == 0 {
-            let start = insert.query.span().start;
+            let start = query.span().start;
             (error.line, error.column) = (start.line.max(1), start.column.max(1));
         }
         error.into()
     })
 }
 
-fn plan(insert: &Insert, dialect: Dialect, catalogue: &Catalogue) -> Result<StreamPlan, SqlError> {
-    let target = insert::target(insert, catalogue)?;
-    let context = PlanContext::new(catalogue, dialect);
-    let query = context.plan_query(&insert.query)?;
-    refuse::check(&query)?;
-    let columns = query.schema().fields().iter();
-    let columns =
-        columns.map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
-    let plan = insert::fit(query, insert, &target)?;
-    let plan = optimize(plan, context.options()).map_err(|error| errors::from(&error))?;
-    let lowered = lower::lower(&plan)?;
-    let startup = lowered.startup;
-    let (read, operators) = lowered.finish(&target.schema())?;
-    Ok(StreamPlan { read, startup, operators, target, columns })
+fn columns_of(plan: &LogicalPlan) -> Vec<(String, String)> {
+    let fields = plan.schema().fields().iter();
+    fields.map(|field| (field.name().clone(), type_name(field.data_type()))).collect()
 }
 
-/// The rules a stream may be rewritten by: each keeps every row's meaning, and none folds a
-/// function of time.
-fn optimize(
-    plan: LogicalPlan,
-    options: &Arc<ConfigOptions>,
-) -> datafusion::common::Result<LogicalPlan> {
-    let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
-    let plan = analyzer.execute_and_check(plan, options, |_, _| {})?;
-    let rules = Optimizer::with_rules(vec![
-        Arc::new(SimplifyExpressions::new()),
-        Arc::new(PushDownFilter::new()),
-    ]);
-    let config = OptimizerContext::new_with_config_options(options.clone())
-        .without_query_execution_start_time();
-    rules.optimize(plan, &config, |_, _| {})
-}
-
-impl StreamPlan {
-    /// The schema of what reaches the sink, the two hidden columns last.
-    pub fn sink_schema(&self) -> SchemaRef {
-        with_hidden(&self.target.schema())
+impl Goal {
+    /// The columns of a query as they are.
+    fn of(query: &LogicalPlan, target: Target) -> Self {
+        let schema: SchemaRef = Arc::new(Schema::new(query.schema().fields().clone()));
+        Self { target, schema, columns: columns_of(query) }
     }
 }
 
-/// A schema with the two hidden columns behind it.
-pub(crate) fn with_hidden(schema: &Schema) -> SchemaRef {
-    let hidden = crate::stream::source::hidden_fields().into_iter().map(Arc::new);
-    Arc::new(Schema::new(schema.fields().iter().cloned().chain(hidden).collect::<Fields>()))
+/// A refusal without a place of its own: it is put where the query begins.
+fn refusal(message: impl Into<String>) -> SqlError {
+    SqlError::at(Position { line: 0, column: 0 }, message)
 }
 
-/// A refusal without a place of its own: [`plan_insert`] puts it where the query begins.
-fn refusal(message: impl Into<String>) -> SqlError {
-    SqlError::at(tradewind_sql::Position { line: 0, column: 0 }, message)
+/// A refusal of something in the text.
+fn refusal_at(span: Span, message: impl Into<String>) -> SqlError {
+    let Span { start, .. } = span;
+    SqlError::at(Position { line: start.line, column: start.column }, message)
+}
+
+/// Carries one of our errors through DataFusion's planner.
+fn refuse<T>(error: SqlError) -> datafusion::common::Result<T> {
+    Err(DataFusionError::External(Box::new(error)))
 }

@@ -1,16 +1,16 @@
 //! What a stream cannot do, said before it starts.
 //!
-//! Guarantees: every kind of plan node is either known to run row by row or refused here with a
+//! Guarantees: every kind of plan node is either known to run in a stream or refused here with a
 //! reason; functions whose answer changes between runs are refused, because a replay after a
 //! crash must give the same rows.
 //! Left out: what only the lowering can see.
 
 use super::{errors, refusal};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Volatility};
 use tradewind_sql::SqlError;
 
-/// Where aggregates belong until streams can do them.
+/// Where belongs what streams do not do.
 const ASK_THE_LAKE: &str = "write the rows to a lake table and ask that: it is as fresh";
 
 /// Checks a plan as the SQL planner made it.
@@ -36,13 +36,14 @@ fn check_node(node: &LogicalPlan) -> Result<(), SqlError> {
         | LogicalPlan::Filter(_)
         | LogicalPlan::TableScan(_)
         | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Distinct(Distinct::All(_))
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Union(_)
         | LogicalPlan::Extension(_) => return Ok(()),
-        LogicalPlan::Aggregate(_) => {
-            ("aggregates and GROUP BY do not run in a stream yet", ASK_THE_LAKE)
-        }
-        LogicalPlan::Distinct(_) => ("DISTINCT does not run in a stream yet", ASK_THE_LAKE),
-        LogicalPlan::Join(_) => {
-            ("joins do not run in a stream yet, except with UNNEST", ASK_THE_LAKE)
+        LogicalPlan::Distinct(_) => {
+            ("DISTINCT ON needs an order, and a stream has none", "MIN or MAX with GROUP BY")
         }
         LogicalPlan::Window(_) => ("OVER does not run in a stream yet", ASK_THE_LAKE),
         LogicalPlan::Sort(_) => (
@@ -53,12 +54,6 @@ fn check_node(node: &LogicalPlan) -> Result<(), SqlError> {
             "a stream has no end, so LIMIT would stop it",
             "limit in the query that reads the table",
         ),
-        LogicalPlan::Union(_) => {
-            ("UNION does not run in a stream yet", "one INSERT INTO for each part")
-        }
-        LogicalPlan::Subquery(_) => {
-            ("subqueries in expressions do not run in a stream", ASK_THE_LAKE)
-        }
         LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => (
             "a pipeline reads a topic, and this has no FROM",
             "INSERT INTO … SELECT … FROM a topic's table",
@@ -106,8 +101,9 @@ fn check_expression(expression: &Expr) -> Result<(), SqlError> {
             ))
             .hint("an event carries its own times, such as received_at"))
         }
-        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => {
-            Err(refusal("subqueries in expressions do not run in a stream").hint(ASK_THE_LAKE))
+        Expr::ScalarSubquery(subquery) if subquery.subquery.max_rows() != Some(1) => {
+            Err(refusal("a subquery that is a value must have one row whatever comes")
+                .hint("aggregate it: (SELECT MAX(…) FROM …)"))
         }
         Expr::Placeholder(_) => Err(refusal("a pipeline has no parameters")),
         _ => Ok(()),

@@ -5,9 +5,9 @@
 //! rows whose array is empty or null.
 //! Left out: `WITH ORDINALITY`, several arrays in one `UNNEST`.
 
-use super::refusal;
+use super::{refusal, refuse};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, Result, TableReference};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
@@ -23,7 +23,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use tradewind_sql::SqlError;
 
 /// The column of an array of anything but rows, as Flink calls it.
 const ELEMENT_COLUMN: &str = "f0";
@@ -300,6 +299,10 @@ fn elements(
         .collect())
 }
 
-fn refuse<T>(error: SqlError) -> Result<T> {
-    Err(DataFusionError::External(Box::new(error)))
+/// The node as one of ours, if it is one.
+pub(super) fn of(plan: &LogicalPlan) -> Option<&UnnestNode> {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        _ => None,
+    }
 }
