@@ -5,9 +5,10 @@
 //! whose rows were all taken back is gone. Without keys there is no row before the first input.
 //! Left out: computing keys and arguments: the planner puts a projection before.
 
-use super::{Keyed, StateWorker};
-use crate::{DataflowError, Node, ShardRange, Watermark};
-use arrow::array::RecordBatch;
+mod worker;
+
+pub(crate) use worker::AggregateWorker;
+
 use arrow::datatypes::DataType;
 
 /// `GROUP BY keys` with aggregates. Gives the keys, then one column for each call.
@@ -50,40 +51,4 @@ pub enum AggregateFunction {
     /// The sum by the count in the output's type: integers are cut towards zero, decimals
     /// rounded half up. Null where there is no value.
     Avg,
-}
-
-pub(crate) struct AggregateWorker;
-
-impl AggregateWorker {
-    pub(crate) fn new(plan: &Aggregate, node: &Node, input: &Node, shards: ShardRange) -> Self {
-        let _ = (plan, node, input, shards);
-        Self
-    }
-}
-
-impl StateWorker for AggregateWorker {
-    fn push(&mut self, _input: usize, _keyed: Keyed) -> Result<(), DataflowError> {
-        Err(DataflowError::Internal("not built".into()))
-    }
-    fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn next_output(&mut self, _rows_max: usize) -> Result<Option<RecordBatch>, DataflowError> {
-        Ok(None)
-    }
-    fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn take_all(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn restore(&mut self, _rows: &RecordBatch) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn keys(&self) -> usize {
-        0
-    }
-    fn bytes(&self) -> usize {
-        0
-    }
 }

@@ -6,9 +6,16 @@
 //! windows is handed out as late. Input that is taken back before its window ends leaves no trace.
 //! Left out: computing keys and arguments.
 
-use super::{AggregateCall, Keyed, StateWorker};
-use crate::{DataflowError, Node, ShardRange, Watermark, WindowSpec};
-use arrow::array::RecordBatch;
+mod fire;
+mod slices;
+mod state;
+mod worker;
+
+pub(crate) use slices::{SliceEnds, times, window_columns};
+pub(crate) use worker::WindowAggregateWorker;
+
+use super::AggregateCall;
+use crate::WindowSpec;
 
 /// Gives the keys, one column for each call, then `window_start`, `window_end` (TIMESTAMP) and
 /// `window_time` (of the input's time type; one millisecond before the end).
@@ -41,45 +48,4 @@ pub enum Windows {
         /// For the zone of the wall clock they are times of.
         spec: WindowSpec,
     },
-}
-
-pub(crate) struct WindowAggregateWorker;
-
-impl WindowAggregateWorker {
-    pub(crate) fn new(
-        plan: &WindowAggregate,
-        node: &Node,
-        input: &Node,
-        shards: ShardRange,
-    ) -> Self {
-        let _ = (plan, node, input, shards);
-        Self
-    }
-}
-
-impl StateWorker for WindowAggregateWorker {
-    fn push(&mut self, _input: usize, _keyed: Keyed) -> Result<(), DataflowError> {
-        Err(DataflowError::Internal("not built".into()))
-    }
-    fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn next_output(&mut self, _rows_max: usize) -> Result<Option<RecordBatch>, DataflowError> {
-        Ok(None)
-    }
-    fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn take_all(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn restore(&mut self, _rows: &RecordBatch) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn keys(&self) -> usize {
-        0
-    }
-    fn bytes(&self) -> usize {
-        0
-    }
 }

@@ -1,8 +1,13 @@
 //! What operators keep between ticks.
 
+pub(crate) mod accumulator;
 mod arena;
+mod groups;
+mod groups_state;
 pub mod hash;
 mod key_index;
 mod words;
 
+pub(crate) use groups::{Grouping, Groups};
+pub(crate) use groups_state::{Extra, column};
 pub use key_index::{KeyIndex, NO_SLOT};

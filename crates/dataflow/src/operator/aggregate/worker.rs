@@ -1,0 +1,248 @@
+//! A worker's groups that never end.
+//!
+//! Guarantees: what a group gave last is computed again from its state, before the first row of a
+//! tick changes it, and given at -1 with what the tick made of it.
+
+use super::Aggregate;
+use crate::operator::{Keyed, StateWorker};
+use crate::state::{Extra, Grouping, Groups};
+use crate::{DataflowError, Hidden, Node, ShardRange, Watermark};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{concat, interleave, take};
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+pub(crate) struct AggregateWorker {
+    grouping: Arc<Grouping>,
+    groups: Groups,
+    shards: ShardRange,
+    input: Hidden,
+    schema: SchemaRef,
+    /// Whether old rows are given too.
+    updates: bool,
+    old: OldRows,
+    /// How many of the touched groups are given; `None` within a tick.
+    given: Option<usize>,
+}
+
+/// What touched groups gave last, in the order they were touched.
+#[derive(Default)]
+struct OldRows {
+    /// For each touched group its row, or [`NO_ROW`].
+    rows: Vec<u32>,
+    count: u32,
+    /// The results, a list of columns for each batch that touched any.
+    results: Vec<Vec<ArrayRef>>,
+}
+
+/// The group gave nothing.
+const NO_ROW: u32 = u32::MAX;
+
+impl OldRows {
+    fn add(&mut self, groups: &Groups, touched: &[u32]) -> Result<(), DataflowError> {
+        let there: Vec<u32> =
+            touched.iter().copied().filter(|slot| groups.is_there(*slot)).collect();
+        if there.is_empty() {
+            self.rows.resize(self.rows.len() + touched.len(), NO_ROW);
+            return Ok(());
+        }
+        for slot in touched {
+            let has = groups.is_there(*slot);
+            self.rows.push(if has { self.count } else { NO_ROW });
+            self.count += u32::from(has);
+        }
+        self.results.push(groups.results(&there)?);
+        Ok(())
+    }
+
+    /// All results as one list of columns.
+    fn join(&mut self) -> Result<(), DataflowError> {
+        if self.results.len() > 1 {
+            let columns = 0..self.results[0].len();
+            let joined = columns.map(|column| {
+                let parts: Vec<&dyn Array> =
+                    self.results.iter().map(|part| &*part[column]).collect();
+                concat(&parts)
+            });
+            self.results = vec![joined.collect::<Result<_, _>>()?];
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.results.clear();
+        self.count = 0;
+    }
+}
+
+impl AggregateWorker {
+    pub(crate) fn new(plan: &Aggregate, node: &Node, input: &Node, shards: ShardRange) -> Self {
+        let grouping = Arc::new(Grouping::new(node, input, &plan.keys, &plan.calls));
+        Self {
+            groups: Groups::new(&grouping),
+            grouping,
+            shards,
+            input: input.hidden,
+            schema: node.schema.clone(),
+            updates: node.hidden.weight,
+            old: OldRows::default(),
+            given: None,
+        }
+    }
+
+    /// What `slots` gave and give, from the `first`th touched group on.
+    fn changes(&self, first: usize, slots: &[u32]) -> Result<RecordBatch, DataflowError> {
+        let there: Vec<u32> =
+            slots.iter().copied().filter(|slot| self.groups.is_there(*slot)).collect();
+        let olds = &self.old.rows[first..first + slots.len()];
+        let new = self.groups.results(&there)?;
+        let changed = self.changed(slots, olds, &new)?;
+        let picks = Picks::of(slots, olds, &changed, &self.groups, self.updates);
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for key in self.groups.key_columns(slots)? {
+            columns.push(take(&key, &picks.slots, None)?);
+        }
+        for (place, new) in new.iter().enumerate() {
+            let old = self.old.results.first().map(|old| &old[place]);
+            columns.push(match old {
+                Some(old) if self.updates => interleave(&[&**old, &**new], &picks.results)?,
+                _ => {
+                    let rows = picks.results.iter().map(|(_, row)| *row as u32);
+                    take(new, &UInt32Array::from_iter_values(rows), None)?
+                }
+            });
+        }
+        if self.updates {
+            columns.push(Arc::new(Int64Array::from(picks.weights)));
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// For each of `slots` that has an old and a new row, whether they differ.
+    fn changed(
+        &self,
+        slots: &[u32],
+        olds: &[u32],
+        new: &[ArrayRef],
+    ) -> Result<BooleanBuffer, DataflowError> {
+        let (mut old_rows, mut new_rows, mut row) = (Vec::new(), Vec::new(), 0_u32);
+        for (slot, old) in slots.iter().zip(olds) {
+            let there = self.groups.is_there(*slot);
+            if there && *old != NO_ROW {
+                old_rows.push(*old);
+                new_rows.push(row);
+            }
+            row += u32::from(there);
+        }
+        let mut changed = BooleanBuffer::new_unset(old_rows.len());
+        let Some(old) = self.old.results.first().filter(|_| !old_rows.is_empty()) else {
+            return Ok(changed);
+        };
+        let (old_rows, new_rows) = (UInt32Array::from(old_rows), UInt32Array::from(new_rows));
+        for (old, new) in old.iter().zip(new) {
+            let (old, new) = (take(old, &old_rows, None)?, take(new, &new_rows, None)?);
+            changed = &changed | distinct(&old, &new)?.values();
+        }
+        Ok(changed)
+    }
+}
+
+/// Which rows to give.
+struct Picks {
+    /// The place of each row's group among the slots.
+    slots: UInt32Array,
+    /// Old (0) or new (1), and the row there.
+    results: Vec<(usize, usize)>,
+    weights: Vec<i64>,
+}
+
+impl Picks {
+    fn of(
+        slots: &[u32],
+        olds: &[u32],
+        changed: &BooleanBuffer,
+        groups: &Groups,
+        updates: bool,
+    ) -> Self {
+        let mut places = Vec::with_capacity(2 * slots.len());
+        let mut results = Vec::with_capacity(2 * slots.len());
+        let mut weights = Vec::with_capacity(2 * slots.len());
+        let (mut new, mut both) = (0, 0);
+        for (place, (slot, old)) in slots.iter().zip(olds).enumerate() {
+            let (is, was) = (groups.is_there(*slot), *old != NO_ROW);
+            let same = is && was && !changed.value(both);
+            if was && !same && updates {
+                places.push(place as u32);
+                results.push((0, *old as usize));
+                weights.push(-1);
+            }
+            if is && !same {
+                places.push(place as u32);
+                results.push((1, new));
+                weights.push(1);
+            }
+            new += usize::from(is);
+            both += usize::from(is && was);
+        }
+        Self { slots: places.into(), results, weights }
+    }
+}
+
+impl StateWorker for AggregateWorker {
+    fn push(&mut self, _input: usize, keyed: Keyed) -> Result<(), DataflowError> {
+        let Keyed { rows, hashes } = keyed;
+        let weights = self.input.weights(&rows).map(|weights| &weights.values()[..]);
+        let old = &mut self.old;
+        self.groups.push(&rows, &hashes, weights, |groups, touched| old.add(groups, touched))
+    }
+
+    fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
+        self.old.join()?;
+        self.given = Some(0);
+        Ok(())
+    }
+
+    fn next_output(&mut self, rows_max: usize) -> Result<Option<RecordBatch>, DataflowError> {
+        while let Some(given) = self.given {
+            let touched = self.groups.touched();
+            // A group gives two rows at most.
+            let end = touched.len().min(given + rows_max.div_ceil(2));
+            if given == end {
+                self.given = None;
+                self.old.clear();
+                self.groups.untouch()?;
+                return Ok(None);
+            }
+            let batch = self.changes(given, &touched[given..end])?;
+            self.given = Some(end);
+            if batch.num_rows() > 0 {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
+        self.groups.take(false, &Extra::new())
+    }
+
+    fn take_all(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
+        self.groups.take(true, &Extra::new())
+    }
+
+    fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError> {
+        let (rows, hashes) = self.grouping.of_shards(rows, &self.shards)?;
+        self.groups.restore(&rows, &hashes)
+    }
+
+    fn keys(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.groups.bytes()
+    }
+}
