@@ -5,6 +5,7 @@
 //! Left out: planning and running. `process` plans pipelines, `analyze` plans queries.
 
 pub mod catalogue;
+mod connector;
 mod ddl;
 mod dialect;
 mod error;
@@ -12,17 +13,21 @@ pub mod functions;
 mod script;
 mod statement;
 mod table;
+pub mod text;
 mod types;
+pub mod typing;
 
 pub use catalogue::{
     Catalogue, CatalogueError, NewPipeline, Owner, PackFile, PackReport, Pipeline,
     PipelineStatement, Relation, ViewDefinition,
 };
+pub use connector::{
+    Connector, CsvFormat, DatagenField, DatagenKind, DatagenTable, FileTable, Format, PrintTable,
+    SocketTable, StartupMode, TopicTable,
+};
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
 pub use script::parse_script;
 pub use statement::{CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind};
-pub use table::{
-    Column, ColumnKind, Connector, Format, StartupMode, TableDefinition, TopicTable, Watermark,
-};
-pub use types::{FlinkTypes, field_type_name, type_name};
+pub use table::{Column, ColumnKind, TableDefinition, Watermark};
+pub use types::{FlinkTypes, PRECISION, field_type_name, precision_of, type_name, with_precision};

@@ -10,7 +10,7 @@ use crate::{
     did_you_mean,
 };
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
 /// Longest script, in bytes: a pack is a few thousand, a pasted query rarely more than that.
 pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
@@ -74,7 +74,8 @@ fn statement(
     let source = text[byte_at(text, lines, span.start)..byte_at(text, lines, span.end)].to_string();
     let ddl =
         matches!(&tokens[0].token, Token::Word(word) if word.value.eq_ignore_ascii_case("create"));
-    let tokens = if ddl { split_shifts(tokens) } else { tokens };
+    let mut tokens = if ddl { split_shifts(tokens) } else { tokens };
+    drop_table_words(&mut tokens);
     let mut cursor = Cursor::new(text, lines, dialect, tokens);
     let kind = kind(&mut cursor)?;
     cursor.expect_end()?;
@@ -98,6 +99,32 @@ fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         _ => vec![token],
     };
     tokens.into_iter().flat_map(halves).collect()
+}
+
+/// `TUMBLE(TABLE t, …)` as `TUMBLE(t, …)`: sqlparser knows no table among the arguments of a
+/// function. Every other token stays in its place.
+fn drop_table_words(tokens: &mut [TokenWithSpan]) {
+    let is_space = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+    let seen: Vec<usize> = (0..tokens.len()).filter(|at| !is_space(&tokens[*at])).collect();
+    for around in seen.windows(4) {
+        let [before, at, next, after] = around else { continue };
+        let word = |at: usize, words: &[&str]| match &tokens[at].token {
+            Token::Word(found) => {
+                found.quote_style.is_none()
+                    && words.iter().any(|word| found.value.eq_ignore_ascii_case(word))
+            }
+            _ => false,
+        };
+        let is_argument =
+            matches!(tokens[*before].token, Token::LParen | Token::Comma | Token::RArrow);
+        let is_name = matches!(tokens[*next].token, Token::Word(_));
+        let is_query = tokens[*next].token == Token::LParen
+            && tokens[*before].token != Token::Comma
+            && word(*after, &["SELECT", "WITH"]);
+        if is_argument && word(*at, &["TABLE"]) && (is_name || is_query) {
+            tokens[*at].token = Token::Whitespace(Whitespace::Space);
+        }
+    }
 }
 
 fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

@@ -4,7 +4,7 @@
 //! and keys and partition columns that exist.
 //! Left out: the data, and where a topic or a lake table lives.
 
-use crate::{Dialect, SqlError, did_you_mean, types};
+use crate::{Connector, Dialect, Format, TopicTable, did_you_mean, types};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,46 +73,6 @@ pub struct Watermark {
     pub expression: String,
 }
 
-/// Where a table's rows are.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Connector {
-    /// A topic of the log.
-    Topic(TopicTable),
-    /// A table of the lake.
-    Lake,
-}
-
-/// How a topic is read as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicTable {
-    /// The topic's name.
-    pub topic: String,
-    /// How a record's value is read.
-    pub format: Format,
-    /// Where a pipeline without a checkpoint starts.
-    pub startup: StartupMode,
-}
-
-/// How a record's value is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a record.
-    Json,
-    /// The whole value as the table's only physical column.
-    Raw,
-}
-
-/// Where a pipeline without a checkpoint starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartupMode {
-    /// The first record kept.
-    Earliest,
-    /// The end, as it is when the pipeline is first started.
-    Latest,
-    /// The first record at or after this time, in milliseconds since the Unix epoch.
-    Timestamp(i64),
-}
-
 impl TableDefinition {
     /// The columns in order, without the hidden ones. Computed columns are left out.
     pub fn schema(&self) -> SchemaRef {
@@ -128,7 +88,7 @@ impl TableDefinition {
     pub fn topic(&self) -> Option<&TopicTable> {
         match &self.connector {
             Connector::Topic(topic) => Some(topic),
-            Connector::Lake => None,
+            _ => None,
         }
     }
 
@@ -178,7 +138,7 @@ impl TableDefinition {
     fn check_connector(&self) -> Result<(), String> {
         let physical = self.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
         match &self.connector {
-            Connector::Topic(topic) if topic.format == Format::Raw => {
+            connector if connector.format() == Some(&Format::Raw) => {
                 let types: Vec<_> = physical.map(|column| &column.data_type).collect();
                 match types[..] {
                     [DataType::Utf8 | DataType::Binary] => Ok(()),
@@ -196,7 +156,7 @@ impl TableDefinition {
                     None => Ok(()),
                 }
             }
-            Connector::Topic(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -212,111 +172,5 @@ fn missing(column: &str, names: &[&str]) -> String {
     match did_you_mean(column, names.iter().copied()) {
         Some(hint) => format!("column {column:?} does not exist, {hint}"),
         None => format!("column {column:?} does not exist"),
-    }
-}
-
-const CONNECTORS: [&str; 2] = ["kafka", "delta"];
-const TOPIC_OPTIONS: [&str; 12] = [
-    "connector",
-    "topic",
-    "format",
-    "value.format",
-    "scan.startup.mode",
-    "scan.startup.timestamp-millis",
-    "json.timestamp-format.standard",
-    "json.fail-on-missing-field",
-    "json.ignore-parse-errors",
-    "properties.bootstrap.servers",
-    "properties.group.id",
-    "properties.auto.offset.reset",
-];
-const STARTUP_MODES: [&str; 4] = ["earliest-offset", "latest-offset", "timestamp", "group-offsets"];
-
-impl Connector {
-    /// What `WITH (…)` says. `option` finds the place of a key for an error.
-    pub(crate) fn from_options(
-        options: &BTreeMap<String, String>,
-        error: impl Fn(&str, String) -> SqlError,
-    ) -> Result<Self, SqlError> {
-        let Some(connector) = options.get("connector") else {
-            return Err(error("", "the table names no 'connector'".into()).hint(
-                "WITH ('connector' = 'kafka', 'topic' = '…') or WITH ('connector' = 'delta')",
-            ));
-        };
-        match connector.as_str() {
-            "delta" => {
-                known(options, &["connector"], &error)?;
-                Ok(Self::Lake)
-            }
-            "kafka" => {
-                known(options, &TOPIC_OPTIONS, &error)?;
-                TopicTable::from_options(options, error).map(Self::Topic)
-            }
-            other => Err(error("connector", format!("there is no connector {other:?}"))
-                .maybe_hint(
-                    did_you_mean(other, CONNECTORS).or_else(|| Some("kafka or delta".into())),
-                )),
-        }
-    }
-}
-
-fn known(
-    options: &BTreeMap<String, String>,
-    names: &[&str],
-    error: impl Fn(&str, String) -> SqlError,
-) -> Result<(), SqlError> {
-    match options.keys().find(|key| !names.contains(&key.as_str())) {
-        Some(key) => Err(error(key, format!("there is no option {key:?}"))
-            .maybe_hint(did_you_mean(key, names.iter().copied()))),
-        None => Ok(()),
-    }
-}
-
-impl TopicTable {
-    fn from_options(
-        options: &BTreeMap<String, String>,
-        error: impl Fn(&str, String) -> SqlError,
-    ) -> Result<Self, SqlError> {
-        let Some(topic) = options.get("topic").filter(|topic| !topic.is_empty()) else {
-            return Err(error("topic", "a 'kafka' table needs a 'topic'".into()));
-        };
-        let format = options.get("format").or_else(|| options.get("value.format"));
-        let format = match format.map(String::as_str) {
-            Some("json") => Format::Json,
-            Some("raw") => Format::Raw,
-            Some(other) => {
-                return Err(
-                    error("format", format!("there is no format {other:?}")).hint("json or raw")
-                );
-            }
-            None => {
-                return Err(error("format", "a 'kafka' table needs a 'format'".into())
-                    .hint("'format' = 'json' or 'format' = 'raw'"));
-            }
-        };
-        let startup = startup(options, error)?;
-        Ok(Self { topic: topic.clone(), format, startup })
-    }
-}
-
-fn startup(
-    options: &BTreeMap<String, String>,
-    error: impl Fn(&str, String) -> SqlError,
-) -> Result<StartupMode, SqlError> {
-    const MODE: &str = "scan.startup.mode";
-    const TIME: &str = "scan.startup.timestamp-millis";
-    match options.get(MODE).map_or("earliest-offset", String::as_str) {
-        // We keep our own positions; a consumer group's play no part in a pipeline.
-        "earliest-offset" | "group-offsets" => Ok(StartupMode::Earliest),
-        "latest-offset" => Ok(StartupMode::Latest),
-        "timestamp" => match options.get(TIME).map(|millis| millis.parse()) {
-            Some(Ok(millis)) => Ok(StartupMode::Timestamp(millis)),
-            _ => Err(error(
-                MODE,
-                format!("start-up mode \"timestamp\" needs {TIME:?}, milliseconds since 1970"),
-            )),
-        },
-        other => Err(error(MODE, format!("there is no start-up mode {other:?}"))
-            .maybe_hint(did_you_mean(other, STARTUP_MODES))),
     }
 }

@@ -5,6 +5,7 @@
 //! `CASE` says as well.
 
 mod base64;
+pub(crate) mod function;
 mod json;
 mod split_index;
 mod text;
