@@ -14,9 +14,10 @@ pub use state::StateRows;
 use crate::operator::assign_watermark::Watermarks;
 use crate::operator::materialize::Published;
 use crate::operator::{Keyed, Stateful};
+use crate::state::hash::hash_columns;
 use crate::{
     DataflowError, Graph, Hidden, NodeIndex, OperatorId, OperatorKind, RowError, ShardRange,
-    WATERMARK_END, WATERMARK_NONE, Watermark,
+    WATERMARK_END, WATERMARK_NONE, Watermark, shard_of,
 };
 use arrow::array::RecordBatch;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
@@ -165,7 +166,10 @@ impl Executor {
     /// # Errors
     /// The node is none, or a bug.
     pub fn publish(&mut self, node: NodeIndex) -> Result<Published, DataflowError> {
-        match self.states[node].first_mut() {
+        // Its rows are all of one key, that of no columns.
+        let hash = hash_columns(&[], 1)?[0];
+        let owner = ShardRange::worker(shard_of(hash), self.settings.workers);
+        match self.states[node].get_mut(owner) {
             Some(Stateful::Materialize(worker)) => worker.publish(),
             _ => Err(DataflowError::Internal(format!("node {node} keeps no table"))),
         }
@@ -364,6 +368,7 @@ fn run_worker(
     loop {
         while let Some(batch) = worker.next_output(settings.chunk_rows)? {
             rows += batch.num_rows();
+            outbox.errors.extend(worker.take_errors());
             router.forward(node, batch, &mut outbox)?;
             if rows >= settings.pending_rows_max {
                 outbox.unfinished = true;
@@ -372,7 +377,10 @@ fn run_worker(
         }
         match inbox.pop_front() {
             Some((input, keyed)) => worker.push(input, keyed)?,
-            None => return Ok(outbox),
+            None => {
+                outbox.errors.extend(worker.take_errors());
+                return Ok(outbox);
+            }
         }
     }
 }

@@ -5,9 +5,17 @@
 //! Output comes in bounded pieces, however many rows match one.
 //! Left out: joins by time, which let go of their state.
 
-use super::{Keyed, StateWorker};
-use crate::{DataflowError, Named, Node, ShardRange, Watermark};
+mod condition;
+mod job;
+mod side;
+mod worker;
+
+use crate::{DataflowError, Hidden, Named, Node};
 use arrow::array::RecordBatch;
+use arrow::datatypes::{Fields, Schema, SchemaRef};
+use std::sync::Arc;
+pub(crate) use worker::JoinWorker;
+pub(super) use worker::batch_of;
 
 /// A regular join. Gives the left input's visible columns, then the right one's (for `Semi` and
 /// `Anti` the left one's only), then `_weight` where its schema has it.
@@ -40,44 +48,24 @@ pub enum JoinKind {
     Anti,
 }
 
-pub(crate) struct JoinWorker;
-
-impl JoinWorker {
-    pub(crate) fn new(
-        plan: &Join,
-        node: &Node,
-        left: &Node,
-        right: &Node,
-        shards: ShardRange,
-    ) -> Self {
-        let _ = (plan, node, left, right, shards);
-        Self
-    }
+/// An input as a join sees it.
+pub(super) struct Input {
+    /// The visible columns.
+    pub(super) schema: SchemaRef,
+    pub(super) hidden: Hidden,
+    pub(super) takes_back: bool,
 }
 
-impl StateWorker for JoinWorker {
-    fn push(&mut self, _input: usize, _keyed: Keyed) -> Result<(), DataflowError> {
-        Err(DataflowError::Internal("not built".into()))
+impl Input {
+    pub(super) fn new(node: &Node) -> Self {
+        let visible = node.schema.fields().len() - node.hidden.count();
+        let fields = node.schema.fields().iter().take(visible).cloned().collect::<Fields>();
+        let schema = Arc::new(Schema::new(fields));
+        Self { schema, hidden: node.hidden, takes_back: node.hidden.weight }
     }
-    fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn next_output(&mut self, _rows_max: usize) -> Result<Option<RecordBatch>, DataflowError> {
-        Ok(None)
-    }
-    fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn take_all(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn restore(&mut self, _rows: &RecordBatch) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn keys(&self) -> usize {
-        0
-    }
-    fn bytes(&self) -> usize {
-        0
+
+    pub(super) fn visible(&self, batch: &RecordBatch) -> Result<RecordBatch, DataflowError> {
+        let columns = batch.columns()[..self.hidden.visible(batch)].to_vec();
+        batch_of(&self.schema, columns, batch.num_rows())
     }
 }

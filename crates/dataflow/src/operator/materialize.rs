@@ -5,11 +5,13 @@
 //! consolidated: a row that came and went in one tick is not among them.
 //! Left out: who reads.
 
-use super::{Keyed, StateWorker};
-use crate::{DataflowError, Node, Watermark};
+mod pages;
+mod worker;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
+pub(crate) use worker::MaterializeWorker;
 
 /// Keeps all visible columns of its input.
 #[derive(Debug, Clone)]
@@ -26,45 +28,4 @@ pub struct Published {
     pub schema: SchemaRef,
     /// The rows, in pieces that are shared with what was published before.
     pub chunks: Vec<Arc<RecordBatch>>,
-}
-
-pub(crate) struct MaterializeWorker;
-
-impl MaterializeWorker {
-    pub(crate) fn new(plan: &Materialize, input: &Node) -> Self {
-        let _ = (plan, input);
-        Self
-    }
-
-    /// The table as of the last tick.
-    pub(crate) fn publish(&mut self) -> Result<Published, DataflowError> {
-        Err(DataflowError::Internal("not built".into()))
-    }
-}
-
-impl StateWorker for MaterializeWorker {
-    fn push(&mut self, _input: usize, _keyed: Keyed) -> Result<(), DataflowError> {
-        Err(DataflowError::Internal("not built".into()))
-    }
-    fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn next_output(&mut self, _rows_max: usize) -> Result<Option<RecordBatch>, DataflowError> {
-        Ok(None)
-    }
-    fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn take_all(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
-        Ok(Vec::new())
-    }
-    fn restore(&mut self, _rows: &RecordBatch) -> Result<(), DataflowError> {
-        Ok(())
-    }
-    fn keys(&self) -> usize {
-        0
-    }
-    fn bytes(&self) -> usize {
-        0
-    }
 }

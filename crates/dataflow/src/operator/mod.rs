@@ -68,6 +68,11 @@ pub(crate) trait StateWorker: Send {
         Vec::new()
     }
 
+    /// Rows that could not be computed since the last call.
+    fn take_errors(&mut self) -> Vec<RowError> {
+        Vec::new()
+    }
+
     /// What has changed since the last call, as rows that [`StateWorker::restore`] takes: each
     /// batch is in one of the schemas that the operator's state has, in the order of restoring.
     fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError>;
@@ -100,7 +105,7 @@ impl Stateful {
                 Self::Join(join::JoinWorker::new(plan, node, inputs[0], inputs[1], shards))
             }
             OperatorKind::Materialize(plan) => {
-                Self::Materialize(materialize::MaterializeWorker::new(plan, inputs[0]))
+                Self::Materialize(materialize::MaterializeWorker::new(plan, node, inputs[0], shards))
             }
             _ => return None,
         })

@@ -6,6 +6,7 @@ mod groups;
 mod groups_state;
 pub mod hash;
 mod key_index;
+pub(crate) mod rows;
 mod words;
 
 pub(crate) use groups::{Grouping, Groups};

@@ -6,14 +6,13 @@
 use crate::DataflowError;
 use arrow::array::{
     Array, ArrowPrimitiveType, AsArray, GenericByteArray, GenericByteViewArray, PrimitiveArray,
-    downcast_primitive,
+    downcast_primitive, make_comparator,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{
-    BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, Float16Type, Float32Type,
-    Float64Type, LargeBinaryType, LargeUtf8Type, StringViewType, Utf8Type,
+    BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, LargeBinaryType,
+    LargeUtf8Type, StringViewType, Utf8Type,
 };
-use arrow::ord::ord::make_comparator;
 
 /// Clears `equal[i]` where row `left_rows[i]` of `left` is not the value at `places[i]` (an array
 /// of `right` and a row in it).
@@ -50,15 +49,13 @@ struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
-    fn primitives<T: ArrowPrimitiveType>(self, left: &dyn Array, right: &[&dyn Array])
-    where
-        T::Native: Same,
-    {
+    fn primitives<T: ArrowPrimitiveType>(self, left: &dyn Array, right: &[&dyn Array]) {
         let left: &PrimitiveArray<T> = left.as_primitive();
-        let right: Vec<&PrimitiveArray<T>> = right.iter().map(|array| array.as_primitive()).collect();
+        let right: Vec<&PrimitiveArray<T>> =
+            right.iter().map(|array| array.as_primitive()).collect();
         let nulls = left.null_count() > 0 || right.iter().any(|array| array.null_count() > 0);
         self.run(
-            |row, (array, place)| left.value(row).same(right[array].value(place)),
+            |row, (array, place)| same(left.value(row), right[array].value(place)),
             nulls.then_some(|row, (array, place): (usize, usize)| {
                 (left.is_null(row), right[array].is_null(place))
             }),
@@ -122,10 +119,10 @@ impl Pairs<'_> {
 
     /// Booleans, lists, rows, maps: compared by what orders them.
     fn others(self, left: &dyn Array, right: &[&dyn Array]) -> Result<(), DataflowError> {
-        let compare = right.iter().map(|array| make_comparator(left, *array, SortOptions::default()));
+        let compare =
+            right.iter().map(|array| make_comparator(left, *array, SortOptions::default()));
         let compare: Vec<_> = compare.collect::<Result<_, _>>()?;
-        for ((row, (array, place)), equal) in
-            self.left_rows.iter().zip(self.places).zip(self.equal)
+        for ((row, (array, place)), equal) in self.left_rows.iter().zip(self.places).zip(self.equal)
         {
             *equal &= compare[*array](*row as usize, *place).is_eq();
         }
@@ -133,29 +130,9 @@ impl Pairs<'_> {
     }
 }
 
-/// Whether two values are one and the same to SQL's keys.
-trait Same: Copy + PartialEq {
-    #[inline(always)]
-    fn same(self, other: Self) -> bool {
-        self == other
-    }
+/// Whether two values are one to SQL's keys: a value that is not itself is NaN.
+#[inline(always)]
+#[allow(clippy::eq_op, reason = "the way to ask whether a value of any number type is NaN")]
+fn same<T: Copy + PartialEq>(left: T, right: T) -> bool {
+    left == right || left != left && right != right
 }
-
-macro_rules! same {
-    ($($exact:ty),*; $($float:ty),*) => {
-        $(impl Same for $exact {})*
-        $(impl Same for $float {
-            #[inline(always)]
-            fn same(self, other: Self) -> bool {
-                self == other || self.is_nan() && other.is_nan()
-            }
-        })*
-    };
-}
-
-same!(
-    i8, i16, i32, i64, i128, u8, u16, u32, u64, arrow::datatypes::i256,
-    arrow::datatypes::IntervalDayTime, arrow::datatypes::IntervalMonthDayNano;
-    <Float16Type as ArrowPrimitiveType>::Native, <Float32Type as ArrowPrimitiveType>::Native,
-    <Float64Type as ArrowPrimitiveType>::Native
-);
