@@ -7,6 +7,7 @@
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
@@ -93,6 +94,18 @@ impl AggregateUDFImpl for Planned {
         &self.signature
     }
 
+    /// With its arguments as they are: DataFusion's own name leaves out casts, and so calls two
+    /// averages of one column in two types the same.
+    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
+        let distinct = if params.distinct { "DISTINCT " } else { "" };
+        let arguments: Vec<_> = params.args.iter().map(ToString::to_string).collect();
+        let mut name = format!("{}({distinct}{})", self.name, arguments.join(", "));
+        if let Some(filter) = &params.filter {
+            name.push_str(&format!(" FILTER (WHERE {filter})"));
+        }
+        Ok(name)
+    }
+
     fn is_nullable(&self) -> bool {
         self.name != "count"
     }
@@ -107,12 +120,11 @@ impl AggregateUDFImpl for Planned {
         let [argument] = arguments else {
             return refuse(refusal(format!("{name} takes one argument")));
         };
-        let found = function(self.name).and_then(|function| result(function, self.dialect, argument));
+        let found =
+            function(self.name).and_then(|function| result(function, self.dialect, argument));
         match found {
             Some(found) => Ok(found),
-            None => {
-                refuse(refusal(format!("there is no {name} of {}", type_name(argument))))
-            }
+            None => refuse(refusal(format!("there is no {name} of {}", type_name(argument)))),
         }
     }
 

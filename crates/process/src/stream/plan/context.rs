@@ -133,10 +133,8 @@ impl<'a> PlanContext<'a> {
                     .hint("read the topic the lake table is made from"),
             );
         }
-        let source: Arc<dyn TableSource> = Arc::new(StreamTable {
-            definition: definition.clone(),
-            schema: definition.schema(),
-        });
+        let source: Arc<dyn TableSource> =
+            Arc::new(StreamTable { definition: definition.clone(), schema: definition.schema() });
         let is_plain = !definition.columns.iter().any(tradewind_sql::Column::is_computed)
             && definition.watermark.is_none();
         if is_plain {
@@ -152,8 +150,7 @@ impl<'a> PlanContext<'a> {
         definition: &TableDefinition,
         source: Arc<dyn TableSource>,
     ) -> Result<LogicalPlan> {
-        let mut plan =
-            LogicalPlanBuilder::scan(definition.name.as_str(), source, None)?.build()?;
+        let mut plan = LogicalPlanBuilder::scan(definition.name.as_str(), source, None)?.build()?;
         if definition.columns.iter().any(tradewind_sql::Column::is_computed) {
             let mut columns = Vec::new();
             for column in &definition.columns {
@@ -173,9 +170,8 @@ impl<'a> PlanContext<'a> {
         }
         let Some(watermark) = &definition.watermark else { return Ok(plan) };
         let schema = plan.schema();
-        let wrong = |message: String| {
-            refusal(format!("the watermark of {:?}: {message}", definition.name))
-        };
+        let wrong =
+            |message: String| refusal(format!("the watermark of {:?}: {message}", definition.name));
         let column = schema.fields().iter().position(|field| *field.name() == watermark.column);
         let Some(column) = column else {
             return refuse(

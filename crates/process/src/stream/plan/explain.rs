@@ -87,7 +87,8 @@ fn state(graph: &Graph, node: &Node) -> Option<String> {
                 true => "changing rows",
                 false => "all rows",
             };
-            let everyone = if join.left_keys.is_empty() { ", without a key: on one worker" } else { "" };
+            let everyone =
+                if join.left_keys.is_empty() { ", without a key: on one worker" } else { "" };
             format!("{} of the left and {} of the right{everyone}", side(0), side(1))
         }
         OperatorKind::Materialize(_) => "all rows".to_string(),
@@ -145,8 +146,9 @@ fn joined(join: &Join, left: &Node, right: &Node) -> String {
         JoinKind::Anti => "anti",
     };
     let keys = join.left_keys.iter().zip(&join.right_keys);
-    let mut parts: Vec<_> =
-        keys.map(|(one, other)| format!("{} = {}", name(left, *one), name(right, *other))).collect();
+    let mut parts: Vec<_> = keys
+        .map(|(one, other)| format!("{} = {}", name(left, *one), name(right, *other)))
+        .collect();
     parts.extend(join.condition.iter().map(|condition| condition.text.clone()));
     match parts.is_empty() {
         true => format!("{kind}, every row with every row"),

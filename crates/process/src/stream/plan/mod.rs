@@ -112,8 +112,7 @@ pub fn plan_view(
 ) -> Result<StreamPlan, ProcessError> {
     let plan = |context: &PlanContext<'_>| {
         let query = logical(&view.query, context)?;
-        let query =
-            context::rename(query, &view.columns).map_err(|error| errors::from(&error))?;
+        let query = context::rename(query, &view.columns).map_err(|error| errors::from(&error))?;
         if let Some(name) = insert::twice(query.schema()) {
             return Err(refusal(format!("the view has two columns {name:?}"))
                 .hint("give one of them another name: AS …"));
@@ -148,11 +147,7 @@ fn logical(query: &ast::Query, context: &PlanContext<'_>) -> Result<LogicalPlan,
     Ok(plan)
 }
 
-fn lower(
-    plan: LogicalPlan,
-    context: &PlanContext<'_>,
-    goal: Goal,
-) -> Result<StreamPlan, SqlError> {
+fn lower(plan: LogicalPlan, context: &PlanContext<'_>, goal: Goal) -> Result<StreamPlan, SqlError> {
     let plan = event_time::drop_unused(plan)?;
     let plan = optimize::optimize(plan, context.options()).map_err(|error| errors::from(&error))?;
     lower::lower(&plan, goal)

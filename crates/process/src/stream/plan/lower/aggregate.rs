@@ -85,9 +85,9 @@ impl Lowering {
             .map(|index| Ok((index, call_of(&node.aggr_expr[index - groups])?)))
             .collect::<Result<_, SqlError>>()?;
         let mut wanted = vec![Need::Nothing; plan.schema().fields().len()];
-        let of_calls = calls.iter().flat_map(|(_, call)| {
-            call.params.args.iter().chain(call.params.filter.as_deref())
-        });
+        let of_calls = calls
+            .iter()
+            .flat_map(|(_, call)| call.params.args.iter().chain(call.params.filter.as_deref()));
         let expressions = node.group_expr.iter().chain(of_calls);
         let expressions = expressions.map(|expression| (expression, &Need::Whole));
         add_needs(&mut wanted, plan.schema(), expressions)?;
@@ -124,8 +124,7 @@ impl Lowering {
             keys.iter().enumerate().map(|(index, key)| (index, fields[*key].clone())).collect();
         columns.extend(result_columns(node, &calls));
         // A group without aggregates stays as it is as long as nothing is taken back.
-        let hidden =
-            if calls.is_empty() && !updates { Hidden::NONE } else { Hidden::CHANGES };
+        let hidden = if calls.is_empty() && !updates { Hidden::NONE } else { Hidden::CHANGES };
         let fields: Vec<_> = columns.iter().map(|(_, field)| field.clone()).collect();
         let schema = hidden.behind(&Schema::new(fields));
         let groups = keys.len();

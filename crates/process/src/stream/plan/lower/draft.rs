@@ -150,9 +150,7 @@ impl Step {
             (
                 Self::Unnest { array, outer, kept, elements },
                 Self::Unnest { array: array2, outer: outer2, kept: kept2, elements: elements2 },
-            ) => {
-                same(array, array2) && outer == outer2 && kept == kept2 && elements == elements2
-            }
+            ) => same(array, array2) && outer == outer2 && kept == kept2 && elements == elements2,
             // What a sink gets is its own.
             (Self::Other(OperatorKind::Sink(_) | OperatorKind::Materialize(_)), _) => false,
             // None of these has an expression: their text is all there is.

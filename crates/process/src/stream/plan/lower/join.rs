@@ -38,7 +38,11 @@ struct Side {
 }
 
 impl Lowering {
-    pub(super) fn join(&mut self, node: &logical::Join, needs: Vec<Need>) -> Result<Rows, SqlError> {
+    pub(super) fn join(
+        &mut self,
+        node: &logical::Join,
+        needs: Vec<Need>,
+    ) -> Result<Rows, SqlError> {
         let plan = Plan::new(node)?;
         let left_columns = node.left.schema().fields().len();
         let right_columns = node.right.schema().fields().len();
@@ -118,12 +122,8 @@ impl Lowering {
             let right = right.logical.iter();
             logical.extend(right.map(|index| index.map(|index| index + left_columns)));
         }
-        let step = Step::Join {
-            kind: plan.kind,
-            left_keys: left.keys,
-            right_keys: right.keys,
-            condition,
-        };
+        let step =
+            Step::Join { kind: plan.kind, left_keys: left.keys, right_keys: right.keys, condition };
         let schema = hidden.behind(&Schema::new(fields));
         let joined = self.draft.add(step, from.to_vec(), schema, hidden)?;
         let picks: Vec<(usize, usize)> = logical
@@ -147,8 +147,10 @@ impl<'a> Plan<'a> {
             JoinType::LeftSemi => JoinKind::Semi,
             JoinType::LeftAnti => JoinKind::Anti,
             other => {
-                return Err(refusal(format!("this subquery would be a {other} join, which does not run in a stream"))
-                    .hint("IN and EXISTS stand alone or with AND in WHERE"));
+                return Err(refusal(format!(
+                    "this subquery would be a {other} join, which does not run in a stream"
+                ))
+                .hint("IN and EXISTS stand alone or with AND in WHERE"));
             }
         };
         let mut plan = Self { node, kind, on: Vec::new(), condition: node.filter.clone() };
@@ -183,7 +185,8 @@ impl<'a> Plan<'a> {
                 on.push((left, right));
                 continue;
             }
-            let equal = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::Eq, Box::new(right)));
+            let equal =
+                Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::Eq, Box::new(right)));
             let maybe = equal.is_not_false();
             self.condition = Some(match self.condition.take() {
                 Some(condition) => condition.and(maybe),
@@ -231,7 +234,9 @@ fn is_nullable(expression: &Expr, schema: &DFSchema) -> Result<bool, SqlError> {
 fn value_or_default(expression: &Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
     let default = ScalarValue::new_default(&data_type(expression, schema)?);
     default
-        .and_then(|default| when(expression.clone().is_null(), lit(default)).otherwise(expression.clone()))
+        .and_then(|default| {
+            when(expression.clone().is_null(), lit(default)).otherwise(expression.clone())
+        })
         .map_err(|error| errors::from(&error))
 }
 

@@ -37,10 +37,11 @@ const PASSES_MAX: usize = 16;
 pub(super) struct Lowering {
     draft: Draft,
     sources: Vec<SourcePlan>,
-    /// The rows of tables, as their decoders give them.
-    tables: HashMap<String, Rows>,
-    /// The rows of tables with their watermarks.
-    event_times: HashMap<String, Rows>,
+    /// The rows of tables, as their decoders give them, and for which needs. Where a pass finds
+    /// that more is needed, it goes on with rows of its own, and there is another pass.
+    tables: HashMap<String, (Vec<Need>, Rows)>,
+    /// The same with their watermarks.
+    event_times: HashMap<String, (Vec<Need>, Rows)>,
     /// What the pass before found to be wanted.
     known: Wanted,
     /// The same and what this pass has found.
@@ -114,10 +115,9 @@ impl Lowering {
                 }
                 match unnest::of(plan) {
                     Some(node) => self.unnest(node, needs),
-                    None => Err(refusal(format!(
-                        "{} does not run in a stream",
-                        extension.node.name()
-                    ))),
+                    None => {
+                        Err(refusal(format!("{} does not run in a stream", extension.node.name())))
+                    }
                 }
             }
             other => Err(refusal(format!("this does not run in a stream: {}", other.display()))),

@@ -80,13 +80,12 @@ impl Lowering {
             let picks = picks.ok_or_else(|| refusal("a column of a UNION was lost"))?;
             inputs.push(self.pick(rows.node, &picks, &node.schema, None)?);
         }
-        let hidden = inputs.iter().map(|rows| self.draft.hidden(rows.node)).reduce(|one, other| {
-            Hidden {
+        let hidden =
+            inputs.iter().map(|rows| self.draft.hidden(rows.node)).reduce(|one, other| Hidden {
                 origin: one.origin && other.origin,
                 watermark: one.watermark && other.watermark,
                 weight: one.weight || other.weight,
-            }
-        });
+            });
         let hidden = hidden.ok_or_else(|| refusal("a UNION of nothing"))?;
         let mut columns = inputs[0].columns.clone();
         for other in &inputs[1..] {

@@ -50,7 +50,9 @@ impl Lowering {
         let definition = &table.definition;
         *self.found.readers.entry(definition.name.clone()).or_default() += 1;
         let needs = add(&mut self.found.tables, &definition.name, needs);
-        if let Some(rows) = self.tables.get(&definition.name) {
+        if let Some((read, rows)) = self.tables.get(&definition.name)
+            && *read == needs
+        {
             return rows.clone().renamed(&scan.projected_schema);
         }
         let (mut columns, mut reads) = (Vec::new(), Vec::new());
@@ -71,7 +73,7 @@ impl Lowering {
         let name = definition.name.clone();
         self.sources.push(SourcePlan { definition, read, has_watermark: false });
         let rows = Rows::new(node, columns, &scan.projected_schema, None)?;
-        self.tables.insert(name, rows.clone());
+        self.tables.insert(name, (needs, rows.clone()));
         Ok(rows)
     }
 
@@ -103,7 +105,9 @@ impl Lowering {
         needs: &[Need],
     ) -> Result<Rows, SqlError> {
         let needs = add(&mut self.found.event_times, &node.table, needs);
-        if let Some(rows) = self.event_times.get(&node.table) {
+        if let Some((read, rows)) = self.event_times.get(&node.table)
+            && *read == needs
+        {
             return rows.clone().renamed(node.input.schema());
         }
         let mut wanted = needs.clone();
@@ -135,7 +139,7 @@ impl Lowering {
             source.has_watermark = true;
         }
         let rows = Rows::new(marked, columns, node.input.schema(), None)?;
-        self.event_times.insert(node.table.clone(), rows.clone());
+        self.event_times.insert(node.table.clone(), (needs, rows.clone()));
         Ok(rows)
     }
 }

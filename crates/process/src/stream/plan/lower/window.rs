@@ -31,7 +31,8 @@ impl Lowering {
         };
         let width = self.draft.width(input.node);
         debug_assert_eq!(width, fields.len(), "the time column is among them");
-        for (position, field) in window_fields(&time_type(&input, time_place)).into_iter().enumerate()
+        for (position, field) in
+            window_fields(&time_type(&input, time_place)).into_iter().enumerate()
         {
             columns.push((before + position, field.clone()));
             fields.push(field);

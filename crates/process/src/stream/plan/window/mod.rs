@@ -150,8 +150,13 @@ pub(super) fn text(spec: &WindowSpec) -> String {
 }
 
 fn duration(micros: i64) -> String {
-    const UNITS: [(i64, &str); 5] =
-        [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")];
+    const UNITS: [(i64, &str); 5] = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "min"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+    ];
     match UNITS.iter().find(|(unit, _)| micros % unit == 0) {
         Some((unit, name)) => format!("{} {name}", micros / unit),
         None => format!("{micros} us"),

@@ -81,8 +81,7 @@ impl Call {
             "HOP" => Kind::Hop,
             other @ ("CUMULATE" | "SESSION") => {
                 return refuse(
-                    refusal_at(span, format!("there are no {other} windows"))
-                        .hint("TUMBLE or HOP"),
+                    refusal_at(span, format!("there are no {other} windows")).hint("TUMBLE or HOP"),
                 );
             }
             _ => return Ok(Err(Box::new(factor))),
@@ -220,10 +219,8 @@ impl RelationPlanner for WindowPlanner {
         let time = time_column(call.wanted(&places, "TIMECOL")?, &input, context)?;
         let mut spec = call.spec(&places, context)?;
         let at = input.schema().index_of_column(&time)?;
-        let is_instant = matches!(
-            input.schema().field(at).data_type(),
-            DataType::Timestamp(_, Some(_))
-        );
+        let is_instant =
+            matches!(input.schema().field(at).data_type(), DataType::Timestamp(_, Some(_)));
         // In UTC the wall clock shows the instant itself.
         spec.zone = (is_instant && self.zone != Tz::UTC).then_some(self.zone);
         for name in super::COLUMNS {
