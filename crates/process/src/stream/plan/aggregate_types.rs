@@ -10,12 +10,13 @@ use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
 };
 use std::sync::Arc;
 use tradewind_dataflow::operator::AggregateFunction;
 use tradewind_sql::{Dialect, type_name};
 
+use super::lower::expression;
 use super::{refusal, refuse};
 
 /// Digits of a decimal that was added up.
@@ -51,6 +52,21 @@ pub(super) fn all(dialect: Dialect) -> impl Iterator<Item = Arc<AggregateUDF>> {
 /// Which aggregate a name stands for.
 pub(super) fn function(name: &str) -> Option<AggregateFunction> {
     FUNCTIONS.into_iter().find(|(found, _)| *found == name).map(|(_, function)| function)
+}
+
+/// A call as a person would write it.
+pub(super) fn text(name: &str, params: &AggregateFunctionParams) -> String {
+    let arguments: Vec<_> = params.args.iter().map(expression::text).collect();
+    let distinct = if params.distinct { "DISTINCT " } else { "" };
+    let arguments = match &params.args[..] {
+        [Expr::Literal(value, _)] if name == "count" && !value.is_null() => "*".to_string(),
+        _ => arguments.join(", "),
+    };
+    let mut text = format!("{}({distinct}{arguments})", name.to_uppercase());
+    if let Some(filter) = &params.filter {
+        text.push_str(&format!(" FILTER (WHERE {})", expression::text(filter)));
+    }
+    text
 }
 
 /// A result's type.
@@ -97,13 +113,7 @@ impl AggregateUDFImpl for Planned {
     /// With its arguments as they are: DataFusion's own name leaves out casts, and so calls two
     /// averages of one column in two types the same.
     fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
-        let distinct = if params.distinct { "DISTINCT " } else { "" };
-        let arguments: Vec<_> = params.args.iter().map(ToString::to_string).collect();
-        let mut name = format!("{}({distinct}{})", self.name, arguments.join(", "));
-        if let Some(filter) = &params.filter {
-            name.push_str(&format!(" FILTER (WHERE {filter})"));
-        }
-        Ok(name)
+        Ok(text(self.name, params))
     }
 
     fn is_nullable(&self) -> bool {

@@ -6,7 +6,7 @@
 //! Left out: lake tables, which a stream cannot read.
 
 use super::event_time::{self, EventTime};
-use super::{PlanOptions, aggregate_types, errors, refusal, refuse, unnest, window};
+use super::{PlanOptions, aggregate_types, errors, refusal, refuse, syntax, unnest, window};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
@@ -109,6 +109,7 @@ impl<'a> PlanContext<'a> {
         &self,
         query: &ast::Query,
     ) -> std::result::Result<LogicalPlan, SqlError> {
+        syntax::check(query)?;
         let mut query = query.clone();
         unnest::fold_joins(&mut query);
         name_expressions(&mut query);

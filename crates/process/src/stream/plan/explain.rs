@@ -43,7 +43,10 @@ fn what(plan: &StreamPlan, node: &Node) -> String {
         OperatorKind::Filter(filter) => filter.predicate.text.clone(),
         OperatorKind::Project(project) => {
             let columns = project.expressions.iter().zip(project.schema.fields());
-            list(columns.map(|(named, field)| column(named, field)))
+            match project.expressions.is_empty() {
+                true => "no columns".to_string(),
+                false => list(columns.map(|(named, field)| column(named, field))),
+            }
         }
         OperatorKind::Unnest(unnest) => {
             let outer = if unnest.outer { " (outer)" } else { "" };
@@ -102,7 +105,10 @@ fn source(source: &SourcePlan) -> String {
         ReadFrom::Value => format!("{} {}", column.field.name(), field_type_name(&column.field)),
         other => format!("{} from {other:?}", column.field.name()),
     });
-    let columns = list(columns);
+    let columns = match source.read.columns.is_empty() {
+        true => "nothing of it".to_string(),
+        false => list(columns),
+    };
     let mut line = match source.definition.topic() {
         Some(topic) => format!("topic {:?}, reads {columns}", topic.topic),
         None => format!("table {:?}, reads {columns}", source.definition.name),
@@ -166,7 +172,7 @@ fn keyed(node: &Node, key: &[usize]) -> String {
 /// An expression, and its name where that says more.
 fn column(named: &Named, field: &Field) -> String {
     let last = named.text.rsplit('.').next().unwrap_or_default();
-    match last == field.name() {
+    match last == field.name() || named.text == *field.name() {
         true => named.text.clone(),
         false => format!("{} AS {}", named.text, field.name()),
     }

@@ -17,6 +17,7 @@ mod optimize;
 mod prefilter;
 mod refuse;
 mod stream_plan;
+mod syntax;
 mod times;
 mod unnest;
 mod window;

@@ -116,7 +116,9 @@ impl Lowering {
         calls: Vec<(usize, AggregateCall)>,
         node: &logical::Aggregate,
     ) -> Result<Rows, SqlError> {
-        before.or_constant();
+        if self.draft.hidden(before.rows.node).count() == 0 {
+            before.or_constant();
+        }
         let Before { rows, made, fields } = before;
         let updates = self.draft.hidden(rows.node).weight;
         let from = self.projection(rows.node, made, fields.clone())?;
@@ -155,7 +157,10 @@ impl Lowering {
             };
             match bound {
                 Some(bound) => {
-                    bounds[bound] = Some(before.place(group)?);
+                    // The event time stands for all three where the windows are made here.
+                    if !sliced || bound == 0 {
+                        bounds[bound] = Some(before.place(group)?);
+                    }
                     places.push(Err(bound));
                 }
                 None => {
@@ -170,7 +175,8 @@ impl Lowering {
         }
         let calls = arguments(&mut before, node, calls)?;
         let lost = || refusal("the columns of the window were lost");
-        let (start, end) = (bounds[0].ok_or_else(lost)?, bounds[1].ok_or_else(lost)?);
+        let start = bounds[0].ok_or_else(lost)?;
+        let end = if sliced { start } else { bounds[1].ok_or_else(lost)? };
         let time_type = match bounds[2] {
             _ if sliced => before.fields[start].data_type().clone(),
             Some(last) => before.fields[last].data_type().clone(),
@@ -294,7 +300,7 @@ fn argument(
     output: &DataType,
 ) -> Result<AggregateCall, SqlError> {
     let name = call.func.name();
-    let text = super::expression::text(&Expr::AggregateFunction(call.clone()));
+    let text = aggregate_types::text(name, &call.params);
     let Some(function) = aggregate_types::function(name) else {
         return Err(refusal(format!("{}() does not run in a stream", name.to_uppercase()))
             .hint("COUNT, SUM, MIN, MAX and AVG do"));

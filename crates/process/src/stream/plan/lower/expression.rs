@@ -7,7 +7,7 @@
 use super::super::errors;
 use super::super::needs::FieldPath;
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{IntervalMonthDayNano, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
@@ -127,17 +127,19 @@ fn checked(
 }
 
 /// An expression as a person would write it, with `props.total` for a field, without its alias.
-pub(super) fn text(expression: &Expr) -> String {
+pub(in super::super) fn text(expression: &Expr) -> String {
     let readable = expression.clone().unalias().transform_down(|part| {
-        let field = match &part {
-            Expr::ScalarFunction(_) => FieldPath::of(&part),
+        let readable = match &part {
+            Expr::ScalarFunction(_) => FieldPath::of(&part).map(|FieldPath { column, path }| {
+                Column::new(column.relation, format!("{}.{}", column.name, path.join(".")))
+            }),
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
+                interval_text(interval).map(Column::new_unqualified)
+            }
             _ => None,
         };
-        Ok(match field {
-            Some(FieldPath { column, path }) => {
-                let name = format!("{}.{}", column.name, path.join("."));
-                Transformed::yes(Expr::Column(Column::new(column.relation, name)))
-            }
+        Ok(match readable {
+            Some(column) => Transformed::yes(Expr::Column(column)),
             None => Transformed::no(part),
         })
     });
@@ -146,4 +148,20 @@ pub(super) fn text(expression: &Expr) -> String {
     let dialect = CustomDialectBuilder::new().build();
     let sql = Unparser::new(&dialect).with_pretty(true).expr_to_sql(&readable);
     sql.map_or_else(|_| readable.to_string(), |sql| sql.to_string())
+}
+
+/// An interval of one unit.
+fn interval_text(interval: &IntervalMonthDayNano) -> Option<String> {
+    const UNITS: [(i64, &str); 3] =
+        [(3_600_000_000_000, "HOUR"), (60_000_000_000, "MINUTE"), (1_000_000_000, "SECOND")];
+    let (count, unit) = match (interval.months, interval.days, interval.nanoseconds) {
+        (months, 0, 0) if months != 0 => (i64::from(months), "MONTH"),
+        (0, days, 0) if days != 0 => (i64::from(days), "DAY"),
+        (0, 0, nanos) => {
+            let (size, unit) = UNITS.into_iter().find(|(size, _)| nanos % size == 0)?;
+            (nanos / size, unit)
+        }
+        _ => return None,
+    };
+    Some(format!("INTERVAL '{count}' {unit}"))
 }

@@ -8,7 +8,7 @@
 
 mod aggregate;
 mod draft;
-mod expression;
+pub(super) mod expression;
 mod join;
 mod relational;
 mod source;
@@ -194,14 +194,18 @@ impl Lowering {
         }
         let node = match picks.is_empty() {
             // Rows without any column are still to be counted.
-            true => self.draft_constant(node)?,
+            true => self.without_columns(node)?,
             false => self.projection(node, made, fields)?,
         };
         Rows::new(node, columns, schema, key)
     }
 
-    /// The rows without their columns, and something for each of them.
-    fn draft_constant(&mut self, node: NodeIndex) -> Result<NodeIndex, SqlError> {
+    /// The rows without their columns. Where they have no hidden ones either there is a constant,
+    /// for a batch of no columns has no rows.
+    fn without_columns(&mut self, node: NodeIndex) -> Result<NodeIndex, SqlError> {
+        if self.draft.hidden(node).count() > 0 {
+            return self.projection(node, Vec::new(), Vec::new());
+        }
         let field = Field::new("one", arrow::datatypes::DataType::Boolean, false);
         self.projection(node, vec![Made::constant(true)], vec![Arc::new(field)])
     }

@@ -5,6 +5,7 @@ use super::super::unnest::UnnestNode;
 use super::super::{errors, refusal};
 use super::{Lowering, Rows, Step, add_needs};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{self as logical, Expr};
 use std::sync::Arc;
 use tradewind_dataflow::{Hidden, OperatorKind};
@@ -32,7 +33,7 @@ impl Lowering {
             made.push(expression);
         }
         let projected = match kept.is_empty() {
-            true => self.draft_constant(input.node)?,
+            true => self.without_columns(input.node)?,
             false => self.projection(input.node, made, fields)?,
         };
         let key = key_through(&input, node, &kept);
@@ -46,6 +47,9 @@ impl Lowering {
     ) -> Result<Rows, SqlError> {
         add_needs(&mut needs, node.input.schema(), [(&node.predicate, &Need::Whole)])?;
         let mut input = self.node(&node.input, needs)?;
+        if matches!(&node.predicate, Expr::Literal(ScalarValue::Boolean(Some(true)), _)) {
+            return Ok(input);
+        }
         self.prefilter(node, &input);
         let predicate = input.made(&node.predicate)?;
         let (schema, hidden) =
@@ -104,7 +108,7 @@ impl Lowering {
             }
         }
         let mut fields: Vec<_> = columns.iter().map(|(_, field)| field.clone()).collect();
-        if fields.is_empty() {
+        if fields.is_empty() && inputs.iter().any(|rows| self.draft.width(rows.node) > 0) {
             fields.push(Arc::new(Field::new("one", DataType::Boolean, false)));
         }
         let schema = hidden.behind(&Schema::new(fields));
