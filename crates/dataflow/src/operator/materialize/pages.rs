@@ -21,7 +21,7 @@ const STAGED_SPARE: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Pages {
     slots: Vec<u32>,
-    /// The last page, while it has room.
+    /// A page with room for rows that come.
     open: Option<u32>,
     /// Rows that may be in no page yet.
     staged: Vec<u32>,
@@ -80,7 +80,9 @@ impl Pages {
         let (kept, given_up) = self.sort_out(set, dirty)?;
         let mut pool = std::mem::take(&mut self.staged).into_iter().peekable();
         for (slot, mut ids) in kept {
-            fill(set, &mut ids, &mut pool);
+            if fill(set, &mut ids, &mut pool) < PAGE_ROWS {
+                self.open = Some(slot);
+            }
             set.rows.set_page(slot, expand(set, &ids))?;
         }
         while pool.peek().is_some() {
