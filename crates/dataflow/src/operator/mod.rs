@@ -48,7 +48,7 @@ pub struct Keyed {
 pub(crate) enum Stateful {
     Aggregate(aggregate::AggregateWorker),
     WindowAggregate(window_aggregate::WindowAggregateWorker),
-    Join(join::JoinWorker),
+    Join(Box<join::JoinWorker>),
     Materialize(materialize::MaterializeWorker),
 }
 
@@ -102,7 +102,8 @@ impl Stateful {
                 window_aggregate::WindowAggregateWorker::new(plan, node, inputs[0], shards),
             ),
             OperatorKind::Join(plan) => {
-                Self::Join(join::JoinWorker::new(plan, node, inputs[0], inputs[1], shards))
+                let worker = join::JoinWorker::new(plan, node, inputs[0], inputs[1], shards);
+                Self::Join(Box::new(worker))
             }
             OperatorKind::Materialize(plan) => {
                 Self::Materialize(materialize::MaterializeWorker::new(plan, node, inputs[0], shards))
@@ -115,7 +116,7 @@ impl Stateful {
         match self {
             Self::Aggregate(worker) => worker,
             Self::WindowAggregate(worker) => worker,
-            Self::Join(worker) => worker,
+            Self::Join(worker) => worker.as_mut(),
             Self::Materialize(worker) => worker,
         }
     }

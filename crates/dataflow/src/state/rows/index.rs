@@ -240,7 +240,7 @@ mod tests {
             let mut chains = Chains::new();
             let mut model: Vec<Option<u64>> = vec![None; 60];
             for (row, hash) in steps {
-                let hash = (hash % 3) << 40 | (hash / 3) * 16;
+                let hash = ((hash % 3) << 40) | ((hash / 3) * 16);
                 match model[row as usize].take() {
                     Some(_) => chains.unlink(row),
                     None => {
@@ -271,7 +271,7 @@ mod tests {
             let mut index = RowIndex::new();
             let mut model: Vec<Option<u64>> = vec![None; 60];
             for (row, hash) in steps {
-                let hash = (hash % 3) << 40 | (hash / 3) * 16;
+                let hash = ((hash % 3) << 40) | ((hash / 3) * 16);
                 match model[row as usize].take() {
                     Some(_) => index.remove(row),
                     None => {
