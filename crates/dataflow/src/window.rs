@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the same as Flink's `TUMBLE` and `HOP`: windows begin at multiples of the slide
 //! plus the offset since 1970 on the wall clock of their zone; an instant belongs to exactly
-//! `size / slide` windows; before 1970 too.
+//! `size / slide` windows; before 1970 too. A window is complete when the watermark reaches its
+//! end (Flink: a millisecond before).
 //! Left out: sessions, cumulating windows.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
@@ -14,9 +15,6 @@ pub type Watermark = i64;
 pub const WATERMARK_NONE: Watermark = i64::MIN;
 /// The stream has ended: every window fires.
 pub const WATERMARK_END: Watermark = i64::MAX;
-
-/// Flink counts in milliseconds: a window is complete when the watermark reaches its last one.
-const MILLISECOND_US: i64 = 1_000;
 
 /// Windows of one size in even steps. `TUMBLE` is a `slide_us` of `size_us`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl WindowSpec {
     pub fn is_complete(&self, window_end_us: i64, watermark: Watermark) -> bool {
         watermark == WATERMARK_END
             || (watermark != WATERMARK_NONE
-                && self.instant(window_end_us) - MILLISECOND_US <= watermark)
+                && self.instant(window_end_us) <= watermark)
     }
 }
 

@@ -450,7 +450,7 @@ impl Shared {
     /// What sources are opened with.
     pub(crate) fn environment(&self, pipeline: &str) -> SourceEnvironment {
         SourceEnvironment {
-            log: self.log.clone(),
+            log: Some(self.log.clone()),
             clock: self.clock.clone(),
             name: format!("pipeline:{pipeline}"),
         }

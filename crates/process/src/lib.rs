@@ -8,6 +8,7 @@ mod blocking;
 pub mod dead_letters;
 mod engine;
 mod error;
+pub mod script;
 mod settings;
 mod status;
 pub mod stream;

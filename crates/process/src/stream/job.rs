@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-use tradewind_dataflow::{Executor, ExecutorSettings, LateRows, RowError, SourceInput};
+use tradewind_dataflow::operator::assign_watermark::WatermarkState;
+use tradewind_dataflow::{
+    Executor, ExecutorSettings, LateRows, OperatorId, RowError, SourceInput, StateRows,
+};
 use tradewind_types::connector::Positions;
 use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
 
@@ -50,6 +53,17 @@ struct JobSource {
     has_watermark: bool,
     /// When each partition last gave something.
     seen: BTreeMap<PartitionId, Instant>,
+}
+
+/// All that a job needs to go on from some tick.
+#[derive(Debug, Clone)]
+pub struct JobState {
+    /// For each source the next record to read.
+    pub positions: Vec<Positions>,
+    /// How far event time had come.
+    pub watermarks: BTreeMap<OperatorId, WatermarkState>,
+    /// What the operators kept.
+    pub state: Vec<StateRows>,
 }
 
 /// What a tick came to.
@@ -144,6 +158,34 @@ impl Job {
     /// There is no such place any more.
     pub fn seek(&mut self, index: usize, positions: &Positions) -> Result<(), ProcessError> {
         Ok(self.sources[index].source.seek(positions)?)
+    }
+
+    /// All that a new job of the same plan needs to go on from here. Between ticks only.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn checkpoint(&mut self) -> Result<JobState, ProcessError> {
+        let mut state = Vec::new();
+        for operator in self.executor.stateful() {
+            state.extend(self.executor.take_all(&operator)?);
+        }
+        let (positions, watermarks) = (self.positions(), self.executor.watermarks());
+        Ok(JobState { positions, watermarks, state })
+    }
+
+    /// Goes on where another job stood. Before the first tick only.
+    ///
+    /// # Errors
+    /// It is the state of another plan, or of places that are no more.
+    pub fn restore(&mut self, state: &JobState) -> Result<(), ProcessError> {
+        for (index, positions) in state.positions.iter().enumerate() {
+            self.seek(index, positions)?;
+        }
+        self.executor.restore_watermarks(&state.watermarks);
+        for rows in &state.state {
+            self.executor.restore(rows)?;
+        }
+        Ok(())
     }
 
     /// Records that were gone before they were read, over all sources.

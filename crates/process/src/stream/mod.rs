@@ -1,10 +1,13 @@
 //! Pipelines: SQL to operators, and the loop that runs them.
 
+pub mod changelog;
 pub(crate) mod checkpoint;
 pub mod job;
 pub mod manifest;
 mod output;
 pub mod plan;
+pub mod run;
+pub mod sink;
 pub(crate) mod sinks;
 pub mod source;
 pub mod state_store;

@@ -6,6 +6,7 @@
 
 use super::manifest::Manifest;
 use super::plan::{StreamPlan, Target};
+use super::sink::open_sink;
 use crate::ProcessError;
 use crate::dead_letters::{self, LetterTable};
 use crate::engine::Shared;
@@ -46,6 +47,10 @@ pub(super) async fn open(
 ) -> Result<Vec<OpenSink>, ProcessError> {
     let mut opened = Vec::new();
     for (id, feeds, table) in wanted(shared, plan)? {
+        let planned = match feeds {
+            Feeds::Rows(index) => Some(&plan.sinks[index]),
+            Feeds::DeadLetters | Feeds::LateEvents => None,
+        };
         let mut last = newest
             .and_then(|last| last.staged.iter().find(|work| work.sink == id))
             .map(|work| &work.staged);
@@ -55,7 +60,14 @@ pub(super) async fn open(
             finish_predecessor(shared, pipeline, manifest.incarnation, &id, staged).await?;
         }
         let name = writer(&pipeline.id, pipeline.incarnation, &id);
-        let mut sink = shared.sinks.open(&table, &name).await?;
+        let of_connector = match planned {
+            Some(planned) => open_sink(planned, &name)?,
+            None => None,
+        };
+        let mut sink = match of_connector {
+            Some(sink) => sink,
+            None => shared.sinks.open(&table, &name).await?,
+        };
         sink.recover(last).await?;
         opened.push(OpenSink { id, feeds, table, sink });
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewind_disk::SimDisk;
 use tradewind_process::stream::plan::plan_insert;
-use tradewind_process::stream::source::{TopicReader, TopicSource};
+use tradewind_process::stream::source::{SourceEnvironment, open_source};
 use tradewind_sql::Dialect;
 use tradewind_types::{DeadLetter, Log, ManualClock, Source, TopicSpec};
 
@@ -43,8 +43,8 @@ fn decode(insert: &str, records: &[impl AsRef<[u8]>]) -> (RecordBatch, Vec<DeadL
             log.put("t", 0, Some(record.as_ref()));
         }
         let clock = Arc::new(ManualClock::at(start_time_us()));
-        let reader = TopicReader { log, clock, name: "pipeline:p".into() };
-        let mut source = TopicSource::open(&plan.read, reader).unwrap();
+        let environment = SourceEnvironment { log: Some(log), clock, name: "pipeline:p".into() };
+        let mut source = open_source(&environment, &plan.sources[0], true).await.unwrap();
         let mut batches = source.poll(usize::MAX).await.unwrap();
         assert_eq!(batches.len(), 1);
         let batch = batches.remove(0);
@@ -205,7 +205,7 @@ async fn a_tombstone_is_passed_over_and_counted() {
     world.log.put("t", 0, None);
     world.put(0, r#"{"i": 1}"#);
     world.texts("one", 1).await;
-    assert_eq!(engine.status("one").unwrap().positions[&0], 2);
+    assert_eq!(engine.status("one").unwrap().sources[0].positions[&0], 2);
 }
 
 fn any_text() -> impl Strategy<Value = String> {

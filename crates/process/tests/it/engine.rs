@@ -6,7 +6,7 @@ use std::time::Duration;
 use tradewind_disk::{Disk, SimDisk};
 use tradewind_process::stream::manifest::ManifestStore;
 use tradewind_process::{Engine, PipelineRequest, PipelineState};
-use tradewind_sql::{Dialect, Owner, PackFile};
+use tradewind_sql::{Dialect, Owner, PackFile, PipelineStatement};
 use tradewind_types::{Log, TopicSpec};
 
 const SCRIPT: &str = "
@@ -48,7 +48,7 @@ async fn rows_are_visible_before_they_are_committed_and_once_after() {
     assert_eq!(world.lake.visible("a").len(), 10);
     let status = engine.status("a").unwrap();
     assert_eq!((status.state, status.lag, status.rows_out), (PipelineState::Running, 0, 10));
-    assert_eq!(status.positions, [(0, 5), (1, 5)].into());
+    assert_eq!(status.sources[0].positions, [(0, 5), (1, 5)].into());
     assert_eq!(status.committed_at, Some(start_time_us()));
     assert_eq!(world.log.held("pipeline a", "t", 1), Some(5));
 }
@@ -342,7 +342,7 @@ async fn a_name_is_given_once() {
     world.create(&engine, "a", INTO_A).await;
     let request = PipelineRequest {
         name: None,
-        insert: insert_of(INTO_A),
+        statement: PipelineStatement::Insert(insert_of(INTO_A)),
         dialect: Dialect::Flink,
         owner: Owner::Sql,
     };

@@ -8,5 +8,6 @@ mod engine;
 mod expressions;
 mod packs;
 mod planner;
+mod slt;
 mod support;
 mod ticks;

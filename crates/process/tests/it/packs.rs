@@ -3,7 +3,7 @@
 use crate::support::start_time_us;
 use std::path::Path;
 use std::sync::Arc;
-use tradewind_process::stream::plan::{explain, plan_insert};
+use tradewind_process::stream::plan::{explain, plan_statement};
 use tradewind_sql::{Catalogue, PackFile};
 use tradewind_types::ManualClock;
 
@@ -32,7 +32,7 @@ fn the_ecommerce_pack_plans() {
     assert_eq!((again.created.len(), again.changed.len()), (0, 0));
     let mut names = Vec::new();
     for pipeline in catalogue.pipelines() {
-        let plan = plan_insert(&pipeline.insert, pipeline.dialect, &catalogue)
+        let plan = plan_statement(&pipeline.statement, pipeline.dialect, &catalogue)
             .unwrap_or_else(|error| panic!("{}: {error}", pipeline.name));
         println!("{}\n{}\n", pipeline.name, explain(&plan));
         names.push(pipeline.name.clone());
@@ -49,10 +49,10 @@ fn the_orders_pipeline_reads_only_what_it_needs() {
         Catalogue::open(dir.path(), Arc::new(ManualClock::at(start_time_us()))).unwrap();
     catalogue.apply_pack("ecommerce", &files()).unwrap();
     let orders = catalogue.pipeline("orders").unwrap();
-    let plan = plan_insert(&orders.insert, orders.dialect, &catalogue).unwrap();
-    assert_eq!(plan.read.prefilters.len(), 1);
-    assert_eq!(plan.read.prefilters[0].values, ["Order Completed"]);
-    let properties = plan.read.columns.iter().find(|column| column.field.name() == "properties");
+    let plan = plan_statement(&orders.statement, orders.dialect, &catalogue).unwrap();
+    assert_eq!(plan.sources[0].read.prefilters.len(), 1);
+    assert_eq!(plan.sources[0].read.prefilters[0].values, ["Order Completed"]);
+    let properties = plan.sources[0].read.columns.iter().find(|column| column.field.name() == "properties");
     let properties = format!("{}", properties.unwrap().field.data_type());
     assert!(properties.contains("order_id") && !properties.contains("products"), "{properties}");
 }

@@ -37,7 +37,8 @@ pub struct Catalogue {
 
 #[derive(Debug)]
 struct State {
-    store: Store,
+    /// `None` for a catalogue that is kept nowhere.
+    store: Option<Store>,
     relations: BTreeMap<String, Arc<Relation>>,
     pipelines: BTreeMap<String, Arc<Pipeline>>,
 }
@@ -71,7 +72,14 @@ impl Catalogue {
                 }
             }
         }
-        Ok(Self { clock, state: Mutex::new(State { store, relations, pipelines }) })
+        let state = State { store: Some(store), relations, pipelines };
+        Ok(Self { clock, state: Mutex::new(state) })
+    }
+
+    /// An empty catalogue that is kept nowhere: a script's.
+    pub fn transient(clock: Arc<dyn Clock>) -> Self {
+        let state = State { store: None, relations: BTreeMap::new(), pipelines: BTreeMap::new() };
+        Self { clock, state: Mutex::new(state) }
     }
 
     /// The table or view of that exact name.
@@ -358,7 +366,9 @@ impl State {
         if self.relations.len() + self.pipelines.len() + added > OBJECTS_MAX {
             return Err(CatalogueError::Full { objects_max: OBJECTS_MAX });
         }
-        self.store.commit(&changes)?;
+        if let Some(store) = &self.store {
+            store.commit(&changes)?;
+        }
         for change in changes {
             match change {
                 Change::PutRelation(relation) => {

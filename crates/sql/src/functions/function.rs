@@ -5,19 +5,20 @@
 //! constants it runs for one row; an error names the function.
 //! Left out: rows one at a time. A kernel loops over Arrow's buffers itself, with the readers here.
 
+use crate::typing::cast::{parse_timestamp, to_local};
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use chrono_tz::Tz;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -43,10 +44,8 @@ pub(crate) enum Takes {
 pub(crate) enum Gives {
     /// Always the same.
     Type(DataType),
-    /// The type of the argument at this index.
-    Argument(usize),
-    /// What the types of the arguments come to.
-    By(fn(&[DataType]) -> Result<DataType>),
+    /// What the types of the arguments, and those that are constants, come to.
+    By(fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType>),
 }
 
 /// Makes the column; the error is the reason alone.
@@ -65,6 +64,7 @@ pub(crate) struct Function {
     gives: Gives,
     kernel: Kernel,
     zone: Tz,
+    digits: Option<u8>,
     signature: Signature,
 }
 
@@ -85,6 +85,7 @@ impl Function {
             gives,
             kernel,
             zone: Tz::UTC,
+            digits: None,
             signature: Signature::user_defined(Volatility::Immutable),
         }
     }
@@ -112,6 +113,23 @@ impl Function {
 
     pub(crate) fn shared(self) -> Arc<ScalarUDF> {
         Arc::new(self.udf())
+    }
+
+    /// Its times have so many digits of a second.
+    pub(crate) const fn digits(mut self, digits: u8) -> Self {
+        self.digits = Some(digits);
+        self
+    }
+
+    fn result(
+        &self,
+        arguments: &[DataType],
+        constants: &[Option<&ScalarValue>],
+    ) -> Result<DataType> {
+        match &self.gives {
+            Gives::Type(data_type) => Ok(data_type.clone()),
+            Gives::By(decide) => decide(arguments, constants),
+        }
     }
 
     fn takes(&self, index: usize) -> Takes {
@@ -212,11 +230,17 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        match &self.gives {
-            Gives::Type(data_type) => Ok(data_type.clone()),
-            Gives::Argument(index) => Ok(arguments[*index].clone()),
-            Gives::By(decide) => decide(arguments),
-        }
+        self.result(arguments, &vec![None; arguments.len()])
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let data_type = self.result(&types, args.scalar_arguments)?;
+        let field = Field::new(self.name, data_type, true);
+        Ok(Arc::new(match self.digits {
+            Some(digits) => crate::with_precision(field, digits),
+            None => field,
+        }))
     }
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
@@ -308,9 +332,16 @@ impl Reader<'_, TimestampMicrosecondArray> {
     }
 }
 
-impl Reader<'_, Date32Array> {
-    pub(crate) fn get(&self, row: usize) -> Option<i32> {
-        self.at(row).map(|index| self.array.value(index))
+/// Local microseconds, of a column or of one value for all rows.
+pub(crate) struct Locals {
+    array: TimestampMicrosecondArray,
+    step: usize,
+}
+
+impl Locals {
+    pub(crate) fn get(&self, row: usize) -> Option<i64> {
+        let index = row * self.step;
+        self.array.is_valid(index).then(|| self.array.value(index))
     }
 }
 
@@ -351,8 +382,34 @@ impl Call<'_> {
         self.reader(index, self.column(index).as_primitive::<TimestampMicrosecondType>())
     }
 
-    pub(crate) fn date(&self, index: usize) -> Reader<'_, Date32Array> {
-        self.reader(index, self.column(index).as_primitive::<Date32Type>())
+    /// Local microseconds that were made of the argument at `index`.
+    pub(crate) fn locals(&self, index: usize, array: TimestampMicrosecondArray) -> Locals {
+        Locals { array, step: usize::from(!self.columns[index].1) }
+    }
+
+    /// Local microseconds of a time: an instant is looked at in the session's zone, a text is read.
+    pub(crate) fn local(&self, index: usize) -> Result<Locals, String> {
+        let column = self.column(index);
+        let array = match column.data_type() {
+            DataType::Timestamp(_, Some(_)) => column
+                .as_primitive::<TimestampMicrosecondType>()
+                .unary(|instant| to_local(instant, self.zone)),
+            DataType::Timestamp(_, None) => {
+                column.as_primitive::<TimestampMicrosecondType>().clone()
+            }
+            DataType::Utf8 => {
+                let texts = column.as_string::<i32>().iter().map(|text| match text {
+                    None => Ok(None),
+                    Some(text) => match parse_timestamp(text) {
+                        Some(time) => Ok(Some(time)),
+                        None => Err(format!("{text:?} is no TIMESTAMP")),
+                    },
+                });
+                texts.collect::<Result<TimestampMicrosecondArray, _>>()?
+            }
+            other => return Err(format!("{other} is no time")),
+        };
+        Ok(self.locals(index, array))
     }
 
     /// A column of texts: `body` writes one into the buffer and says whether there is one.

@@ -29,14 +29,35 @@ pub(super) fn json_query() -> Arc<ScalarUDF> {
         "json_query",
         2,
         Body::Text(|row| {
-            let found = find(row[0], row[1])?.map(|found| found.get().to_string());
-            Ok(found.filter(|text| text.starts_with(['{', '['])))
+            let found = find(row[0], row[1])?.map(RawValue::get);
+            Ok(found.filter(|text| text.starts_with(['{', '['])).map(compact))
         }),
     )
 }
 
 pub(super) fn json_exists() -> Arc<ScalarUDF> {
-    function("json_exists", 2, Body::Test(|row| Ok(Some(find(row[0], row[1])?.is_some()))))
+    function(
+        "json_exists",
+        2,
+        Body::Test(|row| {
+            // As in Flink a null is not there.
+            Ok(Some(find(row[0], row[1])?.is_some_and(|found| found.get() != "null")))
+        }),
+    )
+}
+
+/// Without white space between the parts, as Flink writes it; texts and numbers stay as they are.
+fn compact(json: &str) -> String {
+    let (mut inside, mut escaped) = (false, false);
+    let keep = |letter: &char| {
+        let kept = inside || !letter.is_ascii_whitespace();
+        if *letter == '"' && !escaped {
+            inside = !inside;
+        }
+        escaped = inside && *letter == '\\' && !escaped;
+        kept
+    };
+    json.chars().filter(keep).collect()
 }
 
 /// One step of a path.
@@ -71,18 +92,18 @@ fn find<'a>(text: &'a str, path: &str) -> Result<Option<&'a RawValue>, String> {
 }
 
 fn steps(path: &str) -> Option<Vec<Step<'_>>> {
-    let path = path.strip_prefix("lax ").unwrap_or(path);
+    let path = path.strip_prefix("lax ").or(path.strip_prefix("strict ")).unwrap_or(path);
     let mut rest = path.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            steps.push(Step::Name(after.get(..end).filter(|name| !name.is_empty())?));
-            rest = &after[end..];
-        } else if let Some(after) = rest.strip_prefix("['") {
+        if let Some(after) = rest.strip_prefix(".['").or(rest.strip_prefix("['")) {
             let end = after.find("']")?;
             steps.push(Step::Name(&after[..end]));
             rest = &after[end + 2..];
+        } else if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(['.', '[']).unwrap_or(after.len());
+            steps.push(Step::Name(after.get(..end).filter(|name| !name.is_empty())?));
+            rest = &after[end..];
         } else {
             let after = rest.strip_prefix('[')?;
             let end = after.find(']')?;

@@ -1,11 +1,9 @@
 //! The aggregates a stream has, and the types of their results.
 //!
-//! Guarantees: in Flink's dialect types are Flink's: a sum has its argument's type, decimals get
-//! as many digits as there are, an average has its argument's type. In PostgreSQL's dialect they
-//! are those of queries over the lake, so that a view and a query agree.
+//! Guarantees: types are those of [`aggregate_result_type`]; a call's name says all of it.
 //! Left out: computing them, which the engine does.
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -14,15 +12,11 @@ use datafusion::logical_expr::{
 };
 use std::sync::Arc;
 use tradewind_dataflow::operator::AggregateFunction;
+use tradewind_sql::typing::aggregate_result_type;
 use tradewind_sql::{Dialect, type_name};
 
 use super::lower::expression;
 use super::{refusal, refuse};
-
-/// Digits of a decimal that was added up.
-const DIGITS_MAX: u8 = 38;
-/// Digits behind the point of an average at least, as in Flink.
-const AVERAGE_SCALE_MIN: i8 = 6;
 
 /// Their names.
 const FUNCTIONS: [(&str, AggregateFunction); 5] = [
@@ -69,38 +63,6 @@ pub(super) fn text(name: &str, params: &AggregateFunctionParams) -> String {
     text
 }
 
-/// A result's type.
-fn result(function: AggregateFunction, dialect: Dialect, argument: &DataType) -> Option<DataType> {
-    use AggregateFunction as F;
-    use DataType::{Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Null};
-    let integer = matches!(argument, Int8 | Int16 | Int32 | Int64);
-    Some(match (function, dialect, argument) {
-        (F::Count, ..) => Int64,
-        (F::Min | F::Max, _, DataType::List(_) | DataType::Struct(_) | DataType::Map(..)) => {
-            return None;
-        }
-        (F::Min | F::Max, ..) => argument.clone(),
-        (F::Sum | F::Avg, Dialect::Flink, Null) => Int32,
-        (F::Sum, Dialect::Flink, Decimal128(_, scale)) => Decimal128(DIGITS_MAX, *scale),
-        (F::Avg, Dialect::Flink, Decimal128(_, scale)) => {
-            Decimal128(DIGITS_MAX, AVERAGE_SCALE_MIN.max(*scale))
-        }
-        (F::Sum | F::Avg, Dialect::Flink, _) if integer => argument.clone(),
-        (F::Sum | F::Avg, Dialect::Flink, Float32 | Float64) => argument.clone(),
-        (F::Sum, _, Decimal128(digits, scale)) => {
-            Decimal128(DIGITS_MAX.min(digits.saturating_add(10)), *scale)
-        }
-        (F::Avg, _, Decimal128(digits, scale)) => {
-            let scale = scale.saturating_add(4).min(DIGITS_MAX as i8);
-            Decimal128(DIGITS_MAX.min(digits.saturating_add(4)), scale)
-        }
-        (F::Sum, ..) if integer => Int64,
-        (F::Avg, ..) if integer => Float64,
-        (F::Sum | F::Avg, _, Float32 | Float64 | Null) => Float64,
-        _ => return None,
-    })
-}
-
 impl AggregateUDFImpl for Planned {
     fn name(&self) -> &str {
         self.name
@@ -130,12 +92,20 @@ impl AggregateUDFImpl for Planned {
         let [argument] = arguments else {
             return refuse(refusal(format!("{name} takes one argument")));
         };
-        let found =
-            function(self.name).and_then(|function| result(function, self.dialect, argument));
-        match found {
-            Some(found) => Ok(found),
-            None => refuse(refusal(format!("there is no {name} of {}", type_name(argument)))),
+        if matches!(self.name, "min" | "max") && argument.is_nested() {
+            return refuse(refusal(format!("there is no {name} of {}", type_name(argument))));
         }
+        aggregate_result_type(self.dialect, self.name, argument)
+    }
+
+    /// The least and the greatest of some times have their precision.
+    fn return_field(&self, arguments: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<_> = arguments.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name, self.return_type(&types)?, self.is_nullable());
+        Ok(Arc::new(match (self.name, arguments) {
+            ("min" | "max", [argument]) => field.with_metadata(argument.metadata().clone()),
+            _ => field,
+        }))
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

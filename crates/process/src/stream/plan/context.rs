@@ -5,7 +5,7 @@
 //! as `CREATE TABLE` has them, `UNNEST` as a join and windows as tables.
 //! Left out: lake tables, which a stream cannot read.
 
-use super::event_time::{self, EventTime};
+use super::event_time;
 use super::{PlanOptions, aggregate_types, errors, refusal, refuse, syntax, unnest, window};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
@@ -26,7 +26,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tradewind_sql::{
-    Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition,
+    Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition, Watermark,
+    typing,
 };
 
 /// How deep views may stand on views: the planner calls itself for each.
@@ -100,6 +101,10 @@ impl<'a> PlanContext<'a> {
         }
     }
 
+    pub(super) fn dialect(&self) -> Dialect {
+        self.settings.dialect
+    }
+
     pub(super) fn options(&self) -> &Arc<ConfigOptions> {
         &self.options
     }
@@ -113,6 +118,9 @@ impl<'a> PlanContext<'a> {
         let mut query = query.clone();
         unnest::fold_joins(&mut query);
         name_expressions(&mut query);
+        if self.settings.dialect == Dialect::Flink {
+            typing::prepare(&mut query);
+        }
         SqlToRel::new_with_options(self, self.parser_options())
             .sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
             .map_err(|error| errors::from(&error))
@@ -136,13 +144,35 @@ impl<'a> PlanContext<'a> {
         }
         let source: Arc<dyn TableSource> =
             Arc::new(StreamTable { definition: definition.clone(), schema: definition.schema() });
+        if !definition.connector.is_source() {
+            let connector = definition.options.get("connector").map_or("", String::as_str);
+            return refuse(
+                refusal(format!("{name:?} is written, not read: it is a {connector:?} table"))
+                    .hint("read a table of a topic or of files"),
+            );
+        }
         let is_plain = !definition.columns.iter().any(tradewind_sql::Column::is_computed)
             && definition.watermark.is_none();
         if is_plain {
             return Ok(source);
         }
+        self.same_dialect(name, definition.dialect)?;
         let inner = self.within(definition.dialect, None);
         Ok(Arc::new(ViewSource { plan: inner.computed(definition, source)? }))
+    }
+
+    /// One plan has one meaning of arithmetic and comparison.
+    fn same_dialect(&self, name: &str, dialect: Dialect) -> Result<()> {
+        match dialect == self.settings.dialect {
+            true => Ok(()),
+            false => refuse(
+                refusal(format!(
+                    "{name:?} computes in the {dialect} dialect, and this statement is in the {} dialect",
+                    self.settings.dialect
+                ))
+                .hint(format!("make one of them in the other's dialect: SET 'dialect' = '{dialect}'")),
+            ),
+        }
     }
 
     /// A table's columns, computed ones among them, and its watermark.
@@ -169,10 +199,23 @@ impl<'a> PlanContext<'a> {
             }
             plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
         }
-        let Some(watermark) = &definition.watermark else { return Ok(plan) };
+        match &definition.watermark {
+            Some(watermark) => self.event_time(definition, watermark, plan),
+            None => Ok(plan),
+        }
+    }
+
+    /// A table's rows with what its watermark is computed from.
+    fn event_time(
+        &self,
+        definition: &TableDefinition,
+        watermark: &Watermark,
+        plan: LogicalPlan,
+    ) -> Result<LogicalPlan> {
         let schema = plan.schema();
-        let wrong =
-            |message: String| refusal(format!("the watermark of {:?}: {message}", definition.name));
+        let wrong = |message: String| {
+            refusal(format!("the watermark of {:?}: {message}", definition.name))
+        };
         let column = schema.fields().iter().position(|field| *field.name() == watermark.column);
         let Some(column) = column else {
             return refuse(
@@ -194,8 +237,11 @@ impl<'a> PlanContext<'a> {
             let found = tradewind_sql::type_name(&data_type);
             return refuse(wrong(format!("{} is {found}", watermark.expression)));
         }
-        let table = definition.name.clone();
-        Ok(event_time::plan(EventTime { input: plan, table, column, watermark: expression }))
+        let mut columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+        let alias = Alias::new(expression, None::<TableReference>, event_time::COLUMN);
+        columns.push(Expr::Alias(alias));
+        let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        event_time::plan(plan, &definition.name, column)
     }
 
     /// An expression of a `CREATE TABLE`, over the table's columns.
@@ -213,10 +259,13 @@ impl<'a> PlanContext<'a> {
         let parsed = Parser::new(self.settings.dialect.grammar())
             .try_with_sql(text)
             .and_then(|mut parser| parser.parse_expr());
-        let parsed = match parsed {
+        let mut parsed = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return refuse(wrong(refusal(error.to_string()))),
         };
+        if self.settings.dialect == Dialect::Flink {
+            typing::prepare(&mut parsed);
+        }
         let planned = SqlToRel::new_with_options(self, self.parser_options()).sql_to_expr(
             parsed,
             schema,
@@ -236,6 +285,7 @@ impl<'a> PlanContext<'a> {
                 view.name
             )));
         }
+        self.same_dialect(&view.name, view.dialect)?;
         let inner = self.within(view.dialect, Some(&view.name));
         let plan = match inner.plan_query(&view.query) {
             Ok(plan) => rename(plan, &view.columns)?,
@@ -295,7 +345,11 @@ impl Functions {
         let mut scalar = HashMap::new();
         // Ours come last and take the place of DataFusion's of the same name.
         let functions = SessionStateDefaults::default_scalar_functions();
-        for function in functions.into_iter().chain(tradewind_sql::functions::all()) {
+        let ours = match dialect {
+            Dialect::Flink => tradewind_sql::functions::flink(),
+            Dialect::Postgres => tradewind_sql::functions::all(),
+        };
+        for function in functions.into_iter().chain(ours) {
             for name in function.aliases() {
                 scalar.insert(name.clone(), function.clone());
             }

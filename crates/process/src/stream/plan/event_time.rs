@@ -3,25 +3,30 @@
 //! Guarantees: no filter moves below it, because every row of a table moves its watermark.
 //! Left out: windows, which look at it.
 
-use super::refusal;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchemaRef, Result};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, DFSchemaRef, Result};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
+};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
-use tradewind_sql::SqlError;
+use std::sync::Arc;
+
+/// The name of the column that says how far a table is complete; no statement has it.
+pub(super) const COLUMN: &str = "watermark of the row";
 
 /// The rows of a table that has a watermark.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct EventTime {
+    /// The table's columns, and last how far the table is complete by the row.
     pub(super) input: LogicalPlan,
     /// The table, whose watermark is one however often it is read.
     pub(super) table: String,
     /// The event-time column's place.
     pub(super) column: usize,
-    /// How far the table is complete, by one row.
-    pub(super) watermark: Expr,
+    /// The table's columns.
+    schema: DFSchemaRef,
 }
 
 // DataFusion asks for an order of plans; there is none that means anything.
@@ -41,11 +46,11 @@ impl UserDefinedLogicalNodeCore for EventTime {
     }
 
     fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
+        &self.schema
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        vec![self.watermark.clone()]
+        Vec::new()
     }
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
@@ -53,15 +58,29 @@ impl UserDefinedLogicalNodeCore for EventTime {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventTime: {}", self.watermark)
+        write!(f, "EventTime: {}", self.table)
     }
 
-    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        let (mut exprs, mut inputs) = (exprs, inputs);
-        match (exprs.pop(), inputs.pop()) {
-            (Some(watermark), Some(input)) => Ok(Self { input, watermark, ..self.clone() }),
-            _ => datafusion::common::internal_err!("an event time has one expression and input"),
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match inputs.pop() {
+            Some(input) => Self::new(input, &self.table, self.column),
+            None => datafusion::common::internal_err!("an event time has one input"),
         }
+    }
+}
+
+impl EventTime {
+    fn new(input: LogicalPlan, table: &str, column: usize) -> Result<Self> {
+        let columns = input.schema().fields().len() - 1;
+        let fields = input.schema().iter().take(columns);
+        let fields = fields.map(|(qualifier, field)| (qualifier.cloned(), field.clone()));
+        let schema = DFSchema::new_with_metadata(fields.collect(), Default::default())?;
+        Ok(Self { input, table: table.to_string(), column, schema: Arc::new(schema) })
+    }
+
+    /// The table's columns.
+    pub(super) fn columns(&self) -> &DFSchemaRef {
+        &self.schema
     }
 }
 
@@ -74,18 +93,18 @@ pub(super) fn of(plan: &LogicalPlan) -> Option<&EventTime> {
 }
 
 /// Takes out the watermarks of the tables that no window stands on.
-pub(super) fn drop_unused(plan: LogicalPlan) -> std::result::Result<LogicalPlan, SqlError> {
+pub(super) fn drop_unused(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut used = HashSet::new();
     note_used(&plan, false, &mut used);
-    let changed = plan.transform_down(|node| {
-        Ok(match of(&node) {
-            Some(found) if !used.contains(&found.table) => Transformed::yes(found.input.clone()),
-            _ => Transformed::no(node),
-        })
+    let changed = plan.transform_down_with_subqueries(|node| match of(&node) {
+        Some(found) if !used.contains(&found.table) => {
+            let columns = found.schema.columns().into_iter().map(Expr::Column);
+            let input = found.input.clone();
+            LogicalPlanBuilder::from(input).project(columns)?.build().map(Transformed::yes)
+        }
+        _ => Ok(Transformed::no(node)),
     });
-    changed
-        .map(|changed| changed.data)
-        .map_err(|error| refusal(format!("the watermarks of the plan: {error}")))
+    Ok(changed?.data)
 }
 
 fn note_used(plan: &LogicalPlan, below_window: bool, used: &mut HashSet<String>) {
@@ -96,7 +115,8 @@ fn note_used(plan: &LogicalPlan, below_window: bool, used: &mut HashSet<String>)
     plan.inputs().into_iter().for_each(|input| note_used(input, below_window, used));
 }
 
-/// An extension node as a plan.
-pub(super) fn plan(node: EventTime) -> LogicalPlan {
-    LogicalPlan::Extension(Extension { node: std::sync::Arc::new(node) })
+/// A table's rows and its watermark, the last column of `input`, as a plan.
+pub(super) fn plan(input: LogicalPlan, table: &str, column: usize) -> Result<LogicalPlan> {
+    let node = Arc::new(EventTime::new(input, table, column)?);
+    Ok(LogicalPlan::Extension(Extension { node }))
 }

@@ -10,9 +10,9 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use tradewind_sql::{Catalogue, Insert, SqlError, TableDefinition, did_you_mean, type_name};
+use tradewind_sql::{Catalogue, Connector, Insert, SqlError, TableDefinition, did_you_mean, type_name};
 
-/// The lake table an insert writes.
+/// The table an insert writes.
 pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefinition, SqlError> {
     let Some(relation) = catalogue.relation(&insert.target) else {
         let relations = catalogue.relations();
@@ -21,11 +21,18 @@ pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefi
             .maybe_hint(did_you_mean(&insert.target, names)));
     };
     match relation.table() {
-        Some(table) if table.is_lake() => Ok(table.clone()),
-        Some(_) => {
-            Err(refusal(format!("{:?} is a topic, and pipelines write lake tables", insert.target))
-                .hint("CREATE TABLE … WITH ('connector' = 'delta')"))
-        }
+        Some(table) => match &table.connector {
+            Connector::Topic(_) => Err(refusal(format!(
+                "{:?} is a topic, and pipelines write lake tables",
+                insert.target
+            ))
+            .hint("CREATE TABLE … WITH ('connector' = 'delta')")),
+            Connector::Socket(_) | Connector::Datagen(_) => {
+                Err(refusal(format!("{:?} is read, and nothing can be written to it", insert.target))
+                    .hint("CREATE TABLE … WITH ('connector' = 'delta')"))
+            }
+            _ => Ok(table.clone()),
+        },
         None => {
             Err(refusal(format!("{:?} is a view, and nothing can be written to it", insert.target)))
         }

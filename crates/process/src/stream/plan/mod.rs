@@ -36,7 +36,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use lower::Goal;
 use std::sync::Arc;
 use tradewind_sql::{
-    Catalogue, CreateView, Dialect, Insert, PipelineStatement, Position, SqlError, type_name,
+    Catalogue, Connector, CreateView, Dialect, Insert, PipelineStatement, Position, SqlError, type_name,
 };
 
 /// What a statement is planned under.
@@ -90,11 +90,12 @@ pub fn plan_insert(
         let columns = columns_of(&query);
         let plan = insert::fit(query, insert, &target)?;
         let schema = target.schema();
-        let is_lake = target.is_lake();
+        let only_grows = matches!(target.connector, Connector::Lake | Connector::File(_));
+        let name = target.name.clone();
         let goal = Goal { target: Target::Table(target), schema, columns };
         let plan = lower(plan, context, goal)?;
-        match plan.sinks.iter().any(|sink| sink.hidden.weight) && is_lake {
-            true => Err(refusal("rows of this query change, and a lake table only grows")
+        match plan.sinks.iter().any(|sink| sink.hidden.weight) && only_grows {
+            true => Err(refusal(format!("rows of this query change, and {name:?} only grows"))
                 .hint("use a MATERIALIZED VIEW, or GROUP BY windows of event time")),
             false => Ok(plan),
         }
@@ -145,11 +146,12 @@ pub fn plan_query(
 fn logical(query: &ast::Query, context: &PlanContext<'_>) -> Result<LogicalPlan, SqlError> {
     let plan = context.plan_query(query)?;
     refuse::check(&plan)?;
-    Ok(plan)
+    event_time::drop_unused(plan)
+        .and_then(|plan| optimize::analyze(plan, context.dialect(), context.options()))
+        .map_err(|error| errors::from(&error))
 }
 
 fn lower(plan: LogicalPlan, context: &PlanContext<'_>, goal: Goal) -> Result<StreamPlan, SqlError> {
-    let plan = event_time::drop_unused(plan)?;
     let plan = optimize::optimize(plan, context.options()).map_err(|error| errors::from(&error))?;
     lower::lower(&plan, goal)
 }

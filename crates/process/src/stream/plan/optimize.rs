@@ -16,13 +16,29 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerContext};
 use std::sync::Arc;
+use tradewind_sql::Dialect;
+use tradewind_sql::typing::FlinkExpressions;
 
-/// Types the expressions of a plan, and rewrites it.
+/// Gives the expressions of a query the types and the meaning they have in its dialect.
+pub(super) fn analyze(
+    plan: LogicalPlan,
+    dialect: Dialect,
+    options: &Arc<ConfigOptions>,
+) -> Result<LogicalPlan> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = Vec::new();
+    if dialect == Dialect::Flink {
+        rules.push(Arc::new(FlinkExpressions));
+    }
+    rules.push(Arc::new(TypeCoercion::new()));
+    Analyzer::with_rules(rules).execute_and_check(plan, options, |_, _| {})
+}
+
+/// Rewrites a plan whose expressions have their types.
 pub(super) fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
-    let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
-    let plan = analyzer.execute_and_check(plan, options, |_, _| {})?;
+    // What a target's columns take was put around the query after its own types were found.
+    let plan = analyze(plan, Dialect::Postgres, options)?;
     let rules = Optimizer::with_rules(vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),

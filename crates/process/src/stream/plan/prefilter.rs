@@ -5,14 +5,11 @@
 use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use tradewind_sql::{Connector, Format, TableDefinition};
+use tradewind_sql::{Format, TableDefinition};
 
 /// Whether a table's decoder looks at records before it reads them.
 pub(super) fn reads_text(table: &TableDefinition) -> bool {
-    match &table.connector {
-        Connector::Topic(topic) => topic.format == Format::Json,
-        _ => false,
-    }
+    matches!(table.connector.format(), Some(Format::Json))
 }
 
 /// Columns, and the texts one of which each of them must have.

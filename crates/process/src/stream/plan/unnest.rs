@@ -47,6 +47,15 @@ impl PartialOrd for UnnestNode {
 }
 
 impl UnnestNode {
+    /// The element's columns behind those of another input, whose types may have changed.
+    fn schema_over(&self, input: &LogicalPlan) -> Result<DFSchemaRef> {
+        let element = self.schema.iter().skip(self.input_columns());
+        let fields = input.schema().iter().chain(element);
+        let fields = fields.map(|(qualifier, field)| (qualifier.cloned(), field.clone()));
+        let schema = DFSchema::new_with_metadata(fields.collect(), Default::default())?;
+        Ok(Arc::new(schema))
+    }
+
     /// How many of the columns are the input's.
     pub(super) fn input_columns(&self) -> usize {
         self.input.schema().fields().len()
@@ -98,7 +107,10 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         let (mut exprs, mut inputs) = (exprs, inputs);
         match (exprs.pop(), inputs.pop()) {
-            (Some(array), Some(input)) => Ok(Self { input, array, ..self.clone() }),
+            (Some(array), Some(input)) => {
+                let schema = self.schema_over(&input)?;
+                Ok(Self { input, array, outer: self.outer, schema })
+            }
             _ => datafusion::common::internal_err!("an unnest has one array and one input"),
         }
     }

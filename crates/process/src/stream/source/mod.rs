@@ -2,44 +2,47 @@
 //!
 //! Guarantees: a source hands out Arrow rows with their partition and offset, and rejects a record
 //! it cannot read without touching its neighbours.
-//! Left out: files and sockets.
+//! Each connector is a file here; what a table says of it is `tradewind_sql`'s.
 
+mod csv;
+mod datagen;
+mod decode;
+mod file;
 mod json;
+mod lines;
+mod socket;
 mod topic;
 
 pub use json::Prefilter;
 pub use topic::{TopicReader, TopicSource};
 
 use crate::ProcessError;
-use crate::stream::plan::SourcePlan;
+use crate::stream::plan::{Read, SourcePlan};
 use tradewind_types::{Clock, Log, Source, SourceError};
 
-use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
-use tradewind_sql::{ColumnKind, Format, TableDefinition};
-use tradewind_types::{OFFSET_COLUMN, PARTITION_COLUMN};
+use tradewind_sql::{ColumnKind, Connector, Format, TableDefinition};
 
 /// The store a record says it belongs to.
 pub(crate) fn store_of(record: &[u8]) -> Option<String> {
     json::text_field(record, "store_id")
 }
 
-/// The two hidden columns, as every batch of a pipeline ends.
-pub(crate) fn hidden_fields() -> [Field; 2] {
-    [
-        Field::new(PARTITION_COLUMN, DataType::Int32, false),
-        Field::new(OFFSET_COLUMN, DataType::Int64, false),
-    ]
-}
-
 /// What sources are opened with.
 pub struct SourceEnvironment {
-    /// Topics.
-    pub log: Arc<dyn Log>,
+    /// Topics; `None` where there is no data folder.
+    pub log: Option<Arc<dyn Log>>,
     /// For the time of dead letters.
     pub clock: Arc<dyn Clock>,
     /// `pipeline:<name>`, for dead letters.
     pub name: String,
+}
+
+/// Who reads what is no topic.
+struct LineReader {
+    clock: Arc<dyn Clock>,
+    name: String,
 }
 
 /// Opens a source at its beginning or, with `start_anew`, where its table says that a pipeline
@@ -52,31 +55,51 @@ pub async fn open_source(
     plan: &SourcePlan,
     start_anew: bool,
 ) -> Result<Box<dyn Source>, ProcessError> {
-    let Some(topic) = plan.definition.topic() else {
-        let source_name = plan.definition.name.clone();
-        let reason = "nothing reads this connector".to_string();
-        return Err(SourceError::Decode { source_name, reason }.into());
-    };
-    let read = TopicRead {
-        table: plan.definition.name.clone(),
-        topic: topic.topic.clone(),
-        format: topic.format,
-        columns: plan.read.columns.clone(),
-        prefilters: plan.read.prefilters.clone(),
-    };
-    let reader = TopicReader {
-        log: environment.log.clone(),
-        clock: environment.clock.clone(),
-        name: environment.name.clone(),
-    };
-    let mut source = TopicSource::open(&read, reader)?;
-    if start_anew {
-        source.seek_to(topic.startup).await?;
+    let definition = &plan.definition;
+    let reader = LineReader { clock: environment.clock.clone(), name: environment.name.clone() };
+    match &definition.connector {
+        Connector::Topic(topic) => {
+            let Some(log) = environment.log.clone() else {
+                let source_name = definition.name.clone();
+                let reason = "topics are in a data folder, and there is none here".to_string();
+                return Err(SourceError::Decode { source_name, reason }.into());
+            };
+            let reader = TopicReader { log, clock: reader.clock, name: reader.name };
+            let read = TopicRead {
+                table: definition.name.clone(),
+                topic: topic.topic.clone(),
+                format: topic.format.clone(),
+                all_columns: physical_columns(definition),
+                read: plan.read.clone(),
+            };
+            let mut source = TopicSource::open(&read, reader)?;
+            if start_anew {
+                source.seek_to(topic.startup).await?;
+            }
+            Ok(Box::new(source))
+        }
+        Connector::File(file) => Ok(Box::new(file::FileSource::open(file, plan, reader)?)),
+        Connector::Socket(socket) => {
+            Ok(Box::new(socket::SocketSource::open(socket, plan, reader).await?))
+        }
+        Connector::Datagen(datagen) => {
+            Ok(Box::new(datagen::DatagenSource::open(datagen, plan, reader)?))
+        }
+        Connector::Lake | Connector::Print(_) | Connector::Blackhole => {
+            let source_name = definition.name.clone();
+            let reason = "it can be written, and a stream does not read it".to_string();
+            Err(SourceError::Decode { source_name, reason }.into())
+        }
     }
-    Ok(Box::new(source))
 }
 
-/// What is read of a topic: only these columns, only these records.
+/// The names of a table's columns that its records hold, in order.
+pub(crate) fn physical_columns(definition: &TableDefinition) -> Vec<String> {
+    let physical = definition.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
+    physical.map(|column| column.name.clone()).collect()
+}
+
+/// What is read of a topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicRead {
     /// The table's name, for messages.
@@ -85,10 +108,10 @@ pub struct TopicRead {
     pub topic: String,
     /// How a value is read.
     pub format: Format,
-    /// The columns, each pruned to what is asked for, with where it comes from.
-    pub columns: Vec<ReadColumn>,
-    /// Records that fail one of these are of no interest.
-    pub prefilters: Vec<Prefilter>,
+    /// The names of all columns a value holds, in order: a format without names needs them.
+    pub all_columns: Vec<String>,
+    /// Which columns and records.
+    pub read: Read,
 }
 
 /// A column to read.
@@ -139,14 +162,5 @@ impl ReadFrom {
                 }
             )),
         }
-    }
-}
-
-impl TopicRead {
-    /// The rows' schema, the two hidden columns last.
-    pub fn schema(&self) -> SchemaRef {
-        let fields = self.columns.iter().map(|column| column.field.clone());
-        let hidden = hidden_fields().into_iter().map(Arc::new);
-        Arc::new(arrow::datatypes::Schema::new(fields.chain(hidden).collect::<Fields>()))
     }
 }

@@ -5,21 +5,16 @@
 //! [`READ_BYTES`] a partition wait to be decoded.
 //! Left out: sharing a decode between pipelines.
 
-use super::json::{Decoded, JsonDecoder};
-use super::{ReadFrom, TopicRead, store_of};
-use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
-};
-use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use super::TopicRead;
+use super::decode::{Place, RawRecord, RowDecoder};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tradewind_sql::{Format, StartupMode};
+use tradewind_sql::StartupMode;
 use tradewind_types::connector::Positions;
 use tradewind_types::{
-    Clock, DEFAULT_STORE, DeadLetter, Log, LogError, LogRecord, Offset, PartitionId, Source,
-    SourceBatch, SourceError,
+    Clock, Log, LogError, LogRecord, Offset, PartitionId, Source, SourceBatch, SourceError,
 };
 
 /// Bytes asked of the log at once and partition: some thousand events, decoded in a few ms.
@@ -40,9 +35,7 @@ pub struct TopicReader {
 pub struct TopicSource {
     reader: TopicReader,
     topic: String,
-    schema: SchemaRef,
-    columns: Vec<ReadFrom>,
-    values: Values,
+    decoder: RowDecoder,
     partitions: Vec<Partition>,
     /// The partition that is looked at first, so that none starves.
     first: usize,
@@ -55,28 +48,6 @@ struct Partition {
     position: Offset,
     /// Read and not handed out yet, from `position` on.
     waiting: VecDeque<LogRecord>,
-}
-
-/// Decodes values.
-enum Values {
-    Json(JsonDecoder),
-    Raw(RawValues),
-}
-
-/// The values as they are.
-enum RawValues {
-    Text(StringBuilder),
-    Bytes(BinaryBuilder),
-    /// Nobody asked for them.
-    Ignored,
-}
-
-/// One batch in the making.
-#[derive(Default)]
-struct Gathered {
-    offsets: Vec<Offset>,
-    timestamps_us: Vec<i64>,
-    rejected: Vec<DeadLetter>,
 }
 
 impl TopicSource {
@@ -92,14 +63,10 @@ impl TopicSource {
             let position = reader.log.watermarks(&read.topic, partition)?.log_start;
             partitions.push(Partition { position, waiting: VecDeque::new() });
         }
-        let values = Values::new(read)
-            .map_err(|reason| SourceError::Decode { source_name: read.table.clone(), reason })?;
         Ok(Self {
             reader,
             topic: read.topic.clone(),
-            schema: read.schema(),
-            columns: read.columns.iter().map(|column| column.from).collect(),
-            values,
+            decoder: RowDecoder::new(&read.table, &read.format, &read.read, &read.all_columns)?,
             partitions,
             first: 0,
             lost: 0,
@@ -171,74 +138,38 @@ impl TopicSource {
     }
 
     /// Decodes up to `rows_max` waiting records of a partition.
-    fn take(&mut self, index: usize, rows_max: usize) -> Result<SourceBatch, SourceError> {
-        let mut gathered = Gathered::default();
-        let count = rows_max.min(self.partitions[index].waiting.len());
-        for _ in 0..count {
-            let record = self.partitions[index].waiting.pop_front();
-            let record = record.expect("count is at most how many wait");
-            self.partitions[index].position = record.offset + 1;
-            self.decode(index as PartitionId, &record, &mut gathered);
+    fn take(&mut self, index: usize, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
+        let partition = &mut self.partitions[index];
+        let count = rows_max.min(partition.waiting.len());
+        let mut records = Vec::with_capacity(count);
+        for LogRecord { offset, record } in partition.waiting.drain(..count) {
+            partition.position = offset + 1;
+            let timestamp_us = record.timestamp_ms.saturating_mul(1_000);
+            records.extend(record.value.map(|value| RawRecord { value, offset, timestamp_us }));
         }
-        self.batch(index as PartitionId, gathered)
-    }
-
-    fn decode(&mut self, partition: PartitionId, record: &LogRecord, gathered: &mut Gathered) {
-        let Some(value) = &record.record.value else { return };
-        match self.values.decode(value) {
-            Decoded::Row => {
-                gathered.offsets.push(record.offset);
-                gathered.timestamps_us.push(record.record.timestamp_ms.saturating_mul(1_000));
-            }
-            Decoded::Skipped => {}
-            Decoded::Rejected(reason) => gathered.rejected.push(DeadLetter {
-                store_id: store_of(value).unwrap_or_else(|| DEFAULT_STORE.into()),
-                source: self.reader.name.clone(),
-                reason,
-                raw: value.clone(),
-                received_at: self.reader.clock.now_us(),
-                position: Some((self.topic.clone(), partition, record.offset)),
-            }),
-        }
-    }
-
-    fn batch(
-        &mut self,
-        partition: PartitionId,
-        gathered: Gathered,
-    ) -> Result<SourceBatch, SourceError> {
-        let count = gathered.offsets.len();
-        let mut values = self.values.finish().into_iter();
-        let offsets: ArrayRef = Arc::new(Int64Array::from(gathered.offsets));
-        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![partition; count]));
-        let mut columns = Vec::with_capacity(self.columns.len() + 2);
-        for from in &self.columns {
-            columns.push(match from {
-                ReadFrom::Value => values.next().expect("one array for each column of the value"),
-                ReadFrom::Partition => numbers.clone(),
-                ReadFrom::Offset => offsets.clone(),
-                ReadFrom::Timestamp => {
-                    let times = gathered.timestamps_us.clone();
-                    Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
-                }
-                ReadFrom::Topic => Arc::new(StringArray::from(vec![self.topic.as_str(); count])),
-            });
-        }
-        columns.extend([numbers, offsets]);
-        let batch = RecordBatch::try_new(self.schema.clone(), columns);
-        let batch = batch.map_err(|error| SourceError::Decode {
-            source_name: self.topic.clone(),
-            reason: error.to_string(),
-        })?;
-        let next_offset = self.partitions[partition as usize].position;
-        Ok(SourceBatch { partition, batch, rejected: gathered.rejected, next_offset })
+        let next_offset = partition.position;
+        let partition = index as PartitionId;
+        let place = Place {
+            reader: &self.reader.name,
+            name: &self.topic,
+            partition,
+            now_us: self.reader.clock.now_us(),
+        };
+        let decoded = self.decoder.decode(&records, &place)?;
+        let batch = |rows: super::decode::DecodedRows| SourceBatch {
+            partition,
+            batch: rows.batch,
+            rejected: rows.rejected,
+            next_offset,
+        };
+        Ok(decoded.into_iter().map(batch).collect())
     }
 }
 
 #[async_trait]
 impl Source for TopicSource {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.decoder.schema()
     }
 
     async fn poll(&mut self, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
@@ -255,7 +186,7 @@ impl Source for TopicSource {
             let share = left.div_ceil(count - step);
             let before = self.partitions[index].waiting.len();
             if before > 0 {
-                batches.push(self.take(index, share)?);
+                batches.extend(self.take(index, share)?);
                 left -= before - self.partitions[index].waiting.len();
             }
         }
@@ -305,42 +236,5 @@ impl Source for TopicSource {
                 Partition { position: *position, waiting: VecDeque::new() };
         }
         Ok(())
-    }
-}
-
-impl Values {
-    fn new(read: &TopicRead) -> Result<Self, String> {
-        let of_value = read.columns.iter().filter(|column| column.from == ReadFrom::Value);
-        let fields: Fields = of_value.map(|column| column.field.clone()).collect();
-        match read.format {
-            Format::Json => JsonDecoder::new(&fields, read.prefilters.clone()).map(Self::Json),
-            Format::Raw => match fields.first().map(|field| Field::data_type(field)) {
-                Some(DataType::Utf8) => Ok(Self::Raw(RawValues::Text(StringBuilder::new()))),
-                Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),
-                None => Ok(Self::Raw(RawValues::Ignored)),
-            },
-        }
-    }
-
-    fn decode(&mut self, value: &[u8]) -> Decoded {
-        match self {
-            Self::Json(decoder) => return decoder.decode(value),
-            Self::Raw(RawValues::Ignored) => {}
-            Self::Raw(RawValues::Bytes(builder)) => builder.append_value(value),
-            Self::Raw(RawValues::Text(builder)) => match std::str::from_utf8(value) {
-                Ok(text) => builder.append_value(text),
-                Err(error) => return Decoded::Rejected(format!("it is no text: {error}")),
-            },
-        }
-        Decoded::Row
-    }
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        match self {
-            Self::Json(decoder) => decoder.finish(),
-            Self::Raw(RawValues::Text(builder)) => vec![Arc::new(builder.finish())],
-            Self::Raw(RawValues::Bytes(builder)) => vec![Arc::new(builder.finish())],
-            Self::Raw(RawValues::Ignored) => Vec::new(),
-        }
     }
 }

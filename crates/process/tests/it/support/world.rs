@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewind_disk::Disk;
 use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineRequest, PipelineStatus};
-use tradewind_sql::{Catalogue, Dialect, Insert, Owner, StatementKind, parse_script};
+use tradewind_sql::{Catalogue, Dialect, Insert, Owner, PipelineStatement, StatementKind, parse_script};
 use tradewind_types::{Clock, Log, ManualClock, TopicSpec};
 
 pub(crate) use super::lake::Row;
@@ -100,7 +100,7 @@ impl World {
     pub(crate) async fn create(&self, engine: &Engine, name: &str, sql: &str) -> PipelineStatus {
         let request = PipelineRequest {
             name: Some(name.to_string()),
-            insert: insert_of(sql),
+            statement: PipelineStatement::Insert(insert_of(sql)),
             dialect: Dialect::Flink,
             owner: Owner::Sql,
         };

@@ -10,7 +10,7 @@ mod parse;
 mod zoned;
 
 pub(crate) use parse::{
-    date as parse_date, decimal as parse_decimal, timestamp as parse_timestamp,
+    Decimal, date as parse_date, decimal as parse_decimal, timestamp as parse_timestamp,
 };
 pub(crate) use zoned::{to_instant, to_local};
 

@@ -155,7 +155,6 @@ fn number(text: &str, most: usize) -> Option<i64> {
 
 /// `yyyy-M-d[ H:m:s[.f]]` as microseconds since the epoch; digits past the sixth are left away.
 pub(crate) fn timestamp(text: &str) -> Option<i64> {
-    let text = text.trim();
     let (date, time) = text.split_once(' ').map_or((text, None), |(d, t)| (d, Some(t)));
     // A date alone, or a date and a whole time.
     if date.matches('-').count() != 2 {
@@ -171,7 +170,9 @@ pub(super) fn clock(text: &str) -> Option<i64> {
     let hour = number(parts.next()?, 2)?;
     let minute = number(parts.next()?, 2)?;
     let second = number(parts.next()?, 2)?;
-    if parts.next().is_some() || hour > 23 || minute > 59 || second > 59 {
+    // The end of a day is the start of the next.
+    let is_end = (hour, minute, second) == (24, 0, 0);
+    if parts.next().is_some() || (hour > 23 && !is_end) || minute > 59 || second > 59 {
         return None;
     }
     let micros = match fraction {

@@ -7,7 +7,7 @@ use super::super::event_time::EventTime;
 use super::super::needs::Need;
 use super::super::stream_plan::{Read, SourcePlan};
 use super::super::{prefilter, refusal};
-use super::{Lowering, Rows, Step, add_needs};
+use super::{Lowering, Made, Rows, Step};
 use crate::stream::source::{ReadColumn, ReadFrom};
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::{Filter, TableScan};
@@ -108,24 +108,26 @@ impl Lowering {
         if let Some((read, rows)) = self.event_times.get(&node.table)
             && *read == needs
         {
-            return rows.clone().renamed(node.input.schema());
+            return rows.clone().renamed(node.columns());
         }
         let mut wanted = needs.clone();
-        add_needs(&mut wanted, node.input.schema(), [(&node.watermark, &Need::Whole)])?;
+        let last = wanted.len();
+        wanted.push(Need::Whole);
         let input = self.node(&node.input, wanted)?;
         let (mut made, mut fields, mut columns) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, field) in &input.columns {
-            if needs[*index] != Need::Nothing {
-                let column = datafusion::logical_expr::Expr::Column(
-                    node.input.schema().columns()[*index].clone(),
-                );
-                made.push(input.made(&column)?);
+        let mut watermark = None;
+        for (place, (index, field)) in input.columns.iter().enumerate() {
+            let column = Made::column(field.name(), place);
+            if *index == last {
+                watermark = Some((column, field.clone()));
+            } else if needs[*index] != Need::Nothing {
+                made.push(column);
                 fields.push(field.clone());
                 columns.push((*index, field.clone()));
             }
         }
-        let watermark = input.made(&node.watermark)?;
-        fields.push(input.field(&watermark, "watermark")?);
+        let (watermark, field) = watermark.ok_or_else(|| refusal("the watermark was lost"))?;
+        fields.push(field);
         made.push(watermark);
         let before = self.projection(input.node, made, fields.clone())?;
         let column = fields.len() - 1;
@@ -138,7 +140,7 @@ impl Lowering {
         if let Some(source) = source {
             source.has_watermark = true;
         }
-        let rows = Rows::new(marked, columns, node.input.schema(), None)?;
+        let rows = Rows::new(marked, columns, node.columns(), None)?;
         self.event_times.insert(node.table.clone(), (needs, rows.clone()));
         Ok(rows)
     }

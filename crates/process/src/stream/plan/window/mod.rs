@@ -17,9 +17,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use tradewind_dataflow::WindowSpec;
+use tradewind_sql::with_precision;
 
 /// The three columns that rows of windows have, in order.
 pub(super) const COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
+
+/// Digits of a second that they have.
+const PRECISION: u8 = 3;
 
 /// Each row once for each window it lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +64,9 @@ impl WindowTvf {
         let added = COLUMNS
             .iter()
             .zip(types)
-            .map(|(name, data_type)| (None, Arc::new(Field::new(*name, data_type, false))));
+            .map(|(name, data_type)| Field::new(*name, data_type, false))
+            // As in Flink, whatever precision the event time has.
+            .map(|field| (None, Arc::new(with_precision(field, PRECISION))));
         let schema =
             DFSchema::new_with_metadata(columns.chain(added).collect(), Default::default())?;
         let (time, schema) = (Expr::Column(time), Arc::new(schema));

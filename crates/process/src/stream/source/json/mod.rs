@@ -13,6 +13,7 @@ mod values;
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder};
 use arrow::compute::filter;
 use arrow::datatypes::Fields;
+pub(super) use scalar::ScalarBuilder;
 use sonic_rs::{JsonValueTrait, LazyValue, to_object_iter};
 use values::{Path, RowBuilder};
 

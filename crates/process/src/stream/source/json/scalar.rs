@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tradewind_sql::type_name;
 
 /// A builder of one type.
-pub(super) enum ScalarBuilder {
+pub(in super::super) enum ScalarBuilder {
     Text(StringBuilder),
     Bytes(BinaryBuilder),
     Boolean(BooleanBuilder),
@@ -54,7 +54,7 @@ macro_rules! each {
 }
 
 impl ScalarBuilder {
-    pub(super) fn new(data_type: &DataType) -> Result<Self, String> {
+    pub(in super::super) fn new(data_type: &DataType) -> Result<Self, String> {
         Ok(match data_type {
             DataType::Utf8 => Self::Text(StringBuilder::new()),
             DataType::Binary => Self::Bytes(BinaryBuilder::new()),
@@ -79,7 +79,7 @@ impl ScalarBuilder {
         })
     }
 
-    pub(super) fn append_filler(&mut self, nullable: bool) {
+    pub(in super::super) fn append_filler(&mut self, nullable: bool) {
         if nullable {
             return each!(self, builder => builder.append_null());
         }
@@ -131,8 +131,81 @@ impl ScalarBuilder {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self) -> ArrayRef {
+    /// Whether [`Self::append_text`] would take a text.
+    pub(in super::super) fn check_text(&self, text: &str) -> Result<(), String> {
+        Parsed::new(self, text).map(|_| ())
+    }
+
+    /// Adds a value from its text, as it stands in CSV, or says what it is not.
+    pub(in super::super) fn append_text(&mut self, text: &str) -> Result<(), String> {
+        let parsed = Parsed::new(self, text)?;
+        match (self, parsed) {
+            (Self::Text(builder), _) => builder.append_value(text),
+            (Self::Bytes(builder), Parsed::Bytes(value)) => builder.append_value(value),
+            (Self::Boolean(builder), Parsed::Boolean(value)) => builder.append_value(value),
+            (Self::Int8(builder), Parsed::Integer(value)) => builder.append_value(value as i8),
+            (Self::Int16(builder), Parsed::Integer(value)) => builder.append_value(value as i16),
+            (Self::Int32(builder), Parsed::Integer(value)) => builder.append_value(value as i32),
+            (Self::Int64(builder), Parsed::Integer(value)) => builder.append_value(value),
+            (Self::Float32(builder), Parsed::Float(value)) => builder.append_value(value as f32),
+            (Self::Float64(builder), Parsed::Float(value)) => builder.append_value(value),
+            (Self::Decimal(builder, ..), Parsed::Decimal(value)) => builder.append_value(value),
+            (Self::Date(builder), Parsed::Date(value)) => builder.append_value(value),
+            (Self::Timestamp(builder, _), Parsed::Timestamp(value)) => builder.append_value(value),
+            _ => return Err("is of another type".to_string()),
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn finish(&mut self) -> ArrayRef {
         each!(self, builder => Arc::new(builder.finish()))
+    }
+}
+
+/// A text's value in a builder's type.
+enum Parsed {
+    Text,
+    Bytes(Vec<u8>),
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Decimal(i128),
+    Date(i32),
+    Timestamp(i64),
+}
+
+impl Parsed {
+    fn new(builder: &ScalarBuilder, text: &str) -> Result<Self, String> {
+        use ScalarBuilder as B;
+        let trimmed = text.trim_ascii();
+        let integer = |name: &str, fits: fn(i64) -> bool| {
+            let value = number::integer(trimmed).map_err(|error| explain(error, name))?;
+            match fits(value) {
+                true => Ok(Self::Integer(value)),
+                false => Err(explain(NumberError::Range, name)),
+            }
+        };
+        Ok(match builder {
+            B::Text(_) => Self::Text,
+            B::Bytes(_) => Self::Bytes(STANDARD.decode(text).map_err(|_| "is no base64")?),
+            B::Boolean(_) => Self::Boolean(boolean_of(trimmed)?),
+            B::Int8(_) => integer("TINYINT", |value| i8::try_from(value).is_ok())?,
+            B::Int16(_) => integer("SMALLINT", |value| i16::try_from(value).is_ok())?,
+            B::Int32(_) => integer("INT", |value| i32::try_from(value).is_ok())?,
+            B::Int64(_) => integer("BIGINT", |_| true)?,
+            B::Float32(_) => Self::Float(trimmed.parse().map_err(|_| "is no FLOAT")?),
+            B::Float64(_) => Self::Float(trimmed.parse().map_err(|_| "is no DOUBLE")?),
+            B::Decimal(_, precision, scale) => {
+                let name = || type_name(&DataType::Decimal128(*precision, *scale));
+                let value = number::decimal(trimmed, *precision, *scale);
+                Self::Decimal(value.map_err(|error| explain(error, &name()))?)
+            }
+            B::Date(_) => Self::Date(time::date(trimmed).ok_or("is no DATE")?),
+            B::Timestamp(_, data_type) => {
+                let value = time::instant(trimmed);
+                Self::Timestamp(value.ok_or_else(|| format!("is no {}", type_name(data_type)))?)
+            }
+        })
     }
 }
 
@@ -150,7 +223,11 @@ fn string<'a>(value: &'a LazyValue<'_>) -> Result<&'a str, String> {
 }
 
 fn boolean(value: &LazyValue<'_>) -> Result<bool, String> {
-    match value.as_str().unwrap_or_else(|| raw(value)) {
+    boolean_of(value.as_str().unwrap_or_else(|| raw(value)))
+}
+
+fn boolean_of(text: &str) -> Result<bool, String> {
+    match text {
         text if text.eq_ignore_ascii_case("true") => Ok(true),
         text if text.eq_ignore_ascii_case("false") => Ok(false),
         _ => Err("is no BOOLEAN".to_string()),

@@ -1,0 +1,224 @@
+//! Records to rows, whatever they come from.
+//!
+//! Guarantees: every record becomes one row, one dead letter, or nothing where a prefilter does
+//! not want it; rows keep the records' order. Large batches are decoded on several cores.
+//! Left out: where records come from.
+
+use super::csv::CsvDecoder;
+use super::json::{Decoded, JsonDecoder};
+use super::{ReadColumn, ReadFrom, store_of};
+use crate::stream::plan::Read;
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
+use bytes::Bytes;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
+use std::sync::Arc;
+use tradewind_sql::Format;
+use tradewind_types::{
+    DEFAULT_STORE, DeadLetter, Offset, PartitionId, SourceError, TimestampMicros,
+};
+
+/// Fewer records than these are not worth a second core.
+const PARALLEL_RECORDS_MIN: usize = 2_048;
+
+/// A record to decode.
+#[derive(Debug, Clone)]
+pub(super) struct RawRecord {
+    pub(super) value: Bytes,
+    pub(super) offset: Offset,
+    pub(super) timestamp_us: TimestampMicros,
+}
+
+/// Where records come from, for rows and dead letters.
+#[derive(Debug, Clone)]
+pub(super) struct Place<'a> {
+    /// `pipeline:<name>`
+    pub(super) reader: &'a str,
+    /// The topic's or table's name.
+    pub(super) name: &'a str,
+    pub(super) partition: PartitionId,
+    /// Now, for dead letters.
+    pub(super) now_us: TimestampMicros,
+}
+
+/// What a run of records came to.
+pub(super) struct DecodedRows {
+    pub(super) batch: RecordBatch,
+    pub(super) rejected: Vec<DeadLetter>,
+}
+
+/// Decodes the records of one source.
+pub(super) struct RowDecoder {
+    table: String,
+    schema: SchemaRef,
+    columns: Vec<ReadFrom>,
+    /// One for each core.
+    values: Vec<Values>,
+}
+
+/// Decodes values.
+enum Values {
+    Json(JsonDecoder),
+    Csv(CsvDecoder),
+    Raw(RawValues),
+}
+
+/// The values as they are.
+enum RawValues {
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    /// Nobody asked for them.
+    Ignored,
+}
+
+impl RowDecoder {
+    /// A decoder of a table's records; `all_columns` are the names of all its physical columns in
+    /// order, which a format without names needs.
+    ///
+    /// # Errors
+    /// A column's type has no form in the format.
+    pub(super) fn new(
+        table: &str,
+        format: &Format,
+        read: &Read,
+        all_columns: &[String],
+    ) -> Result<Self, SourceError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let decoder = |_| Values::new(format, read, all_columns);
+        let values = (0..cores).map(decoder).collect::<Result<_, _>>();
+        let values = values
+            .map_err(|reason| SourceError::Decode { source_name: table.to_string(), reason })?;
+        let from = |column: &ReadColumn| column.from;
+        let columns = read.columns.iter().map(from).collect();
+        Ok(Self { table: table.to_string(), schema: read.schema(), columns, values })
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Decodes records, in pieces that keep their order.
+    ///
+    /// # Errors
+    /// A bug: columns that do not fit the schema.
+    pub(super) fn decode(
+        &mut self,
+        records: &[RawRecord],
+        place: &Place<'_>,
+    ) -> Result<Vec<DecodedRows>, SourceError> {
+        let Self { table, schema, columns, values } = self;
+        let work = Work { schema, columns, table };
+        if records.len() < PARALLEL_RECORDS_MIN || values.len() == 1 {
+            return Ok(vec![work.run(&mut values[0], records, place)?]);
+        }
+        let share = records.len().div_ceil(values.len());
+        let pieces = values.par_iter_mut().zip(records.par_chunks(share));
+        pieces.map(|(values, records)| work.run(values, records, place)).collect()
+    }
+}
+
+/// What every core needs.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    schema: &'a SchemaRef,
+    columns: &'a [ReadFrom],
+    table: &'a str,
+}
+
+impl Work<'_> {
+    fn run(
+        self,
+        values: &mut Values,
+        records: &[RawRecord],
+        place: &Place<'_>,
+    ) -> Result<DecodedRows, SourceError> {
+        let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), Vec::new());
+        for record in records {
+            match values.decode(&record.value) {
+                Decoded::Row => rows.push(record),
+                Decoded::Skipped => {}
+                Decoded::Rejected(reason) => rejected.push(DeadLetter {
+                    store_id: store_of(&record.value).unwrap_or_else(|| DEFAULT_STORE.into()),
+                    source: place.reader.to_string(),
+                    reason,
+                    raw: record.value.clone(),
+                    received_at: place.now_us,
+                    position: Some((place.name.to_string(), place.partition, record.offset)),
+                }),
+            }
+        }
+        let columns = self.arrays(values, &rows, place);
+        let batch = RecordBatch::try_new(self.schema.clone(), columns);
+        let batch = batch.map_err(|error| SourceError::Decode {
+            source_name: self.table.to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(DecodedRows { batch, rejected })
+    }
+
+    fn arrays(self, values: &mut Values, rows: &[&RawRecord], place: &Place<'_>) -> Vec<ArrayRef> {
+        let mut of_value = values.finish().into_iter();
+        let offsets: ArrayRef = Arc::new(rows.iter().map(|row| row.offset).collect::<Int64Array>());
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![place.partition; rows.len()]));
+        let mut columns = Vec::with_capacity(self.columns.len() + 2);
+        for from in self.columns {
+            columns.push(match from {
+                ReadFrom::Value => of_value.next().expect("one array for each column of the value"),
+                ReadFrom::Partition => numbers.clone(),
+                ReadFrom::Offset => offsets.clone(),
+                ReadFrom::Timestamp => {
+                    let times = rows.iter().map(|row| row.timestamp_us);
+                    let times = TimestampMicrosecondArray::from_iter_values(times);
+                    Arc::new(times.with_timezone("UTC"))
+                }
+                ReadFrom::Topic => Arc::new(StringArray::from(vec![place.name; rows.len()])),
+            });
+        }
+        columns.extend([numbers, offsets]);
+        columns
+    }
+}
+
+impl Values {
+    fn new(format: &Format, read: &Read, all_columns: &[String]) -> Result<Self, String> {
+        let of_value = read.columns.iter().filter(|column| column.from == ReadFrom::Value);
+        let fields: Fields = of_value.map(|column| column.field.clone()).collect();
+        match format {
+            Format::Json => JsonDecoder::new(&fields, read.prefilters.clone()).map(Self::Json),
+            Format::Csv(format) => CsvDecoder::new(format, &fields, all_columns).map(Self::Csv),
+            Format::Raw => match fields.first().map(|field| field.data_type()) {
+                Some(DataType::Utf8) => Ok(Self::Raw(RawValues::Text(StringBuilder::new()))),
+                Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),
+                None => Ok(Self::Raw(RawValues::Ignored)),
+            },
+        }
+    }
+
+    fn decode(&mut self, value: &[u8]) -> Decoded {
+        match self {
+            Self::Json(decoder) => return decoder.decode(value),
+            Self::Csv(decoder) => return decoder.decode(value),
+            Self::Raw(RawValues::Ignored) => {}
+            Self::Raw(RawValues::Bytes(builder)) => builder.append_value(value),
+            Self::Raw(RawValues::Text(builder)) => match std::str::from_utf8(value) {
+                Ok(text) => builder.append_value(text),
+                Err(error) => return Decoded::Rejected(format!("it is no text: {error}")),
+            },
+        }
+        Decoded::Row
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        match self {
+            Self::Json(decoder) => decoder.finish(),
+            Self::Csv(decoder) => decoder.finish(),
+            Self::Raw(RawValues::Text(builder)) => vec![Arc::new(builder.finish())],
+            Self::Raw(RawValues::Bytes(builder)) => vec![Arc::new(builder.finish())],
+            Self::Raw(RawValues::Ignored) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Lines from a TCP server: `'connector' = 'socket'`.
+//!
+//! Guarantees: every line that arrived is handed out once; the source ends when the server closes.
+//! Left out: reading again: what a server has sent is gone, so a job over a socket is as exact as
+//! its one run, and a restart reads on from a new connection.
+
+use super::decode::{Place, RawRecord, RowDecoder};
+use super::lines::Lines;
+use super::{LineReader, physical_columns};
+use crate::stream::plan::SourcePlan;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tradewind_sql::SocketTable;
+use tradewind_types::connector::Positions;
+use tradewind_types::{Offset, PartitionId, Source, SourceBatch, SourceError};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+/// A socket has one partition.
+const PARTITION: PartitionId = 0;
+
+/// A connection being read.
+pub(super) struct SocketSource {
+    table: String,
+    reader: LineReader,
+    decoder: RowDecoder,
+    connection: Option<TcpStream>,
+    lines: Lines,
+    buffer: Vec<u8>,
+    /// Lines handed out: a line's number is its offset.
+    count: Offset,
+}
+
+impl SocketSource {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub(super) async fn open(
+        table: &SocketTable,
+        plan: &SourcePlan,
+        reader: LineReader,
+    ) -> Result<Self, SourceError> {
+        let definition = &plan.definition;
+        let columns = physical_columns(definition);
+        let decoder = RowDecoder::new(&definition.name, &table.format, &plan.read, &columns)?;
+        let connection = TcpStream::connect((table.hostname.as_str(), table.port)).await;
+        let connection = connection.map_err(|error| SourceError::Decode {
+            source_name: definition.name.clone(),
+            reason: format!("{}:{}: {error}", table.hostname, table.port),
+        })?;
+        Ok(Self {
+            table: definition.name.clone(),
+            reader,
+            decoder,
+            connection: Some(connection),
+            lines: Lines::default(),
+            buffer: vec![0; READ_BYTES],
+            count: 0,
+        })
+    }
+}
+
+#[async_trait]
+impl Source for SocketSource {
+    fn schema(&self) -> SchemaRef {
+        self.decoder.schema()
+    }
+
+    async fn poll(&mut self, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
+        let lines = self.lines.take(rows_max);
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now_us = self.reader.clock.now_us();
+        let mut records = Vec::with_capacity(lines.len());
+        for line in lines {
+            records.push(RawRecord { value: line.text, offset: self.count, timestamp_us: now_us });
+            self.count += 1;
+        }
+        let place =
+            Place { reader: &self.reader.name, name: &self.table, partition: PARTITION, now_us };
+        let decoded = self.decoder.decode(&records, &place)?;
+        let batch = |rows: super::decode::DecodedRows| SourceBatch {
+            partition: PARTITION,
+            batch: rows.batch,
+            rejected: rows.rejected,
+            next_offset: self.count,
+        };
+        Ok(decoded.into_iter().map(batch).collect())
+    }
+
+    async fn ready(&mut self) -> Result<(), SourceError> {
+        while !self.lines.has_line() {
+            let Some(connection) = &mut self.connection else { return Ok(()) };
+            // A connection that breaks has ended: there is no way to read on where it stood.
+            match connection.read(&mut self.buffer).await {
+                Ok(0) | Err(_) => {
+                    self.connection = None;
+                    self.lines.finish();
+                }
+                Ok(count) => self.lines.push(&self.buffer[..count]),
+            }
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::from([(PARTITION, self.count)])
+    }
+
+    fn seek(&mut self, positions: &Positions) -> Result<(), SourceError> {
+        self.count = positions.get(&PARTITION).copied().unwrap_or(0);
+        Ok(())
+    }
+
+    fn ended(&self) -> bool {
+        self.connection.is_none() && !self.lines.has_line()
+    }
+}

@@ -1,0 +1,305 @@
+//! The cases of `slt/stream`: each leaves the table that Flink leaves, however it is run.
+//!
+//! A case is run with 1, 2 and 4 workers; in ticks of one row, of a thousand, and of everything;
+//! and is killed at some tick and restored from a checkpoint before it, on another number of
+//! workers. `TRADEWIND_SLT=group/name` runs what contains that text.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tradewind_dataflow::ExecutorSettings;
+use tradewind_process::ProcessError;
+use tradewind_process::script::{Outcome, Script};
+use tradewind_process::stream::changelog::Changelog;
+use tradewind_process::stream::job::{Job, JobState, JobTick, TickLimits};
+use tradewind_process::stream::plan::{StreamPlan, plan_query};
+use tradewind_process::stream::run::{RowWriter, RunSettings};
+use tradewind_process::stream::source::{SourceEnvironment, open_source};
+use tradewind_sql::text::RowKind;
+use tradewind_sql::{Dialect, StatementKind, parse_script};
+use tradewind_types::{ManualClock, SinkError};
+
+/// The file's blocks.
+struct Case {
+    name: String,
+    inputs: Vec<(String, String)>,
+    script: String,
+    query: String,
+    late: u64,
+    expect: Expect,
+}
+
+enum Expect {
+    Table(Vec<String>),
+    Error,
+}
+
+/// How a case is run.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    workers: usize,
+    tick_rows: usize,
+    /// At how many rows to take a checkpoint, and how many ticks later to die.
+    kill: Option<(usize, usize)>,
+}
+
+const HOWS: [How; 7] = [
+    How { workers: 1, tick_rows: usize::MAX, kill: None },
+    How { workers: 2, tick_rows: 1_000, kill: None },
+    How { workers: 4, tick_rows: usize::MAX, kill: None },
+    How { workers: 4, tick_rows: 1, kill: None },
+    How { workers: 1, tick_rows: 1, kill: None },
+    How { workers: 2, tick_rows: 3, kill: Some((2, 2)) },
+    How { workers: 4, tick_rows: 7, kill: Some((5, 1)) },
+];
+
+fn cases() -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../slt/stream");
+    let wanted = std::env::var("TRADEWIND_SLT").unwrap_or_default();
+    let mut files = Vec::new();
+    for group in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()) {
+        if group.is_dir() {
+            files.extend(std::fs::read_dir(group).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    files.sort();
+    let slt = |path: &PathBuf| path.extension().is_some_and(|end| end == "slt");
+    let files = files.into_iter().filter(slt);
+    let cases = files.map(|path| Case::read(&root, &path)).filter(|case| case.name.contains(&wanted));
+    cases.collect()
+}
+
+impl Case {
+    fn read(root: &Path, path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        let mut case = Self {
+            name: name.clone(),
+            inputs: Vec::new(),
+            script: String::new(),
+            query: String::new(),
+            late: 0,
+            expect: Expect::Error,
+        };
+        let mut lines = text.lines();
+        while let Some(head) = lines.next() {
+            if head.starts_with('#') || head.trim().is_empty() {
+                continue;
+            }
+            let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "----").collect();
+            match head.split_once(' ').map_or((head, ""), |(word, rest)| (word, rest)) {
+                ("input", file) => {
+                    let content = body.iter().map(|line| format!("{line}\n")).collect();
+                    case.inputs.push((file.trim().to_string(), content));
+                }
+                ("script", _) => case.script = body.join("\n"),
+                ("query", _) => case.query = body.join("\n"),
+                ("late", _) => case.late = body.join("").trim().parse().unwrap(),
+                ("expect", _) => {
+                    case.expect = Expect::Table(body.iter().map(|line| line.to_string()).collect());
+                }
+                ("error", _) => case.expect = Expect::Error,
+                (other, _) => panic!("{name}: there is no block {other:?}"),
+            }
+        }
+        case
+    }
+
+    /// What is wrong with how it runs, or nothing.
+    async fn check(&self, how: How) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, content) in &self.inputs {
+            std::fs::write(dir.path().join(file), content).unwrap();
+        }
+        let answer = self.run(how, dir.path()).await;
+        match (&self.expect, answer) {
+            (Expect::Error, Err(_)) => Ok(()),
+            (Expect::Error, Ok(answer)) if answer.dead_letters > 0 => Ok(()),
+            (Expect::Error, Ok(answer)) => Err(format!("no error but {:?}", answer.table)),
+            (Expect::Table(_), Err(error)) => Err(error),
+            (Expect::Table(expected), Ok(answer)) => {
+                if answer.dead_letters > 0 {
+                    return Err(format!("{} dead letters: {}", answer.dead_letters, answer.reason));
+                }
+                if answer.table != *expected {
+                    return Err(difference(expected, &answer.table));
+                }
+                if answer.late != self.late {
+                    return Err(format!("{} rows are late, not {}", answer.late, self.late));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn run(&self, how: How, dir: &Path) -> Result<Answer, String> {
+        let fail = |error: ProcessError| error.to_string();
+        let fill = |text: &str| text.replace("{dir}", &dir.display().to_string());
+        let executor = ExecutorSettings {
+            workers: how.workers,
+            chunk_rows: 3,
+            pending_rows_max: 16,
+            parallel_rows_min: 8,
+        };
+        let limits = TickLimits { rows_max: how.tick_rows, budget_us: i64::MAX };
+        let settings = RunSettings { executor, limits };
+        let clock = Arc::new(ManualClock::at(1_795_249_560_000_000));
+        let environment = SourceEnvironment { log: None, clock, name: "slt".into() };
+        let mut script = Script::new(environment, settings);
+        let statements = parse_script(&fill(&self.script), Dialect::Flink);
+        for statement in statements.map_err(|error| error.to_string())? {
+            let outcome = script.execute(&statement, &mut NoRows, std::future::pending()).await;
+            match outcome.map_err(fail)? {
+                Outcome::Done => {}
+                other => panic!("{}: the script only defines, and {other:?}", self.name),
+            }
+        }
+        let query = parse_script(&fill(&self.query), Dialect::Flink);
+        let query = query.map_err(|error| error.to_string())?.remove(0);
+        let StatementKind::Other(query) = query.kind else { return Err("no query".into()) };
+        let datafusion::sql::sqlparser::ast::Statement::Query(query) = *query else {
+            return Err("no query".into());
+        };
+        let plan = plan_query(&query, script.options(), script.catalogue()).map_err(fail)?;
+        Running { plan: Arc::new(plan), executor, limits }.to_the_end(how).await.map_err(fail)
+    }
+}
+
+struct NoRows;
+
+impl RowWriter for NoRows {
+    fn write(
+        &mut self,
+        _: &tradewind_process::stream::plan::SinkPlan,
+        _: &[arrow::array::RecordBatch],
+    ) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    table: Vec<String>,
+    late: u64,
+    dead_letters: usize,
+    reason: String,
+}
+
+/// What has been put out so far.
+#[derive(Debug, Clone, Default)]
+struct Output {
+    rows: BTreeMap<String, i64>,
+    late: u64,
+    dead_letters: usize,
+    reason: String,
+}
+
+struct Running {
+    plan: Arc<StreamPlan>,
+    executor: ExecutorSettings,
+    limits: TickLimits,
+}
+
+impl Running {
+    async fn job(&self, workers: usize) -> Result<Job, ProcessError> {
+        let clock = Arc::new(ManualClock::at(1_795_249_560_000_000));
+        let environment = SourceEnvironment { log: None, clock: clock.clone(), name: "slt".into() };
+        let mut sources = Vec::new();
+        for source in &self.plan.sources {
+            sources.push(open_source(&environment, source, true).await?);
+        }
+        let executor = ExecutorSettings { workers, ..self.executor };
+        Job::new(self.plan.clone(), sources, clock, executor)
+    }
+
+    async fn to_the_end(&self, how: How) -> Result<Answer, ProcessError> {
+        let mut job = self.job(how.workers).await?;
+        let mut output = Output::default();
+        let mut saved: Option<(JobState, Output)> = None;
+        let mut ticks = 0;
+        while !job.ended() {
+            job.ready().await?;
+            let tick = job.tick(self.limits).await?;
+            output.add(&self.plan, tick);
+            ticks += 1;
+            let Some((at, after)) = how.kill else { continue };
+            if ticks == at {
+                saved = Some((job.checkpoint()?, output.clone()));
+            } else if ticks == at + after
+                && let Some((state, before)) = saved.take()
+            {
+                job = self.job(how.workers % 4 + 1).await?;
+                job.restore(&state)?;
+                output = before;
+            }
+        }
+        Ok(output.answer())
+    }
+}
+
+impl Output {
+    fn add(&mut self, plan: &StreamPlan, tick: JobTick) {
+        for (rows, sink) in tick.sinks.iter().zip(&plan.sinks) {
+            let changelog = Changelog::new(sink);
+            for batch in rows {
+                for (line, (_, kind)) in changelog.lines(batch).iter().zip(changelog.kinds(batch)) {
+                    let sign = match kind {
+                        RowKind::Insert | RowKind::UpdateAfter => 1,
+                        RowKind::UpdateBefore | RowKind::Delete => -1,
+                    };
+                    *self.rows.entry(line[2..].to_string()).or_default() += sign;
+                }
+            }
+        }
+        self.late += tick.late.iter().map(|late| late.rows.num_rows() as u64).sum::<u64>();
+        self.dead_letters += tick.rejected.len() + tick.errors.len();
+        if let Some(letter) = tick.rejected.first() {
+            self.reason.clone_from(&letter.reason);
+        }
+        if let Some(error) = tick.errors.first() {
+            self.reason = format!("{}: {}", error.expression, error.reason);
+        }
+    }
+
+    fn answer(self) -> Answer {
+        let Self { rows, late, dead_letters, reason } = self;
+        let mut table = Vec::new();
+        for (row, count) in rows {
+            match usize::try_from(count) {
+                Ok(count) => table.extend(std::iter::repeat_n(row, count)),
+                Err(_) => table.push(format!("{row} {count} times")),
+            }
+        }
+        Answer { table, late, dead_letters, reason }
+    }
+}
+
+fn difference(expected: &[String], found: &[String]) -> String {
+    let missing: Vec<_> = expected.iter().filter(|row| !found.contains(row)).take(5).collect();
+    let extra: Vec<_> = found.iter().filter(|row| !expected.contains(row)).take(5).collect();
+    format!(
+        "{} rows, not {}; missing {missing:?}, too many {extra:?}",
+        found.len(),
+        expected.len()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_case_leaves_the_table_that_flink_leaves() {
+    let cases = cases();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        for how in HOWS {
+            let checked = std::panic::AssertUnwindSafe(case.check(how));
+            let checked = futures::FutureExt::catch_unwind(checked).await;
+            let checked = checked.unwrap_or_else(|_| Err("a panic".into()));
+            if let Err(reason) = checked {
+                wrong.push(format!("{} with {how:?}:\n    {reason}", case.name));
+                break;
+            }
+        }
+    }
+    println!("{} cases, {} wrong", cases.len(), wrong.len());
+    assert!(!cases.is_empty(), "there are no cases");
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
