@@ -4,7 +4,7 @@
 //! Guarantees: the catalogue has the last word: an object is there when the catalogue has it.
 //! Left out: queries.
 
-use crate::server::table_spec;
+use crate::engine::table_spec;
 use crate::topic_table::DeclaredTopic;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;

@@ -7,7 +7,7 @@
 pub mod commands;
 mod control;
 pub mod data_dir;
-mod engine;
+pub mod engine;
 pub mod packs;
 pub mod server;
 pub mod settings;

@@ -26,7 +26,7 @@ use tower::ServiceExt;
 use tradewind_analyze::{Platform, PlatformParts};
 use tradewind_collect::{CollectParts, Collector};
 use tradewind_disk::Disk;
-use tradewind_lake::{Lake, TableSpec};
+use tradewind_lake::Lake;
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
 use tradewind_serve::{Health, http, metrics};
@@ -282,7 +282,7 @@ impl Parts {
             Lake::open(Arc::clone(disk), &lake_dir, settings::lake(config), Arc::clone(clock));
         let lake = lake.await.map_err(part)?;
         let catalogue = open_catalogue(clock, dir).await?;
-        make_tables(&catalogue, &lake).await?;
+        engine::make_tables(&catalogue, &lake).await.map_err(part)?;
         let manifests = dir.join("pipelines");
         let engine = engine::start(engine::Parts {
             catalogue: &catalogue,
@@ -391,25 +391,6 @@ async fn open_catalogue(clock: &Arc<dyn Clock>, dir: &Path) -> Result<Arc<Catalo
         Ok(Arc::new(catalogue))
     });
     opened.await.map_err(part)?
-}
-
-/// The lake's tables as the catalogue has them.
-async fn make_tables(catalogue: &Catalogue, lake: &Lake) -> Result<(), StartError> {
-    for relation in catalogue.relations() {
-        if let Some(table) = relation.table().filter(|table| table.is_lake()) {
-            lake.create_table(&table_spec(table)).await.map_err(part)?;
-        }
-    }
-    Ok(())
-}
-
-/// What the lake is told of a table.
-pub(crate) fn table_spec(table: &tradewind_sql::TableDefinition) -> TableSpec {
-    TableSpec {
-        name: table.name.clone(),
-        schema: table.schema(),
-        partition_columns: table.partitioned_by.clone(),
-    }
 }
 
 /// Where queries spill: emptied, since nothing in it outlives a process.

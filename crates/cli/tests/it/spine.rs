@@ -9,7 +9,6 @@
 use crate::power_cut::{Place, Tally};
 use crate::shop::Rows;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -18,13 +17,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
+use tradewind_cli::engine::{LakeSinks, make_tables};
 use tradewind_collect::{CollectParts, CollectSettings, Collector};
 use tradewind_disk::SimDisk;
-use tradewind_lake::{Lake, LakeError, LakeSettings, ReadSnapshots, TableSpec};
+use tradewind_lake::{Lake, LakeSettings, ReadSnapshots};
 use tradewind_log::{Flush, LogSettings, LogStore, TopicDefaults};
-use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState, Sinks};
-use tradewind_sql::{Catalogue, PackFile, TableDefinition};
-use tradewind_types::{Event, Log, ManualClock, Sink, SinkError, SystemClock};
+use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState};
+use tradewind_sql::{Catalogue, PackFile};
+use tradewind_types::{Event, Log, ManualClock, SystemClock};
 
 const LOG_DIR: &str = "/data/log";
 const COLLECT_DIR: &str = "/data/collect";
@@ -123,14 +123,11 @@ impl Spine {
         });
         let collector = collector.await.map_err(text)?;
         let lake = open_lake(disk, clock).await?;
-        for relation in catalogue.relations() {
-            let Some(table) = relation.table().filter(|table| table.is_lake()) else { continue };
-            lake.create_table(&spec(table)).await.map_err(text)?;
-        }
+        make_tables(catalogue, &lake).await.map_err(text)?;
         let engine = Engine::start(EngineParts {
             catalogue: catalogue.clone(),
             log: shared,
-            sinks: Arc::new(LakeSinks(lake.clone())),
+            sinks: Arc::new(LakeSinks::new(lake.clone())),
             disk: disk.clone(),
             dir: PIPELINES_DIR.into(),
             clock: clock.clone(),
@@ -243,36 +240,6 @@ pub(crate) async fn open_lake(
     Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone())
         .await
         .map_err(text)
-}
-
-fn spec(table: &TableDefinition) -> TableSpec {
-    TableSpec {
-        name: table.name.clone(),
-        schema: table.schema(),
-        partition_columns: table.partitioned_by.clone(),
-    }
-}
-
-/// Lake tables as the engine's sinks.
-struct LakeSinks(Lake);
-
-#[async_trait]
-impl Sinks for LakeSinks {
-    async fn open(
-        &self,
-        table: &TableDefinition,
-        writer: &str,
-    ) -> Result<Box<dyn Sink>, SinkError> {
-        let failed = |error: LakeError| {
-            let (table, reason) = (table.name.clone(), error.to_string());
-            match error.is_transient() {
-                true => SinkError::Transient { table, reason },
-                false => SinkError::Permanent { table, reason },
-            }
-        };
-        self.0.create_table(&spec(table)).await.map_err(failed)?;
-        self.0.sink(&table.name, writer).map_err(failed)
-    }
 }
 
 /// The lake's tables for questions in SQL, each as of the first question about it.
