@@ -1,8 +1,8 @@
 //! The SQL session: lake tables with their tail, views, topics and files, in one query.
 //!
 //! Guarantees: a statement sees one snapshot of each lake table, however often it names it;
-//! memory is bounded by one pool for all queries, which spill to disk; sums of integers widen and
-//! never wrap; what the parser reads and nobody plans is refused.
+//! memory is bounded by one pool for all queries, which spill to disk; sums of integers widen,
+//! other arithmetic fails where it would wrap; what the parser reads and nobody plans is refused.
 //! Left out: running pipelines (`process`) and the wire (`serve`). Statements that change
 //! something go to whoever implements [`Control`].
 

@@ -3,5 +3,6 @@
 
 mod files;
 mod names;
+mod numbers;
 mod support;
 mod tables;

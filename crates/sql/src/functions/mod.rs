@@ -5,9 +5,12 @@
 //! `CASE` says as well.
 
 mod base64;
+mod checked;
 mod json;
 mod split_index;
 mod text;
+
+pub use checked::CheckedArithmetic;
 
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
