@@ -160,3 +160,17 @@ pub fn resolve(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
     let named = file.zip(text.as_deref());
     Ok(Config::resolve(named, std::env::vars(), set)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use tradewind_log::wire::SLOWEST_BYTES_PER_SECOND;
+    use tradewind_types::config::{SETTINGS, bytes_text};
+
+    #[test]
+    fn the_request_timeout_said_what_it_is_not() {
+        let key = "server.kafka_request_timeout_ms";
+        let setting = SETTINGS.iter().find(|setting| setting.key == key).expect("it is a setting");
+        let speed = format!("{}/s", bytes_text(SLOWEST_BYTES_PER_SECOND as u64));
+        assert!(setting.doc.contains(&speed), "{}", setting.doc);
+    }
+}

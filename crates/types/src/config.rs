@@ -85,7 +85,7 @@ pub struct KafkaConfig {
     pub inflight_bytes_max: usize,
     /// The largest fetch answer.
     pub fetch_bytes_max: usize,
-    /// How long one request may take to arrive once it has begun, and its answer to be taken.
+    /// How far a peer may fall behind 64 KiB/s while it sends a request or takes its answer.
     pub request_timeout_ms: u64,
     /// How long a connection may be silent between requests.
     pub idle_timeout_ms: u64,
