@@ -7,18 +7,20 @@
 //! something go to whoever implements [`Control`].
 
 mod control;
+mod declared;
 mod error;
 mod files;
 mod joins;
 mod names;
 mod platform;
+mod scan;
 mod session;
 mod sums;
 mod sys;
 mod tables;
 mod topic;
 
-pub use control::{Control, PipelineRow};
+pub use control::{Asked, Control, PipelineRow};
 pub use error::{AnalyzeError, Fault, closest};
 pub use platform::{AnalyzeSettings, FileAccess, Platform, PlatformParts, SettingRow};
 pub use session::{Answer, Rows, Session};

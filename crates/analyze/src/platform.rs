@@ -60,8 +60,14 @@ pub struct PlatformParts {
 pub struct SettingRow {
     /// `section.name`.
     pub name: String,
+    /// What it is. Secrets are masked.
+    pub value: String,
     /// What it is where nothing else is said.
     pub default: String,
+    /// `default`, `file`, `environment` or `command line`.
+    pub source: String,
+    /// The file's line or the variable.
+    pub place: Option<String>,
     /// What it does.
     pub description: String,
 }

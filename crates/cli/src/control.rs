@@ -5,19 +5,21 @@
 //! Left out: queries.
 
 use crate::engine::table_spec;
-use crate::topic_table::DeclaredTopic;
+use arrow::datatypes::Field;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
 use std::sync::Arc;
-use tradewind_analyze::{AnalyzeError, Control, Dialect, PipelineRow};
+use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
+use tradewind_process::stream::source::{
+    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource,
+};
 use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
-    Catalogue, CatalogueError, CreateTable, ObjectKind, Owner, Statement, StatementKind,
-    TableDefinition,
+    Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner,
+    StatementKind, TableDefinition,
 };
-use tradewind_types::{Clock, Log, LogError, TopicSpec};
+use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
 /// Carries out statements.
 pub(crate) struct Controller {
@@ -44,8 +46,9 @@ fn process_error(error: ProcessError) -> AnalyzeError {
 
 #[async_trait]
 impl Control for Controller {
-    async fn run(&self, statement: &Statement, dialect: Dialect) -> Result<String, AnalyzeError> {
-        match &statement.kind {
+    async fn run(&self, asked: Asked<'_>) -> Result<String, AnalyzeError> {
+        let dialect = asked.dialect;
+        match &asked.statement.kind {
             StatementKind::CreateTable(table) => self.create_table(table).await,
             StatementKind::CreateView(view) => {
                 let outcome = self.catalogue.create_view(view, dialect, &Owner::Sql);
@@ -54,7 +57,7 @@ impl Control for Controller {
             }
             StatementKind::Insert(insert) => {
                 let request = PipelineRequest {
-                    name: None,
+                    name: asked.pipeline_name.map(str::to_string),
                     insert: insert.as_ref().clone(),
                     dialect,
                     owner: Owner::Sql,
@@ -81,22 +84,76 @@ impl Control for Controller {
         self.engine.pipelines().into_iter().map(row).collect()
     }
 
-    fn topic_table(&self, definition: &TableDefinition) -> Option<Arc<dyn TableProvider>> {
-        let table = DeclaredTopic::new(&self.log, &self.clock, definition)?;
-        Some(Arc::new(table))
+    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError> {
+        self.engine.explain(insert, dialect).map_err(process_error)
+    }
+
+    fn open_topic(
+        &self,
+        definition: &TableDefinition,
+        columns: &[&str],
+    ) -> Result<Box<dyn Source>, AnalyzeError> {
+        let Some(topic) = definition.topic() else {
+            return Err(AnalyzeError::bug(format!("table \"{}\" is no topic", definition.name)));
+        };
+        let wanted = definition
+            .columns
+            .iter()
+            .filter(|column| !column.is_computed() && columns.contains(&column.name.as_str()));
+        let columns = wanted.map(|column| ReadColumn {
+            field: Arc::new(Field::new(&column.name, column.data_type.clone(), column.nullable)),
+            from: read_from(&column.kind),
+        });
+        let read = TopicRead {
+            table: definition.name.clone(),
+            topic: topic.topic.clone(),
+            format: topic.format,
+            columns: columns.collect(),
+            prefilters: Vec::new(),
+        };
+        let reader = TopicReader {
+            log: Arc::clone(&self.log),
+            clock: Arc::clone(&self.clock),
+            name: format!("query:{}", definition.name),
+        };
+        match TopicSource::open(&read, reader) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => Err(AnalyzeError::user(error.to_string())),
+        }
+    }
+}
+
+fn read_from(kind: &ColumnKind) -> ReadFrom {
+    match kind {
+        ColumnKind::Metadata { key } => match key.as_str() {
+            "partition" => ReadFrom::Partition,
+            "offset" => ReadFrom::Offset,
+            "topic" => ReadFrom::Topic,
+            _ => ReadFrom::Timestamp,
+        },
+        _ => ReadFrom::Value,
     }
 }
 
 fn row(status: PipelineStatus) -> PipelineRow {
     PipelineRow {
         name: status.name,
+        id: status.id,
+        incarnation: status.incarnation,
+        topic: status.topic,
         target: status.target,
         state: status.state.to_string(),
         reason: status.reason,
         epoch: status.epoch,
+        positions: status.positions,
+        committed: status.committed,
+        lag: status.lag,
+        records_in: status.records_in,
         rows: status.rows_out,
         dead_letters: status.dead_letters,
-        lag: status.lag,
+        lost_records: status.lost_records,
+        committed_at: status.committed_at,
+        started_at: status.started_at,
         sql: status.sql,
     }
 }

@@ -11,6 +11,5 @@ pub mod engine;
 pub mod packs;
 pub mod server;
 pub mod settings;
-mod topic_table;
 
 pub use server::{Server, ServerOptions, StartError};

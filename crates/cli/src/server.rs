@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
-use tradewind_analyze::{Platform, PlatformParts};
+use tradewind_analyze::{Platform, PlatformParts, SettingRow};
 use tradewind_collect::{CollectParts, Collector};
 use tradewind_disk::Disk;
 use tradewind_lake::Lake;
@@ -40,6 +40,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// Everything that can be set.
     pub config: Config,
+    /// The same for `sys.settings`.
+    pub settings: Vec<SettingRow>,
     /// Where the folder is.
     pub disk: Arc<dyn Disk>,
     /// Our time.
@@ -264,7 +266,7 @@ struct Parts {
 
 impl Parts {
     async fn open(options: ServerOptions) -> Result<Self, StartError> {
-        let ServerOptions { data_dir, config, disk, clock } = &options;
+        let ServerOptions { data_dir, config, settings: rows, disk, clock } = &options;
         let folder = take_folder(disk, data_dir).await?;
         let dir = folder.path.as_path();
         let (log, recovery) = open_log(disk, clock, config, dir).await?;
@@ -307,7 +309,7 @@ impl Parts {
             lake: Some(lake.clone()),
             log: Some(shared),
             control: Some(Arc::new(controller)),
-            configuration: settings::rows(),
+            configuration: rows.clone(),
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;

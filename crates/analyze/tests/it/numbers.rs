@@ -57,7 +57,10 @@ async fn columns_fail_where_they_wrapped() {
         format!("SELECT a FROM {table} p ORDER BY a + b"),
         format!("SELECT count(*) FROM {table} x JOIN {table} y ON x.a + x.b = y.b"),
         format!("SELECT a FROM {table} p WHERE a IN (SELECT a + b FROM {table} q)"),
-        format!("SELECT (SELECT max(y.a + x.b) FROM {table} y) FROM {table} x"),
+        format!("SELECT (SELECT max(y.a) FROM {table} y WHERE y.b = x.b) + x.a FROM {table} x"),
+        format!(
+            "SELECT 1 FROM {table} x WHERE EXISTS (SELECT 1 FROM {table} y WHERE y.a = x.a + x.b)"
+        ),
         format!("SELECT sum(a * 2) OVER (ORDER BY b) FROM {table} p"),
     ] {
         let said = error(session, &query).await;

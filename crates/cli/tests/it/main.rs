@@ -10,6 +10,7 @@ mod kill;
 mod power_cut;
 mod real_orders;
 mod server;
+mod session;
 mod shop;
 mod spine;
 mod support;
