@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
+use tradewind_process::dead_letters::DEAD_LETTERS_TABLE;
 use tradewind_process::stream::source::{
     ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource,
 };
 use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
-    Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner,
+    Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner, Pipeline,
     StatementKind, TableDefinition,
 };
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
@@ -198,7 +199,11 @@ impl Controller {
     ) -> Result<String, AnalyzeError> {
         let tag = format!("DROP {}", kind.name().to_uppercase());
         if kind == ObjectKind::Pipeline {
+            let pipeline = self.catalogue.pipeline(name);
             self.engine.drop_pipeline(name, if_exists).await.map_err(process_error)?;
+            if let Some(pipeline) = pipeline {
+                self.forget_writers(&pipeline).await;
+            }
             return Ok(tag);
         }
         let lake_table = self.catalogue.table(name).is_some_and(|table| table.is_lake());
@@ -208,5 +213,125 @@ impl Controller {
             dropped.map_err(|error| AnalyzeError::environment(error.to_string()))?;
         }
         Ok(tag)
+    }
+
+    /// Removes what a dropped pipeline had staged and nothing will commit. The pipeline is gone
+    /// whether or not this succeeds, so a failure is told to the operator alone.
+    async fn forget_writers(&self, pipeline: &Pipeline) {
+        for (table, writer) in writers(pipeline) {
+            if self.lake.table(table).is_none() {
+                continue;
+            }
+            if let Err(error) = self.lake.forget_writer(table, &writer).await {
+                let pipeline = pipeline.name.as_str();
+                tracing::warn!(pipeline, table, writer, %error, "staged files were left behind");
+            }
+        }
+    }
+}
+
+/// The tables a pipeline writes to, each with the names it has used there: the engine opens sinks
+/// as `id/incarnation`, and as `id/incarnation/dead-letters` where its dead letters go.
+fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
+    let incarnations = 1..=pipeline.incarnation;
+    let both = incarnations.flat_map(|incarnation| {
+        let name = format!("{}/{incarnation}", pipeline.id);
+        let dead_letters = (DEAD_LETTERS_TABLE, format!("{name}/dead-letters"));
+        [(pipeline.target.as_str(), name), dead_letters]
+    });
+    both.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{engine, settings};
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::Schema;
+    use std::path::Path;
+    use tradewind_disk::{Disk, OsDisk};
+    use tradewind_lake::hidden_fields;
+    use tradewind_log::LogStore;
+    use tradewind_sql::parse_script;
+    use tradewind_types::SystemClock;
+    use tradewind_types::config::Config;
+
+    async fn controller(dir: &Path) -> Controller {
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let overrides = ["log.disk_reserve_bytes=16 MiB".to_string()];
+        let config = &Config::resolve(None, [], &overrides).unwrap();
+        let log = settings::log(config);
+        let (log, _) = LogStore::open(disk.clone(), &dir.join("log"), log, clock.clone()).unwrap();
+        let log: Arc<dyn Log> = Arc::new(log);
+        let (lake_dir, manifests) = (dir.join("lake"), dir.join("pipelines"));
+        let lake = Lake::open(disk.clone(), &lake_dir, settings::lake(config), clock.clone());
+        let lake = lake.await.unwrap();
+        let catalogue = Catalogue::open(&dir.join("catalogue"), clock.clone()).unwrap();
+        let catalogue = Arc::new(catalogue);
+        let engine = engine::start(engine::Parts {
+            catalogue: &catalogue,
+            log: &log,
+            lake: &lake,
+            disk: &disk,
+            clock: &clock,
+            config,
+            dir: &manifests,
+        });
+        let engine = engine.await.unwrap();
+        Controller { catalogue, lake, engine, log, clock, topic_partitions: 1 }
+    }
+
+    async fn run(controller: &Controller, script: &str) {
+        for statement in parse_script(script, Dialect::Flink).unwrap() {
+            let dialect = Dialect::Flink;
+            let asked = Asked { statement: &statement, dialect, pipeline_name: Some("p") };
+            controller.run(asked).await.unwrap();
+        }
+    }
+
+    const TABLES: &str = "
+        CREATE TABLE words_stream (a STRING)
+            WITH ('connector' = 'kafka', 'topic' = 'words', 'format' = 'json');
+        CREATE TABLE words (a STRING) WITH ('connector' = 'delta');
+        INSERT INTO words SELECT a FROM words_stream;";
+
+    fn parquet_files(dir: &Path) -> usize {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.map(|path| match path.is_dir() {
+            true => parquet_files(&path),
+            false => usize::from(path.extension().is_some_and(|end| end == "parquet")),
+        });
+        files.sum()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn staged_files_of_a_dropped_pipeline_stayed_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let controller = controller(folder.path()).await;
+        run(&controller, TABLES).await;
+        run(&controller, "ALTER PIPELINE p PAUSE").await;
+        let pipeline = controller.catalogue.pipeline("p").unwrap();
+        let (table, writer) = writers(&pipeline)[0].clone();
+        let mut sink = controller.lake.sink(table, &writer).unwrap();
+        sink.recover(None).await.unwrap();
+        let mut fields = vec![Arc::new(Field::new("a", arrow::datatypes::DataType::Utf8, true))];
+        fields.extend(hidden_fields().into_iter().map(Arc::from));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["x"])),
+            Arc::new(Int32Array::from(vec![0])),
+            Arc::new(Int64Array::from(vec![0])),
+        ];
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        sink.write(vec![rows]).await.unwrap();
+        sink.stage(1_000).await.unwrap();
+        drop(sink);
+        let lake = folder.path().join("lake");
+        assert_eq!(parquet_files(&lake), 1, "nothing was staged");
+        run(&controller, "DROP PIPELINE p").await;
+        assert_eq!(parquet_files(&lake), 0);
+        controller.engine.shutdown().await.unwrap();
     }
 }
