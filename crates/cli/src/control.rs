@@ -20,6 +20,7 @@ use tradewind_sql::{
     Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner, Pipeline,
     StatementKind, TableDefinition,
 };
+use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
 /// Carries out statements.
@@ -134,6 +135,19 @@ fn read_from(kind: &ColumnKind) -> ReadFrom {
         },
         _ => ReadFrom::Value,
     }
+}
+
+/// Why Kafka clients may not delete a topic; `None` where they may.
+pub(crate) fn kept_topic(catalogue: &Catalogue, topic: &str) -> Option<String> {
+    if [EVENTS_TOPIC, DEAD_LETTERS_TOPIC].contains(&topic) {
+        return Some(format!("topic \"{topic}\" is the server's own"));
+    }
+    let relations = catalogue.relations();
+    let reader = relations
+        .iter()
+        .filter_map(|relation| relation.table())
+        .find(|table| table.topic().is_some_and(|declared| declared.topic == topic))?;
+    Some(format!("table \"{0}\" reads topic \"{topic}\": DROP TABLE {0} first", reader.name))
 }
 
 fn row(status: PipelineStatus) -> PipelineRow {
@@ -332,6 +346,22 @@ mod tests {
         assert_eq!(parquet_files(&lake), 1, "nothing was staged");
         run(&controller, "DROP PIPELINE p").await;
         assert_eq!(parquet_files(&lake), 0);
+        controller.engine.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn topics_that_something_reads_could_be_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let controller = controller(folder.path()).await;
+        run(&controller, TABLES).await;
+        let kept = |topic: &str| kept_topic(&controller.catalogue, topic);
+        assert_eq!(kept("events").unwrap(), "topic \"events\" is the server's own");
+        assert!(kept("dead_letters").is_some());
+        let reason = "table \"words_stream\" reads topic \"words\": DROP TABLE words_stream first";
+        assert_eq!(kept("words").as_deref(), Some(reason));
+        assert_eq!(kept("anything"), None);
+        run(&controller, "DROP PIPELINE p; DROP TABLE words_stream").await;
+        assert_eq!(kept("words"), None);
         controller.engine.shutdown().await.unwrap();
     }
 }

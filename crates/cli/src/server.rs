@@ -4,7 +4,7 @@
 //! ready; a stop answers what is under way, writes a last checkpoint and releases the folder.
 //! Left out: arguments, signals and output, which are the commands'.
 
-use crate::control::Controller;
+use crate::control::{Controller, kept_topic};
 use crate::data_dir::{self, DataDir, DataDirError, IfMissing};
 use crate::engine;
 use crate::packs::{self, Pack};
@@ -27,6 +27,7 @@ use tradewind_analyze::{Platform, PlatformParts, SettingRow};
 use tradewind_collect::{CollectParts, Collector};
 use tradewind_disk::Disk;
 use tradewind_lake::Lake;
+use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
 use tradewind_serve::{Health, http, metrics};
@@ -118,7 +119,7 @@ impl Server {
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             parts.log.clone(),
-            settings::wire(&config),
+            parts.wire_limits(&config),
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
@@ -260,6 +261,7 @@ struct Parts {
     collector: Arc<Collector>,
     lake: Lake,
     engine: Engine,
+    catalogue: Arc<Catalogue>,
     platform: Platform,
     _folder: DataDir,
 }
@@ -305,7 +307,7 @@ impl Parts {
             topic_partitions: config.log.default_partitions,
         };
         let platform = Platform::new(PlatformParts {
-            catalogue: Some(catalogue),
+            catalogue: Some(Arc::clone(&catalogue)),
             lake: Some(lake.clone()),
             log: Some(shared),
             control: Some(Arc::new(controller)),
@@ -313,7 +315,13 @@ impl Parts {
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self { log, recovery, collector, lake, engine, platform, _folder: folder })
+        Ok(Self { log, recovery, collector, lake, engine, catalogue, platform, _folder: folder })
+    }
+
+    fn wire_limits(&self, config: &Config) -> WireLimits {
+        let catalogue = Arc::clone(&self.catalogue);
+        let kept_topics = KeptTopics::new(move |topic| kept_topic(&catalogue, topic));
+        WireLimits { kept_topics, ..settings::wire(config) }
     }
 
     fn routes(&self, config: &Config, kafka: SocketAddr) -> Result<Router, StartError> {
