@@ -47,7 +47,10 @@ pub struct WireLimits {
 
 /// Which topics clients may not delete, and why. By default they may delete every one.
 #[derive(Clone)]
-pub struct KeptTopics(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct KeptTopics(Arc<Why>);
+
+/// The reason a topic is kept, where it is.
+type Why = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl KeptTopics {
     /// `why` answers with the reason a topic is kept, in the words of an error message.
