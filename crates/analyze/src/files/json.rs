@@ -9,17 +9,14 @@ use super::cursor::{Cursor, Fault};
 use super::infer::{DEPTH_MAX, Seen, Shape};
 use std::borrow::Cow;
 
-/// Adds what one record has to `shape`.
+/// Adds what one record has to `shape`; of a broken record it may have added a part.
 pub(super) fn infer(record: &[u8], shape: &mut Shape) -> Result<(), String> {
     let mut cursor = Cursor::new(utf8(record)?);
-    let found = whole(&mut cursor, |cursor| infer_object(cursor, 0))?;
-    let mut both = Seen::Object(std::mem::take(shape));
-    both.add(Seen::Object(found));
-    match both {
-        Seen::Object(merged) => *shape = merged,
-        _ => return Err("the rows have more than a thousand different fields".into()),
+    whole(&mut cursor, |cursor| infer_object(cursor, shape, 0))?;
+    match shape.is_map() {
+        true => Err("the rows have more than a thousand different fields".into()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Appends one record's fields to `columns`. `row` is the row's number.
@@ -151,40 +148,53 @@ fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-fn infer_object(cursor: &mut Cursor<'_>, depth: usize) -> Result<Shape, Stop> {
-    let mut shape = Shape::default();
+fn infer_object(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), Stop> {
     let mut more = cursor.enter(b'{', b'}')?;
     while more {
         let name = text_of(cursor.string()?)?;
         cursor.colon()?;
-        shape.field(&name).add(infer_value(cursor, depth)?);
+        infer_value(cursor, shape.field(&name), depth)?;
         more = cursor.another(b'}')?;
     }
-    Ok(shape)
+    Ok(())
 }
 
-fn infer_value(cursor: &mut Cursor<'_>, depth: usize) -> Result<Seen, Stop> {
-    Ok(match cursor.peek() {
-        b'{' if depth < DEPTH_MAX => Seen::Object(infer_object(cursor, depth + 1)?),
-        b'[' if depth < DEPTH_MAX => {
-            let mut items = Seen::Nothing;
+/// Adds the value at the cursor to what its column has been so far.
+fn infer_value(cursor: &mut Cursor<'_>, seen: &mut Seen, depth: usize) -> Result<(), Stop> {
+    let first = cursor.peek();
+    if matches!(seen, Seen::Nothing) && depth < DEPTH_MAX {
+        match first {
+            b'{' => *seen = Seen::Object(Shape::default()),
+            b'[' => *seen = Seen::List(Box::default()),
+            _ => {}
+        }
+    }
+    match (first, &mut *seen) {
+        (b'{', Seen::Object(shape)) => {
+            infer_object(cursor, shape, depth + 1)?;
+            if shape.is_map() {
+                *seen = Seen::Text;
+            }
+        }
+        (b'[', Seen::List(items)) => {
             let mut more = cursor.enter(b'[', b']')?;
             while more {
-                items.add(infer_value(cursor, depth + 1)?);
+                infer_value(cursor, items, depth + 1)?;
                 more = cursor.another(b']')?;
             }
-            Seen::List(Box::new(items))
         }
-        first => {
+        _ => {
             let value = cursor.value()?;
-            match first {
+            seen.add(match first {
                 b'n' => Seen::Nothing,
                 b't' | b'f' => Seen::Boolean,
                 b'-' | b'0'..=b'9' => Seen::number(value),
+                // Also an object or a list where there were others before, or too deep.
                 _ => Seen::Text,
-            }
+            });
         }
-    })
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -268,6 +278,22 @@ mod tests {
         for (found, expected) in columns.finish().into_iter().zip(expected) {
             assert_eq!(found.as_ref(), &StringArray::from(expected) as &dyn Array);
         }
+    }
+
+    #[test]
+    fn objects_that_are_maps_or_meet_other_kinds_are_text() {
+        let many = (0..1_001).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
+        let map =
+            format!("{{\"m\":{{{many}}},\"o\":{{\"a\":1}},\"l\":[1,null,{{}}],\"n\":[null]}}");
+        let mut shape = Shape::default();
+        for line in [map.as_str(), r#"{"m":{"x":1},"o":7,"l":[],"n":[2.5]}"#] {
+            infer(line.as_bytes(), &mut shape).unwrap();
+        }
+        let types: Vec<_> = shape.columns().iter().map(|f| f.data_type().clone()).collect();
+        let list = |item| DataType::new_list(item, true);
+        let decimals = list(DataType::Decimal128(18, 1));
+        assert_eq!(types, [DataType::Utf8, DataType::Utf8, list(DataType::Utf8), decimals]);
+        assert!(infer(format!("{{{many}}}").as_bytes(), &mut shape).is_err());
     }
 
     #[test]
