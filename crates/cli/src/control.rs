@@ -332,7 +332,7 @@ mod tests {
         let mut sink = controller.lake.sink(table, &writer).unwrap();
         sink.recover(None).await.unwrap();
         let mut fields = vec![Arc::new(Field::new("a", arrow::datatypes::DataType::Utf8, true))];
-        fields.extend(hidden_fields().into_iter().map(Arc::from));
+        fields.extend(hidden_fields());
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from(vec!["x"])),
             Arc::new(Int32Array::from(vec![0])),
