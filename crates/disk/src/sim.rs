@@ -18,7 +18,6 @@ use folder::{FolderNode, Node};
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -138,11 +137,11 @@ impl SimDisk {
         state.powered = true;
         let root = state.root.clone();
         let mut root = root.lock();
-        let before = used_bytes(&root);
+        let before = root.used_bytes();
         root.settle(state.generation, &mut state.rng);
         root.each_file(&mut |file| file.lock().links = 0);
         root.each_file(&mut |file| file.lock().links += 1);
-        let after = used_bytes(&root);
+        let after = root.used_bytes();
         state.available_bytes = (state.available_bytes + before).saturating_sub(after);
     }
 
@@ -570,15 +569,6 @@ fn entry(path: PathBuf, node: &Node) -> Entry {
         }
         Node::Folder(_) => Entry { path, dir: true, len: 0, modified_ms: 0 },
     }
-}
-
-/// Bytes of all files, a file with several names counted once.
-fn used_bytes(root: &FolderNode) -> u64 {
-    let mut sizes = BTreeMap::new();
-    root.each_file(&mut |file| {
-        sizes.insert(Arc::as_ptr(file), file.lock().bytes.len() as u64);
-    });
-    sizes.values().sum()
 }
 
 fn power_is_off() -> io::Error {

@@ -14,3 +14,4 @@ mod session;
 mod shop;
 mod spine;
 mod support;
+mod turns;

@@ -8,6 +8,7 @@
 
 use crate::power_cut::{Place, Tally};
 use crate::shop::Rows;
+use crate::turns::{TurnSinks, Turns};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use axum::Router;
 use axum::body::Body;
@@ -100,6 +101,7 @@ pub(crate) struct Spine {
     lake: Lake,
     engine: Engine,
     router: Router,
+    turns: Turns,
 }
 
 impl Spine {
@@ -109,6 +111,7 @@ impl Spine {
         clock: &Arc<ManualClock>,
         catalogue: &Arc<Catalogue>,
         flush: Flush,
+        turns: &Turns,
     ) -> Result<Self, String> {
         let (log, _) =
             LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(flush), clock.clone())
@@ -122,12 +125,13 @@ impl Spine {
             settings: collect_settings(),
         });
         let collector = collector.await.map_err(text)?;
-        let lake = open_lake(disk, clock).await?;
-        make_tables(catalogue, &lake).await.map_err(text)?;
+        let lake = open_lake(disk, clock, turns).await?;
+        turns.take(make_tables(catalogue, &lake)).await.map_err(text)?;
+        let sinks = TurnSinks { sinks: LakeSinks::new(lake.clone()), turns: turns.clone() };
         let engine = Engine::start(EngineParts {
             catalogue: catalogue.clone(),
             log: shared,
-            sinks: Arc::new(LakeSinks::new(lake.clone())),
+            sinks: Arc::new(sinks),
             disk: disk.clone(),
             dir: PIPELINES_DIR.into(),
             clock: clock.clone(),
@@ -135,7 +139,7 @@ impl Spine {
         });
         let engine = engine.await.map_err(text)?;
         let router = tradewind_collect::http::router(collector.clone());
-        Ok(Self { log, collector, lake, engine, router })
+        Ok(Self { log, collector, lake, engine, router, turns: turns.clone() })
     }
 
     /// Waits until every pipeline runs and has read its topic to the end.
@@ -182,7 +186,7 @@ impl Spine {
     /// A round of background work. What fails is tried again by the next.
     pub(crate) async fn maintain(&self, tally: &mut Tally) {
         let _ = self.log.maintain_once().await;
-        for (_, done) in self.lake.maintain_once().await {
+        for (_, done) in self.turns.take(self.lake.maintain_once()).await {
             let Ok(done) = done else { continue };
             tally.compactions += u64::from(done.compacted_from > 0);
             tally.checkpoints += u64::from(done.checkpoint);
@@ -221,7 +225,7 @@ impl Spine {
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        Tables::new(&self.lake)
+        Tables::new(&self.lake, &self.turns)
     }
 
     /// Stops in order, as the server does.
@@ -236,17 +240,20 @@ impl Spine {
 pub(crate) async fn open_lake(
     disk: &Arc<SimDisk>,
     clock: &Arc<ManualClock>,
+    turns: &Turns,
 ) -> Result<Lake, String> {
-    Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone())
-        .await
-        .map_err(text)
+    let lake = Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone());
+    turns.take(lake).await.map_err(text)
 }
 
 /// The lake's tables for questions in SQL, each as of the first question about it.
-pub(crate) struct Tables(SessionContext);
+pub(crate) struct Tables {
+    session: SessionContext,
+    turns: Turns,
+}
 
 impl Tables {
-    pub(crate) fn new(lake: &Lake) -> Self {
+    pub(crate) fn new(lake: &Lake, turns: &Turns) -> Self {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_extension(Arc::new(ReadSnapshots::default()));
@@ -254,12 +261,13 @@ impl Tables {
         for table in lake.tables() {
             session.register_table(table.name(), table.provider()).unwrap();
         }
-        Self(session)
+        Self { session, turns: turns.clone() }
     }
 
     pub(crate) async fn ask(&self, sql: &str) -> Result<Rows, String> {
         let failed = |error| format!("{sql}: {error}");
-        let batches = self.0.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let asked = async { self.session.sql(sql).await?.collect().await };
+        let batches = self.turns.take(asked).await.map_err(failed)?;
         let mut rows = Rows::new();
         for batch in &batches {
             let options = FormatOptions::default();

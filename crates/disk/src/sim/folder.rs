@@ -61,6 +61,15 @@ impl FolderNode {
         }
     }
 
+    /// Bytes of all files in here and below, a file with several names counted once.
+    pub(super) fn used_bytes(&self) -> u64 {
+        let mut sizes = BTreeMap::new();
+        self.each_file(&mut |file| {
+            sizes.insert(Arc::as_ptr(file), file.lock().bytes.len() as u64);
+        });
+        sizes.values().sum()
+    }
+
     /// Calls `look` with every file in here and below, once for each of its names.
     pub(super) fn each_file(&self, look: &mut impl FnMut(&Arc<Mutex<FileNode>>)) {
         for node in self.names.values() {

@@ -21,7 +21,8 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 /// A partition's tail is at most this large: seconds of a busy partition.
 const TAIL_BYTES_MAX: usize = 8 << 20;
 /// Why a partition is offline whose writer panicked.
-const WRITER_ENDED: &str = "the writer ended in the midst of an append; a restart finds what was kept";
+const WRITER_ENDED: &str =
+    "the writer ended in the midst of an append; a restart finds what was kept";
 /// Offsets in a segment are relative and 32-bit in its index.
 const SEGMENT_OFFSETS_MAX: i64 = u32::MAX as i64;
 
