@@ -1,5 +1,5 @@
-//! What the session asks others to do: statements that change something, and the state of
-//! pipelines.
+//! What the session asks others to do: statements that change something, the state of pipelines,
+//! and decoded topics.
 //!
 //! Guarantees asked of an implementation: what it answered is durable.
 //! Left out: the implementation, which joins the catalogue, the lake and the engine and is the
@@ -7,9 +7,9 @@
 
 use crate::error::AnalyzeError;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
-use std::sync::Arc;
-use tradewind_sql::{Dialect, Statement, TableDefinition};
+use tradewind_sql::{Dialect, Insert, Statement, TableDefinition};
+use tradewind_types::connector::Positions;
+use tradewind_types::{Source, TimestampMicros};
 
 /// Carries out what a session does not do itself.
 #[async_trait]
@@ -19,14 +19,38 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// The statement cannot be carried out; nothing was changed.
-    async fn run(&self, statement: &Statement, dialect: Dialect) -> Result<String, AnalyzeError>;
+    async fn run(&self, asked: Asked<'_>) -> Result<String, AnalyzeError>;
+
+    /// How an `INSERT INTO` would run, in lines.
+    ///
+    /// # Errors
+    /// It cannot run as a pipeline.
+    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError>;
 
     /// Every pipeline, as it is now.
     fn pipelines(&self) -> Vec<PipelineRow>;
 
-    /// A declared topic as a table of decoded rows, hidden columns last; `None` where that is not
-    /// supported.
-    fn topic_table(&self, definition: &TableDefinition) -> Option<Arc<dyn TableProvider>>;
+    /// The records of a declared topic, decoded: the columns of those names that the table has,
+    /// the hidden ones last.
+    ///
+    /// # Errors
+    /// There is no such topic, or its columns cannot be read.
+    fn open_topic(
+        &self,
+        definition: &TableDefinition,
+        columns: &[&str],
+    ) -> Result<Box<dyn Source>, AnalyzeError>;
+}
+
+/// A statement that changes something, with what the session has set before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The statement.
+    pub statement: &'a Statement,
+    /// How its text is meant.
+    pub dialect: Dialect,
+    /// What the next pipeline is to be called; `None`: after its target.
+    pub pipeline_name: Option<&'a str>,
 }
 
 /// A pipeline in `sys.pipelines`.
@@ -34,6 +58,12 @@ pub trait Control: Send + Sync + 'static {
 pub struct PipelineRow {
     /// Its name.
     pub name: String,
+    /// Its id, which never changes.
+    pub id: String,
+    /// How often its definition has changed, from 1.
+    pub incarnation: u64,
+    /// The topic it reads; empty until it is planned.
+    pub topic: String,
     /// The table it writes.
     pub target: String,
     /// `running`, `paused`, `failed` …
@@ -42,12 +72,24 @@ pub struct PipelineRow {
     pub reason: Option<String>,
     /// The last checkpoint.
     pub epoch: u64,
+    /// The next record to read, by partition.
+    pub positions: Positions,
+    /// The same as of the last checkpoint that is committed.
+    pub committed: Positions,
+    /// Records of its topics it has not read yet.
+    pub lag: u64,
+    /// Records read since the start.
+    pub records_in: u64,
     /// Rows written since the start.
     pub rows: u64,
     /// Rows that went to `dead_letters` since the start.
     pub dead_letters: u64,
-    /// Records of its topics it has not read yet.
-    pub lag: u64,
+    /// Records that retention had taken before they were read.
+    pub lost_records: u64,
+    /// When it last committed.
+    pub committed_at: Option<TimestampMicros>,
+    /// When it last started to run.
+    pub started_at: Option<TimestampMicros>,
     /// The statement.
     pub sql: String,
 }

@@ -156,7 +156,9 @@ fn of_arrow(error: &arrow::error::ArrowError) -> AnalyzeError {
         Arrow::ExternalError(inner) => of_external(inner.as_ref()),
         Arrow::DivideByZero => AnalyzeError::user("division by zero"),
         Arrow::ArithmeticOverflow(text) => {
-            AnalyzeError::user(format!("the result does not fit its type: {}", one_line(text)))
+            let text = text.strip_prefix("Overflow happened on:").unwrap_or(text);
+            AnalyzeError::user(format!("number out of range: {}", one_line(text)))
+                .hint("cast to a wider type first: CAST(... AS DECIMAL(38, 0))")
         }
         Arrow::CastError(text) | Arrow::ComputeError(text) | Arrow::InvalidArgumentError(text) => {
             AnalyzeError::user(lower_first(&one_line(text)))

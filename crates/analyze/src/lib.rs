@@ -1,24 +1,26 @@
 //! The SQL session: lake tables with their tail, views, topics and files, in one query.
 //!
 //! Guarantees: a statement sees one snapshot of each lake table, however often it names it;
-//! memory is bounded by one pool for all queries, which spill to disk; sums of integers widen and
-//! never wrap; what the parser reads and nobody plans is refused.
+//! memory is bounded by one pool for all queries, which spill to disk; sums of integers widen,
+//! other arithmetic fails where it would wrap; what the parser reads and nobody plans is refused.
 //! Left out: running pipelines (`process`) and the wire (`serve`). Statements that change
 //! something go to whoever implements [`Control`].
 
 mod control;
+mod declared;
 mod error;
 mod files;
 mod joins;
 mod names;
 mod platform;
+mod scan;
 mod session;
 mod sums;
 mod sys;
 mod tables;
 mod topic;
 
-pub use control::{Control, PipelineRow};
+pub use control::{Asked, Control, PipelineRow};
 pub use error::{AnalyzeError, Fault, closest};
 pub use platform::{AnalyzeSettings, FileAccess, Platform, PlatformParts, SettingRow};
 pub use session::{Answer, Rows, Session};

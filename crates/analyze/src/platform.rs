@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tradewind_lake::Lake;
+use tradewind_sql::functions::CheckedArithmetic;
 use tradewind_sql::{Catalogue, Dialect};
 use tradewind_types::Log;
 
@@ -59,8 +60,14 @@ pub struct PlatformParts {
 pub struct SettingRow {
     /// `section.name`.
     pub name: String,
+    /// What it is. Secrets are masked.
+    pub value: String,
     /// What it is where nothing else is said.
     pub default: String,
+    /// `default`, `file`, `environment` or `command line`.
+    pub source: String,
+    /// The file's line or the variable.
+    pub place: Option<String>,
     /// What it does.
     pub description: String,
 }
@@ -178,6 +185,7 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
         .with_runtime_env(runtime)
         .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
         .with_default_features()
+        .with_analyzer_rule(Arc::new(CheckedArithmetic))
         .with_physical_optimizer_rule(Arc::new(YieldInJoins))
         .build();
     state.register_udtf("topic", Arc::new(TopicFunction(parts.log.clone())));

@@ -4,6 +4,7 @@
 //! takes its snapshots anew.
 //! Left out: transactions. Every statement stands for itself.
 
+use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
 use crate::platform::Platform;
 use crate::tables;
@@ -26,6 +27,8 @@ pub struct Session {
     dialect: Dialect,
     /// An IANA name or an offset, as in `Europe/Berlin` or `+02:00`.
     time_zone: String,
+    /// What the next pipeline is to be called.
+    pipeline_name: Option<String>,
 }
 
 /// What a statement came to.
@@ -79,7 +82,7 @@ impl From<SqlError> for AnalyzeError {
 impl Session {
     pub(crate) fn new(platform: Platform) -> Self {
         let dialect = platform.parts().settings.dialect;
-        Self { platform, dialect, time_zone: "UTC".into() }
+        Self { platform, dialect, time_zone: "UTC".into(), pipeline_name: None }
     }
 
     /// The dialect statements are read in.
@@ -152,12 +155,22 @@ impl Session {
         }
     }
 
-    async fn change(&self, statement: &Statement) -> Result<Answer, AnalyzeError> {
-        match &self.platform.parts().control {
-            Some(control) => control.run(statement, self.dialect).await.map(Answer::Done),
-            None => Err(AnalyzeError::user("there is no data folder to change")
-                .hint("give --data-dir, or --url to ask a server")),
+    async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        let pipeline_name = self.pipeline_name.as_deref();
+        let asked = Asked { statement, dialect: self.dialect, pipeline_name };
+        let tag = self.control()?.run(asked).await?;
+        // A name is for one pipeline. One that could not be made keeps it for the next attempt.
+        if matches!(statement.kind, StatementKind::Insert(_)) {
+            self.pipeline_name = None;
         }
+        Ok(Answer::Done(tag))
+    }
+
+    fn control(&self) -> Result<&Arc<dyn Control>, AnalyzeError> {
+        self.platform.parts().control.as_ref().ok_or_else(|| {
+            AnalyzeError::user("there is no data folder to change")
+                .hint("give --data-dir, or --url to ask a server")
+        })
     }
 
     /// The engine's state for one execution.
@@ -187,8 +200,21 @@ impl Session {
     }
 
     async fn explain(&self, statement: &Statement, analyze: bool) -> Result<Rows, AnalyzeError> {
-        let StatementKind::Other(query) = &statement.kind else {
-            return Err(AnalyzeError::user("only queries can be explained"));
+        let query = match &statement.kind {
+            StatementKind::Other(query) => query,
+            StatementKind::Insert(_) if analyze => {
+                return Err(AnalyzeError::user(
+                    "a pipeline does not end, so EXPLAIN cannot run it",
+                )
+                .hint("EXPLAIN without ANALYZE says how it would run"));
+            }
+            StatementKind::Insert(insert) => {
+                let plan = self.control()?.explain(insert, self.dialect)?;
+                let column = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+                let kind = column("pipeline".into());
+                return fixed(vec![("plan_type", kind), ("plan", column(plan))]);
+            }
+            _ => return Err(AnalyzeError::user("only queries and INSERT INTO can be explained")),
         };
         let state = self.state()?;
         let plan = self.plan(&state, query).await?;
@@ -210,9 +236,13 @@ impl Session {
                 })?;
                 self.time_zone = value.to_string();
             }
+            "pipeline.name" if value.is_empty() => {
+                return Err(AnalyzeError::user("a pipeline's name is not empty"));
+            }
+            "pipeline.name" => self.pipeline_name = Some(value.to_string()),
             other => {
                 return Err(AnalyzeError::user(format!("there is no setting \"{other}\""))
-                    .did_you_mean(other, ["dialect", "timezone"]));
+                    .did_you_mean(other, ["dialect", "timezone", "pipeline.name"]));
             }
         }
         Ok(Answer::Done("SET".into()))

@@ -7,12 +7,16 @@
 use crate::control::PipelineRow;
 use crate::error::AnalyzeError;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use std::sync::Arc;
 use tradewind_sql::catalogue::{Definition, Relation};
 use tradewind_sql::{Connector, type_name};
+use tradewind_types::TimestampMicros;
+use tradewind_types::connector::Positions;
 
 /// The system tables, by name.
 const TABLES: [&str; 5] = ["columns", "pipelines", "settings", "tables", "topics"];
@@ -191,24 +195,50 @@ fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let number = |of: fn(&PipelineRow) -> u64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| of(row) as i64)))
     };
+    let offsets = |of: fn(&PipelineRow) -> &Positions| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| by_partition(of(row)))))
+    };
     vec![
         ("name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("topic", text(rows.iter().map(|row| row.topic.as_str()))),
         ("target", text(rows.iter().map(|row| row.target.as_str()))),
         ("state", text(rows.iter().map(|row| row.state.as_str()))),
         ("reason", Arc::new(StringArray::from_iter(rows.iter().map(|row| row.reason.as_deref())))),
         ("epoch", number(|row| row.epoch)),
+        ("lag", number(|row| row.lag)),
+        ("records_in", number(|row| row.records_in)),
         ("rows", number(|row| row.rows)),
         ("dead_letters", number(|row| row.dead_letters)),
-        ("lag", number(|row| row.lag)),
+        ("lost_records", number(|row| row.lost_records)),
+        ("positions", offsets(|row| &row.positions)),
+        ("committed", offsets(|row| &row.committed)),
+        ("committed_at", instants(rows.iter().map(|row| row.committed_at))),
+        ("started_at", instants(rows.iter().map(|row| row.started_at))),
+        ("id", text(rows.iter().map(|row| row.id.as_str()))),
+        ("incarnation", number(|row| row.incarnation)),
         ("sql", text(rows.iter().map(|row| row.sql.as_str()))),
     ]
 }
 
+/// `{"0":17,"1":4}`, which `json_value` reads.
+fn by_partition(positions: &Positions) -> String {
+    let each = positions.iter().map(|(partition, offset)| format!("\"{partition}\":{offset}"));
+    format!("{{{}}}", each.collect::<Vec<_>>().join(","))
+}
+
+fn instants(times: impl Iterator<Item = Option<TimestampMicros>>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
+}
+
 fn settings(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let rows = &platform.parts().configuration;
+    let places = rows.iter().map(|row| row.place.as_deref());
     vec![
         ("name", text(rows.iter().map(|row| row.name.as_str()))),
+        ("value", text(rows.iter().map(|row| row.value.as_str()))),
         ("default", text(rows.iter().map(|row| row.default.as_str()))),
+        ("source", text(rows.iter().map(|row| row.source.as_str()))),
+        ("place", Arc::new(StringArray::from_iter(places))),
         ("description", text(rows.iter().map(|row| row.description.as_str()))),
     ]
 }

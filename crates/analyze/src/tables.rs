@@ -4,9 +4,11 @@
 //! lake table one snapshot; a name in single quotes is a path, any other never is.
 //! Left out: what each kind of table does when it is read.
 
+use crate::declared::DeclaredTopic;
 use crate::error::AnalyzeError;
 use crate::names::{self, Known, is_hidden};
 use crate::platform::{CATALOG, FileAccess, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use crate::scan::ScanTable;
 use crate::{files, sys};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -195,12 +197,14 @@ impl Finder<'_> {
     }
 
     fn topic(&self, table: &TableDefinition) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
-        let control = self.platform.parts().control.as_ref();
-        control.and_then(|control| control.topic_table(table)).ok_or_else(|| {
-            let topic = table.topic().map_or("", |topic| &topic.topic);
-            AnalyzeError::user(format!("table \"{}\" is a topic that pipelines read", table.name))
-                .hint(format!("its records are in topic('{topic}')"))
-        })
+        let parts = self.platform.parts();
+        let both = parts.log.as_ref().zip(parts.control.as_ref());
+        let declared = both.and_then(|(log, control)| DeclaredTopic::new(log, control, table));
+        match declared {
+            Some(declared) => Ok(Arc::new(ScanTable(declared))),
+            None => Err(AnalyzeError::user("topics are in a data folder, and none is open")
+                .hint("give --data-dir, or --url to ask a server")),
+        }
     }
 
     async fn view(&self, view: &ViewDefinition) -> Result<Arc<dyn TableProvider>, AnalyzeError> {

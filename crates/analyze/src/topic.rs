@@ -1,25 +1,20 @@
 //! `topic('name')`: a topic's records as rows, from the first one kept to the high watermark.
 //!
-//! Guarantees: the range read is fixed when the query starts; at most [`BATCHES_AHEAD`] batches a
-//! partition are decoded ahead; conditions on `_partition` and `_offset` limit what is read.
+//! Guarantees: the range read is fixed when the query starts; conditions on `_partition` and
+//! `_offset` limit what is read.
 //! Left out: decoding of values, which is what a declared table is for.
 
 use crate::error::AnalyzeError;
+use crate::scan::{Out, Part, Scan, ScanTable};
 use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Array, Int64Array, ListBuilder, RecordBatch, RecordBatchOptions,
     StringBuilder, StructBuilder, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
-};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use futures::FutureExt;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,8 +22,6 @@ use tradewind_types::{
     Log, LogRecord, OFFSET_COLUMN, Offset, PARTITION_COLUMN, PartitionId, TopicInfo,
 };
 
-/// Decoded batches that may wait for the engine, per partition.
-const BATCHES_AHEAD: usize = 2;
 /// How much of a partition is read at once.
 const READ_BYTES: usize = 1 << 20;
 
@@ -47,7 +40,7 @@ impl TableFunctionImpl for TopicFunction {
             [Expr::Literal(ScalarValue::Utf8(Some(name)), _)] => name,
             _ => return Err(AnalyzeError::user("topic() takes one name: topic('events')").into()),
         };
-        Ok(Arc::new(TopicTable::of(self.0.as_ref(), name)?))
+        Ok(Arc::new(ScanTable(TopicTable::of(self.0.as_ref(), name)?)))
     }
 }
 
@@ -129,51 +122,26 @@ fn header_fields() -> Fields {
     ])
 }
 
-#[async_trait]
-impl TableProvider for TopicTable {
+impl Scan for TopicTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
+    fn narrows(&self, condition: &Expr) -> bool {
+        Condition::of(condition).is_some()
     }
 
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let of = |filter: &&Expr| match Condition::of(filter) {
-            Some(_) => TableProviderFilterPushDown::Inexact,
-            None => TableProviderFilterPushDown::Unsupported,
-        };
-        Ok(filters.iter().map(of).collect())
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(projection) => Arc::new(self.schema.project(projection)?),
-            None => Arc::clone(&self.schema),
-        };
-        let parts = self.ranges(filters)?.into_iter().map(|(partition, range)| {
-            Arc::new(Part {
-                log: Arc::clone(&self.log),
-                topic: self.info.name.clone(),
-                partition,
-                range,
-                schema: Arc::clone(&schema),
-            }) as Arc<dyn PartitionStream>
+    fn parts(&self, schema: &SchemaRef, conditions: &[Expr]) -> Result<Vec<Part>> {
+        let parts = self.ranges(conditions)?.into_iter().map(|(partition, range)| {
+            let topic = self.info.name.clone();
+            let (log, schema) = (Arc::clone(&self.log), Arc::clone(schema));
+            Part::new(format!("{topic}-{partition} {range:?}"), move |out| {
+                let (log, schema) = (Arc::clone(&log), Arc::clone(&schema));
+                let place = Place { topic: topic.clone(), partition, range: range.clone() };
+                async move { place.read(log.as_ref(), &schema, &out).await }.boxed()
+            })
         });
-        let parts = parts.collect();
-        let exec =
-            StreamingTableExec::try_new(schema, parts, None, std::iter::empty(), false, limit)?;
-        Ok(Arc::new(exec))
+        Ok(parts.collect())
     }
 }
 
@@ -229,47 +197,26 @@ impl Condition {
 }
 
 /// One partition's part of a query.
-struct Part {
-    log: Arc<dyn Log>,
+struct Place {
     topic: String,
     partition: PartitionId,
     range: Range<Offset>,
-    schema: SchemaRef,
 }
 
-impl fmt::Debug for Part {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{}-{} {:?}", self.topic, self.partition, self.range)
-    }
-}
-
-impl PartitionStream for Part {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut builder =
-            RecordBatchReceiverStream::builder(Arc::clone(&self.schema), BATCHES_AHEAD);
-        let out = builder.tx();
-        let (log, topic, partition) = (Arc::clone(&self.log), self.topic.clone(), self.partition);
-        let (range, schema) = (self.range.clone(), Arc::clone(&self.schema));
-        builder.spawn(async move {
-            let mut next = range.start;
-            while next < range.end {
-                let read = log.read(&topic, partition, next, READ_BYTES).await;
-                let mut records =
-                    read.map_err(|error| DataFusionError::External(Box::new(error)))?;
-                records.retain(|record| range.contains(&record.offset));
-                let Some(last) = records.last() else { break };
-                next = last.offset + 1;
-                if out.send(Ok(rows(&schema, partition, &records)?)).await.is_err() {
-                    break;
-                }
+impl Place {
+    async fn read(&self, log: &dyn Log, schema: &SchemaRef, out: &Out) -> Result<()> {
+        let mut next = self.range.start;
+        while next < self.range.end {
+            let read = log.read(&self.topic, self.partition, next, READ_BYTES).await;
+            let mut records = read.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            records.retain(|record| self.range.contains(&record.offset));
+            let Some(last) = records.last() else { break };
+            next = last.offset + 1;
+            if !out.send(rows(schema, self.partition, &records)?).await {
+                break;
             }
-            Ok(())
-        });
-        builder.build()
+        }
+        Ok(())
     }
 }
 

@@ -4,20 +4,24 @@
 //! Guarantees: the catalogue has the last word: an object is there when the catalogue has it.
 //! Left out: queries.
 
-use crate::server::table_spec;
-use crate::topic_table::DeclaredTopic;
+use crate::engine::table_spec;
+use arrow::datatypes::Field;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
 use std::sync::Arc;
-use tradewind_analyze::{AnalyzeError, Control, Dialect, PipelineRow};
+use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
+use tradewind_process::dead_letters::DEAD_LETTERS_TABLE;
+use tradewind_process::stream::source::{
+    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource,
+};
 use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
-    Catalogue, CatalogueError, CreateTable, ObjectKind, Owner, Statement, StatementKind,
-    TableDefinition,
+    Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner, Pipeline,
+    StatementKind, TableDefinition,
 };
-use tradewind_types::{Clock, Log, LogError, TopicSpec};
+use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
+use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
 /// Carries out statements.
 pub(crate) struct Controller {
@@ -44,8 +48,9 @@ fn process_error(error: ProcessError) -> AnalyzeError {
 
 #[async_trait]
 impl Control for Controller {
-    async fn run(&self, statement: &Statement, dialect: Dialect) -> Result<String, AnalyzeError> {
-        match &statement.kind {
+    async fn run(&self, asked: Asked<'_>) -> Result<String, AnalyzeError> {
+        let dialect = asked.dialect;
+        match &asked.statement.kind {
             StatementKind::CreateTable(table) => self.create_table(table).await,
             StatementKind::CreateView(view) => {
                 let outcome = self.catalogue.create_view(view, dialect, &Owner::Sql);
@@ -54,7 +59,7 @@ impl Control for Controller {
             }
             StatementKind::Insert(insert) => {
                 let request = PipelineRequest {
-                    name: None,
+                    name: asked.pipeline_name.map(str::to_string),
                     insert: insert.as_ref().clone(),
                     dialect,
                     owner: Owner::Sql,
@@ -81,22 +86,89 @@ impl Control for Controller {
         self.engine.pipelines().into_iter().map(row).collect()
     }
 
-    fn topic_table(&self, definition: &TableDefinition) -> Option<Arc<dyn TableProvider>> {
-        let table = DeclaredTopic::new(&self.log, &self.clock, definition)?;
-        Some(Arc::new(table))
+    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError> {
+        self.engine.explain(insert, dialect).map_err(process_error)
     }
+
+    fn open_topic(
+        &self,
+        definition: &TableDefinition,
+        columns: &[&str],
+    ) -> Result<Box<dyn Source>, AnalyzeError> {
+        let Some(topic) = definition.topic() else {
+            return Err(AnalyzeError::bug(format!("table \"{}\" is no topic", definition.name)));
+        };
+        let wanted = definition
+            .columns
+            .iter()
+            .filter(|column| !column.is_computed() && columns.contains(&column.name.as_str()));
+        let columns = wanted.map(|column| ReadColumn {
+            field: Arc::new(Field::new(&column.name, column.data_type.clone(), column.nullable)),
+            from: read_from(&column.kind),
+        });
+        let read = TopicRead {
+            table: definition.name.clone(),
+            topic: topic.topic.clone(),
+            format: topic.format,
+            columns: columns.collect(),
+            prefilters: Vec::new(),
+        };
+        let reader = TopicReader {
+            log: Arc::clone(&self.log),
+            clock: Arc::clone(&self.clock),
+            name: format!("query:{}", definition.name),
+        };
+        match TopicSource::open(&read, reader) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => Err(AnalyzeError::user(error.to_string())),
+        }
+    }
+}
+
+fn read_from(kind: &ColumnKind) -> ReadFrom {
+    match kind {
+        ColumnKind::Metadata { key } => match key.as_str() {
+            "partition" => ReadFrom::Partition,
+            "offset" => ReadFrom::Offset,
+            "topic" => ReadFrom::Topic,
+            _ => ReadFrom::Timestamp,
+        },
+        _ => ReadFrom::Value,
+    }
+}
+
+/// Why Kafka clients may not delete a topic; `None` where they may.
+pub(crate) fn kept_topic(catalogue: &Catalogue, topic: &str) -> Option<String> {
+    if [EVENTS_TOPIC, DEAD_LETTERS_TOPIC].contains(&topic) {
+        return Some(format!("topic \"{topic}\" is the server's own"));
+    }
+    let relations = catalogue.relations();
+    let reader = relations
+        .iter()
+        .filter_map(|relation| relation.table())
+        .find(|table| table.topic().is_some_and(|declared| declared.topic == topic))?;
+    Some(format!("table \"{0}\" reads topic \"{topic}\": DROP TABLE {0} first", reader.name))
 }
 
 fn row(status: PipelineStatus) -> PipelineRow {
     PipelineRow {
         name: status.name,
+        id: status.id,
+        incarnation: status.incarnation,
+        topic: status.topic,
         target: status.target,
         state: status.state.to_string(),
         reason: status.reason,
         epoch: status.epoch,
+        positions: status.positions,
+        committed: status.committed,
+        lag: status.lag,
+        records_in: status.records_in,
         rows: status.rows_out,
         dead_letters: status.dead_letters,
-        lag: status.lag,
+        lost_records: status.lost_records,
+        committed_at: status.committed_at,
+        started_at: status.started_at,
         sql: status.sql,
     }
 }
@@ -141,7 +213,11 @@ impl Controller {
     ) -> Result<String, AnalyzeError> {
         let tag = format!("DROP {}", kind.name().to_uppercase());
         if kind == ObjectKind::Pipeline {
+            let pipeline = self.catalogue.pipeline(name);
             self.engine.drop_pipeline(name, if_exists).await.map_err(process_error)?;
+            if let Some(pipeline) = pipeline {
+                self.forget_writers(&pipeline).await;
+            }
             return Ok(tag);
         }
         let lake_table = self.catalogue.table(name).is_some_and(|table| table.is_lake());
@@ -151,5 +227,141 @@ impl Controller {
             dropped.map_err(|error| AnalyzeError::environment(error.to_string()))?;
         }
         Ok(tag)
+    }
+
+    /// Removes what a dropped pipeline had staged and nothing will commit. The pipeline is gone
+    /// whether or not this succeeds, so a failure is told to the operator alone.
+    async fn forget_writers(&self, pipeline: &Pipeline) {
+        for (table, writer) in writers(pipeline) {
+            if self.lake.table(table).is_none() {
+                continue;
+            }
+            if let Err(error) = self.lake.forget_writer(table, &writer).await {
+                let pipeline = pipeline.name.as_str();
+                tracing::warn!(pipeline, table, writer, %error, "staged files were left behind");
+            }
+        }
+    }
+}
+
+/// The tables a pipeline writes to, each with the names it has used there: the engine opens sinks
+/// as `id/incarnation`, and as `id/incarnation/dead-letters` where its dead letters go.
+fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
+    let incarnations = 1..=pipeline.incarnation;
+    let both = incarnations.flat_map(|incarnation| {
+        let name = format!("{}/{incarnation}", pipeline.id);
+        let dead_letters = (DEAD_LETTERS_TABLE, format!("{name}/dead-letters"));
+        [(pipeline.target.as_str(), name), dead_letters]
+    });
+    both.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{engine, settings};
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::Schema;
+    use std::path::Path;
+    use tradewind_disk::{Disk, OsDisk};
+    use tradewind_lake::hidden_fields;
+    use tradewind_log::LogStore;
+    use tradewind_sql::parse_script;
+    use tradewind_types::SystemClock;
+    use tradewind_types::config::Config;
+
+    async fn controller(dir: &Path) -> Controller {
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let overrides = ["log.disk_reserve_bytes=16 MiB".to_string()];
+        let config = &Config::resolve(None, [], &overrides).unwrap();
+        let log = settings::log(config);
+        let (log, _) = LogStore::open(disk.clone(), &dir.join("log"), log, clock.clone()).unwrap();
+        let log: Arc<dyn Log> = Arc::new(log);
+        let (lake_dir, manifests) = (dir.join("lake"), dir.join("pipelines"));
+        let lake = Lake::open(disk.clone(), &lake_dir, settings::lake(config), clock.clone());
+        let lake = lake.await.unwrap();
+        let catalogue = Catalogue::open(&dir.join("catalogue"), clock.clone()).unwrap();
+        let catalogue = Arc::new(catalogue);
+        let engine = engine::start(engine::Parts {
+            catalogue: &catalogue,
+            log: &log,
+            lake: &lake,
+            disk: &disk,
+            clock: &clock,
+            config,
+            dir: &manifests,
+        });
+        let engine = engine.await.unwrap();
+        Controller { catalogue, lake, engine, log, clock, topic_partitions: 1 }
+    }
+
+    async fn run(controller: &Controller, script: &str) {
+        for statement in parse_script(script, Dialect::Flink).unwrap() {
+            let dialect = Dialect::Flink;
+            let asked = Asked { statement: &statement, dialect, pipeline_name: Some("p") };
+            controller.run(asked).await.unwrap();
+        }
+    }
+
+    const TABLES: &str = "
+        CREATE TABLE words_stream (a STRING)
+            WITH ('connector' = 'kafka', 'topic' = 'words', 'format' = 'json');
+        CREATE TABLE words (a STRING) WITH ('connector' = 'delta');
+        INSERT INTO words SELECT a FROM words_stream;";
+
+    fn parquet_files(dir: &Path) -> usize {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.map(|path| match path.is_dir() {
+            true => parquet_files(&path),
+            false => usize::from(path.extension().is_some_and(|end| end == "parquet")),
+        });
+        files.sum()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn staged_files_of_a_dropped_pipeline_stayed_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let controller = controller(folder.path()).await;
+        run(&controller, TABLES).await;
+        run(&controller, "ALTER PIPELINE p PAUSE").await;
+        let pipeline = controller.catalogue.pipeline("p").unwrap();
+        let (table, writer) = writers(&pipeline)[0].clone();
+        let mut sink = controller.lake.sink(table, &writer).unwrap();
+        sink.recover(None).await.unwrap();
+        let mut fields = vec![Arc::new(Field::new("a", arrow::datatypes::DataType::Utf8, true))];
+        fields.extend(hidden_fields());
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["x"])),
+            Arc::new(Int32Array::from(vec![0])),
+            Arc::new(Int64Array::from(vec![0])),
+        ];
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        sink.write(vec![rows]).await.unwrap();
+        sink.stage(1_000).await.unwrap();
+        drop(sink);
+        let lake = folder.path().join("lake");
+        assert_eq!(parquet_files(&lake), 1, "nothing was staged");
+        run(&controller, "DROP PIPELINE p").await;
+        assert_eq!(parquet_files(&lake), 0);
+        controller.engine.shutdown().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn topics_that_something_reads_could_be_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let controller = controller(folder.path()).await;
+        run(&controller, TABLES).await;
+        let kept = |topic: &str| kept_topic(&controller.catalogue, topic);
+        assert_eq!(kept("events").unwrap(), "topic \"events\" is the server's own");
+        assert!(kept("dead_letters").is_some());
+        let reason = "table \"words_stream\" reads topic \"words\": DROP TABLE words_stream first";
+        assert_eq!(kept("words").as_deref(), Some(reason));
+        assert_eq!(kept("anything"), None);
+        run(&controller, "DROP PIPELINE p; DROP TABLE words_stream").await;
+        assert_eq!(kept("words"), None);
+        controller.engine.shutdown().await.unwrap();
     }
 }

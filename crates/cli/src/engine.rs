@@ -1,18 +1,51 @@
-//! The pipelines' engine over the lake: how a table is opened for writing.
+//! The pipelines' engine over the lake: how tables are made and opened for writing.
+//!
+//! Guarantees: this is the only joint of catalogue, lake and engine; the test that cuts the power
+//! runs it as the server does.
+//! Left out: ports, and the order in which a server opens its parts.
 
-use crate::server::table_spec;
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
 use tradewind_disk::Disk;
-use tradewind_lake::{Lake, LakeError};
+use tradewind_lake::{Lake, LakeError, TableSpec};
 use tradewind_process::{Engine, EngineParts, EngineSettings, ProcessError, Sinks};
 use tradewind_sql::{Catalogue, TableDefinition};
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log, Sink, SinkError};
 
+/// The lake's tables as the catalogue has them.
+///
+/// # Errors
+/// The first table that cannot be made.
+pub async fn make_tables(catalogue: &Catalogue, lake: &Lake) -> Result<(), LakeError> {
+    for relation in catalogue.relations() {
+        if let Some(table) = relation.table().filter(|table| table.is_lake()) {
+            lake.create_table(&table_spec(table)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What the lake is told of a table.
+pub fn table_spec(table: &TableDefinition) -> TableSpec {
+    TableSpec {
+        name: table.name.clone(),
+        schema: table.schema(),
+        partition_columns: table.partitioned_by.clone(),
+    }
+}
+
 /// Lake tables as the engine's sinks.
-struct LakeSinks(Lake);
+#[derive(Debug, Clone)]
+pub struct LakeSinks(Lake);
+
+impl LakeSinks {
+    /// Sinks into the tables of `lake`.
+    pub fn new(lake: Lake) -> Self {
+        Self(lake)
+    }
+}
 
 #[async_trait]
 impl Sinks for LakeSinks {
@@ -54,7 +87,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Engine, ProcessError> {
     let engine = Engine::start(EngineParts {
         catalogue: Arc::clone(parts.catalogue),
         log: Arc::clone(parts.log),
-        sinks: Arc::new(LakeSinks(parts.lake.clone())),
+        sinks: Arc::new(LakeSinks::new(parts.lake.clone())),
         disk: Arc::clone(parts.disk),
         dir: parts.dir.to_path_buf(),
         clock: Arc::clone(parts.clock),

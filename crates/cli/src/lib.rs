@@ -7,10 +7,9 @@
 pub mod commands;
 mod control;
 pub mod data_dir;
-mod engine;
+pub mod engine;
 pub mod packs;
 pub mod server;
 pub mod settings;
-mod topic_table;
 
 pub use server::{Server, ServerOptions, StartError};

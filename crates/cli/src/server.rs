@@ -4,7 +4,7 @@
 //! ready; a stop answers what is under way, writes a last checkpoint and releases the folder.
 //! Left out: arguments, signals and output, which are the commands'.
 
-use crate::control::Controller;
+use crate::control::{Controller, kept_topic};
 use crate::data_dir::{self, DataDir, DataDirError, IfMissing};
 use crate::engine;
 use crate::packs::{self, Pack};
@@ -23,10 +23,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
-use tradewind_analyze::{Platform, PlatformParts};
+use tradewind_analyze::{Platform, PlatformParts, SettingRow};
 use tradewind_collect::{CollectParts, Collector};
 use tradewind_disk::Disk;
-use tradewind_lake::{Lake, TableSpec};
+use tradewind_lake::Lake;
+use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
 use tradewind_serve::{Health, http, metrics};
@@ -40,6 +41,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// Everything that can be set.
     pub config: Config,
+    /// The same for `sys.settings`.
+    pub settings: Vec<SettingRow>,
     /// Where the folder is.
     pub disk: Arc<dyn Disk>,
     /// Our time.
@@ -116,7 +119,7 @@ impl Server {
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             parts.log.clone(),
-            settings::wire(&config),
+            parts.wire_limits(&config),
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
@@ -258,13 +261,14 @@ struct Parts {
     collector: Arc<Collector>,
     lake: Lake,
     engine: Engine,
+    catalogue: Arc<Catalogue>,
     platform: Platform,
     _folder: DataDir,
 }
 
 impl Parts {
     async fn open(options: ServerOptions) -> Result<Self, StartError> {
-        let ServerOptions { data_dir, config, disk, clock } = &options;
+        let ServerOptions { data_dir, config, settings: rows, disk, clock } = &options;
         let folder = take_folder(disk, data_dir).await?;
         let dir = folder.path.as_path();
         let (log, recovery) = open_log(disk, clock, config, dir).await?;
@@ -282,7 +286,7 @@ impl Parts {
             Lake::open(Arc::clone(disk), &lake_dir, settings::lake(config), Arc::clone(clock));
         let lake = lake.await.map_err(part)?;
         let catalogue = open_catalogue(clock, dir).await?;
-        make_tables(&catalogue, &lake).await?;
+        engine::make_tables(&catalogue, &lake).await.map_err(part)?;
         let manifests = dir.join("pipelines");
         let engine = engine::start(engine::Parts {
             catalogue: &catalogue,
@@ -303,15 +307,21 @@ impl Parts {
             topic_partitions: config.log.default_partitions,
         };
         let platform = Platform::new(PlatformParts {
-            catalogue: Some(catalogue),
+            catalogue: Some(Arc::clone(&catalogue)),
             lake: Some(lake.clone()),
             log: Some(shared),
             control: Some(Arc::new(controller)),
-            configuration: settings::rows(),
+            configuration: rows.clone(),
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self { log, recovery, collector, lake, engine, platform, _folder: folder })
+        Ok(Self { log, recovery, collector, lake, engine, catalogue, platform, _folder: folder })
+    }
+
+    fn wire_limits(&self, config: &Config) -> WireLimits {
+        let catalogue = Arc::clone(&self.catalogue);
+        let kept_topics = KeptTopics::new(move |topic| kept_topic(&catalogue, topic));
+        WireLimits { kept_topics, ..settings::wire(config) }
     }
 
     fn routes(&self, config: &Config, kafka: SocketAddr) -> Result<Router, StartError> {
@@ -391,25 +401,6 @@ async fn open_catalogue(clock: &Arc<dyn Clock>, dir: &Path) -> Result<Arc<Catalo
         Ok(Arc::new(catalogue))
     });
     opened.await.map_err(part)?
-}
-
-/// The lake's tables as the catalogue has them.
-async fn make_tables(catalogue: &Catalogue, lake: &Lake) -> Result<(), StartError> {
-    for relation in catalogue.relations() {
-        if let Some(table) = relation.table().filter(|table| table.is_lake()) {
-            lake.create_table(&table_spec(table)).await.map_err(part)?;
-        }
-    }
-    Ok(())
-}
-
-/// What the lake is told of a table.
-pub(crate) fn table_spec(table: &tradewind_sql::TableDefinition) -> TableSpec {
-    TableSpec {
-        name: table.name.clone(),
-        schema: table.schema(),
-        partition_columns: table.partitioned_by.clone(),
-    }
 }
 
 /// Where queries spill: emptied, since nothing in it outlives a process.

@@ -12,7 +12,7 @@ use tradewind_lake::LakeSettings;
 use tradewind_log::wire::WireLimits;
 use tradewind_log::{LogSettings, TopicDefaults};
 use tradewind_serve::{Limits, SqlLimits};
-use tradewind_types::config::{Config, Flush, SETTINGS, SqlDialect};
+use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -137,20 +137,31 @@ pub fn analyze(config: &Config, spill_dir: Option<PathBuf>) -> AnalyzeSettings {
 }
 
 /// For `sys.settings`.
-pub fn rows() -> Vec<SettingRow> {
-    let rows = SETTINGS.iter().map(|setting| SettingRow {
-        name: setting.key.to_string(),
-        default: setting.default.to_string(),
-        description: setting.doc.to_string(),
-    });
-    rows.collect()
+fn row(resolved: ResolvedSetting) -> SettingRow {
+    SettingRow {
+        name: resolved.setting.key.to_string(),
+        value: resolved.value,
+        default: resolved.setting.default.to_string(),
+        source: resolved.origin.name().to_string(),
+        place: resolved.place,
+        description: resolved.setting.doc.to_string(),
+    }
+}
+
+/// What a command was configured with.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// Everything that can be set.
+    pub config: Config,
+    /// The same for people, with where each value came from.
+    pub rows: Vec<SettingRow>,
 }
 
 /// The configuration of a command: a file, the environment, `--set`.
 ///
 /// # Errors
 /// One line: the file cannot be read, or what is wrong in it.
-pub fn resolve(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
+pub fn resolve(file: Option<&Path>, set: &[String]) -> anyhow::Result<Configured> {
     let text = match file {
         None => None,
         Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
@@ -158,5 +169,20 @@ pub fn resolve(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
         })?),
     };
     let named = file.zip(text.as_deref());
-    Ok(Config::resolve(named, std::env::vars(), set)?)
+    let (config, resolved) = Config::resolve_and_explain(named, std::env::vars(), set)?;
+    Ok(Configured { config, rows: resolved.into_iter().map(row).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use tradewind_log::wire::SLOWEST_BYTES_PER_SECOND;
+    use tradewind_types::config::{SETTINGS, bytes_text};
+
+    #[test]
+    fn the_request_timeout_said_what_it_is_not() {
+        let key = "server.kafka_request_timeout_ms";
+        let setting = SETTINGS.iter().find(|setting| setting.key == key).expect("it is a setting");
+        let speed = format!("{}/s", bytes_text(SLOWEST_BYTES_PER_SECOND as u64));
+        assert!(setting.doc.contains(&speed), "{}", setting.doc);
+    }
 }

@@ -272,7 +272,7 @@ impl Run<'_> {
         }
         let mut sending = self.start_file(input)?;
         let done = self.send_rows(&mut rows, &mut sending, bytes_before);
-        // Whatever ended it, what was acknowledged is put on record.
+        // Whatever ended it, what is known to be acknowledged is put on record.
         let done = done.and_then(|()| self.drain(&mut sending));
         sending.state.save()?;
         done?;

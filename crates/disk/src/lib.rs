@@ -25,8 +25,38 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Opens a file for reading and writing; makes it when `create` says so.
     fn open(&self, path: &Path, create: Create) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Makes a folder and its parents, each durable in its parent.
-    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes one folder in a folder that is there; `AlreadyExists` when there is such a name.
+    /// Durable after `sync_dir` of its parent.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a folder and its parents, each durable in its parent. One that is there already is
+    /// made durable too: a process that was killed may have made it and not come to the sync.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match self.metadata(path) {
+            Ok(there) if there.dir => return sync_found(self.sync_dir(parent)),
+            Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        if parent != Path::new(".") {
+            self.create_dir_all(parent)?;
+        }
+        match self.create_dir(path) {
+            // Somebody else made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !self.metadata(path)?.dir {
+                    return Err(error);
+                }
+            }
+            done => done?,
+        }
+        self.sync_dir(parent).inspect_err(|_| {
+            // The next sync of the parent would only pretend: whoever tries again makes it anew.
+            self.remove_dir_all(path).ok();
+        })
+    }
 
     /// Makes the folder's entries durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -72,6 +102,18 @@ pub trait Disk: Debug + Send + Sync + 'static {
         file.sync()?;
         self.rename(&beside, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// The sync of the parent of a folder that was there: where the parent may not be read, or its
+/// file system has no such call, it is not one that we make folders in.
+fn sync_found(synced: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match synced {
+        Err(error) if matches!(error.kind(), PermissionDenied | Unsupported | InvalidInput) => {
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -42,21 +42,8 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsFile(options.open(path)?)))
     }
 
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        if path.as_os_str().is_empty() || path.is_dir() {
-            return Ok(());
-        }
-        if let Some(parent) = path.parent() {
-            self.create_dir_all(parent)?;
-        }
-        match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => match path.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
-                _ => self.sync_dir(Path::new(".")),
-            },
-        }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -18,7 +18,6 @@ use folder::{FolderNode, Node};
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -51,6 +50,8 @@ struct State {
     now_ms: i64,
     fail_sync_of: Option<String>,
     ignore_syncs: bool,
+    /// What was done, one line for each mutating operation, if that is wanted.
+    record: Option<Vec<String>>,
 }
 
 /// What a mutating operation may do.
@@ -87,6 +88,7 @@ impl SimDisk {
                 now_ms: 0,
                 fail_sync_of: None,
                 ignore_syncs: false,
+                record: None,
             }),
             itself: itself.clone(),
         })
@@ -96,6 +98,17 @@ impl SimDisk {
     /// begun so far, failed ones included.
     pub fn operations(&self) -> u64 {
         self.state.lock().operations
+    }
+
+    /// Notes every mutating operation from now on, for [`SimDisk::recorded`].
+    pub fn record(&self) {
+        self.state.lock().record = Some(Vec::new());
+    }
+
+    /// The operations since [`SimDisk::record`], one line each, of writes the place and the number
+    /// of bytes: where two runs of one seed part.
+    pub fn recorded(&self) -> Vec<String> {
+        self.state.lock().record.clone().unwrap_or_default()
     }
 
     /// Cuts the power during the `operations`th mutating operation from now, which may be half
@@ -124,11 +137,11 @@ impl SimDisk {
         state.powered = true;
         let root = state.root.clone();
         let mut root = root.lock();
-        let before = used_bytes(&root);
+        let before = root.used_bytes();
         root.settle(state.generation, &mut state.rng);
         root.each_file(&mut |file| file.lock().links = 0);
         root.each_file(&mut |file| file.lock().links += 1);
-        let after = used_bytes(&root);
+        let after = root.used_bytes();
         state.available_bytes = (state.available_bytes + before).saturating_sub(after);
     }
 
@@ -188,8 +201,11 @@ impl SimDisk {
 
 impl State {
     /// Counts a mutating operation, and says whether the power fails in its midst.
-    fn begin(&mut self) -> Power {
+    fn begin(&mut self, what: impl FnOnce() -> String) -> Power {
         self.operations += 1;
+        if let Some(record) = &mut self.record {
+            record.push(what());
+        }
         if self.cut_at.is_some_and(|cut_at| self.operations >= cut_at) {
             self.powered = false;
             return Power::FailsNow;
@@ -199,8 +215,12 @@ impl State {
 
     /// A change that is done or not: when power fails, chance decides whether `change` is made
     /// before the error.
-    fn all_or_nothing<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
-        match self.begin() {
+    fn all_or_nothing<T>(
+        &mut self,
+        what: impl FnOnce() -> String,
+        change: impl FnOnce(&mut Self) -> T,
+    ) -> io::Result<T> {
+        match self.begin(what) {
             Power::On => Ok(change(self)),
             Power::FailsNow => {
                 if self.rng.random() {
@@ -268,7 +288,7 @@ impl Disk for SimDisk {
             (Ok(_), Create::New) => return Err(already_exists(path)),
             (Ok(file), Create::Truncate) => {
                 let now_ms = state.now_ms;
-                state.all_or_nothing(|state| {
+                state.all_or_nothing(line("truncate", path), |state| {
                     let mut file = file.lock();
                     state.available_bytes += file.bytes.len() as u64;
                     file.set_len(0, now_ms);
@@ -279,7 +299,7 @@ impl Disk for SimDisk {
             (Err(error), create) if error.kind() == ErrorKind::NotFound && create != Create::No => {
                 let (folder, name) = state.parent(path)?;
                 let modified_ms = state.now_ms;
-                state.all_or_nothing(|_| {
+                state.all_or_nothing(line("create", path), |_| {
                     let file = FileNode { modified_ms, links: 1, ..FileNode::default() };
                     let file = Arc::new(Mutex::new(file));
                     folder.lock().change(vec![(name, Some(Node::File(file.clone())))]);
@@ -291,25 +311,22 @@ impl Disk for SimDisk {
         Ok(Arc::new(self.handle(&mut state, node, path)))
     }
 
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.powered_state()?;
-        let mut folder = state.root.clone();
-        for name in names_of(path) {
-            let node = folder.lock().names.get(&name).cloned();
-            folder = match node {
-                Some(Node::Folder(folder)) => folder,
-                Some(Node::File(_)) => return Err(already_exists(path)),
-                None => state.all_or_nothing(|_| folder.lock().add_folder(name))?,
-            };
+        let (folder, name) = state.parent(path)?;
+        if folder.lock().names.contains_key(&name) {
+            return Err(already_exists(path));
         }
-        Ok(())
+        state.all_or_nothing(line("create_dir", path), |_| {
+            folder.lock().change(vec![(name, Some(Node::Folder(Arc::default())))]);
+        })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.powered_state()?;
         let state = &mut *state;
         let folder = state.folder(path)?;
-        if state.begin() == Power::FailsNow {
+        if state.begin(line("sync_dir", path)) == Power::FailsNow {
             if !state.ignore_syncs {
                 folder.lock().journal.sync_in_part(&mut state.rng);
             }
@@ -338,7 +355,8 @@ impl Disk for SimDisk {
             (Node::File(_), Some(Node::File(_))) | (_, None) => {}
             _ => return Err(already_exists(to)),
         }
-        state.all_or_nothing(|state| {
+        let what = || format!("rename {} {}", from.display(), to.display());
+        state.all_or_nothing(what, |state| {
             if Arc::ptr_eq(&from_folder, &to_folder) {
                 from_folder.lock().change(vec![(from_name, None), (to_name, Some(moved))]);
             } else {
@@ -356,7 +374,8 @@ impl Disk for SimDisk {
         if folder.lock().names.contains_key(&name) {
             return Err(already_exists(to));
         }
-        state.all_or_nothing(|_| {
+        let what = || format!("hard_link {} {}", from.display(), to.display());
+        state.all_or_nothing(what, |_| {
             file.lock().links += 1;
             folder.lock().change(vec![(name, Some(Node::File(file.clone())))]);
         })
@@ -366,7 +385,7 @@ impl Disk for SimDisk {
         let mut state = self.powered_state()?;
         let file = state.file(path)?;
         let (folder, name) = state.parent(path)?;
-        state.all_or_nothing(|state| {
+        state.all_or_nothing(line("remove_file", path), |state| {
             folder.lock().change(vec![(name, None)]);
             state.unlinked(Some(Node::File(file)));
         })
@@ -389,7 +408,9 @@ impl Disk for SimDisk {
         }
         let mut state = self.powered_state()?;
         let (folder, name) = state.parent(path)?;
-        state.all_or_nothing(|_| folder.lock().change(vec![(name, None)]))
+        state.all_or_nothing(line("remove_dir", path), |_| {
+            folder.lock().change(vec![(name, None)]);
+        })
     }
 
     /// In the reverse of sorted order, so that nobody comes to rely on a sorted listing.
@@ -442,7 +463,7 @@ impl DiskFile for SimFile {
         let mut state = self.state()?;
         let mut node = self.node.lock();
         let position = usize::try_from(position).map_err(|_| ErrorKind::FileTooLarge)?;
-        let power = state.begin();
+        let power = state.begin(|| format!("write {} {position} {}", self.path, bytes.len()));
         // How much more the file will hold, and how much of that there is room for.
         let growth = (position + bytes.len()).saturating_sub(node.bytes.len()) as u64;
         let missing = growth.saturating_sub(state.available_bytes).min(bytes.len() as u64);
@@ -467,7 +488,7 @@ impl DiskFile for SimFile {
         let mut state = self.state()?;
         let state = &mut *state;
         let mut node = self.node.lock();
-        if state.begin() == Power::FailsNow {
+        if state.begin(|| format!("sync {}", self.path)) == Power::FailsNow {
             if !state.ignore_syncs {
                 node.journal.sync_in_part(&mut state.rng);
             }
@@ -493,7 +514,8 @@ impl DiskFile for SimFile {
         let wanted = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
         let now = self.node.lock().bytes.len() as u64;
         let available = (state.available_bytes + now).checked_sub(len).ok_or_else(disk_full)?;
-        state.all_or_nothing(|state| {
+        let what = || format!("set_len {} {len}", self.path);
+        state.all_or_nothing(what, |state| {
             state.available_bytes = available;
             self.node.lock().set_len(wanted, state.now_ms);
         })
@@ -520,6 +542,11 @@ impl Drop for SimFile {
     }
 }
 
+/// How an operation on a path is recorded.
+fn line(operation: &str, path: &Path) -> impl FnOnce() -> String {
+    move || format!("{operation} {}", path.display())
+}
+
 /// A path's names from the root on; `.` says nothing and `..` goes back.
 fn names_of(path: &Path) -> Vec<OsString> {
     let mut names: Vec<OsString> = Vec::new();
@@ -542,15 +569,6 @@ fn entry(path: PathBuf, node: &Node) -> Entry {
         }
         Node::Folder(_) => Entry { path, dir: true, len: 0, modified_ms: 0 },
     }
-}
-
-/// Bytes of all files, a file with several names counted once.
-fn used_bytes(root: &FolderNode) -> u64 {
-    let mut sizes = BTreeMap::new();
-    root.each_file(&mut |file| {
-        sizes.insert(Arc::as_ptr(file), file.lock().bytes.len() as u64);
-    });
-    sizes.values().sum()
 }
 
 fn power_is_off() -> io::Error {

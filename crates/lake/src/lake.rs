@@ -232,7 +232,7 @@ impl Lake {
     fn remove_folder(&self, name: &str) -> Result<(), LakeError> {
         let dir = &self.shared.dir;
         let folder = dir.join(name);
-        match self.disk.remove_dir_all(&folder) {
+        match self.shared.store.remove_folder(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other.map_err(|error| LakeError::io(&folder, error))?,
         }

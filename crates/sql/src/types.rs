@@ -23,6 +23,7 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Float32 => "FLOAT".into(),
         DataType::Float64 => "DOUBLE".into(),
         DataType::Date32 => "DATE".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
         DataType::Timestamp(unit, zone) => {
             let name = if zone.is_some() { "TIMESTAMP_LTZ" } else { "TIMESTAMP" };

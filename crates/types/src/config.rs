@@ -15,7 +15,7 @@ mod settings;
 mod units;
 
 pub use docs::reference;
-pub use layers::WriteKey;
+pub use layers::{Origin, ResolvedSetting, WriteKey};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use units::{bytes_text, duration_text};
 
@@ -85,7 +85,7 @@ pub struct KafkaConfig {
     pub inflight_bytes_max: usize,
     /// The largest fetch answer.
     pub fetch_bytes_max: usize,
-    /// How long one request may take to arrive once it has begun, and its answer to be taken.
+    /// How far a peer may fall behind 64 KiB/s while it sends a request or takes its answer.
     pub request_timeout_ms: u64,
     /// How long a connection may be silent between requests.
     pub idle_timeout_ms: u64,
@@ -277,6 +277,18 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         overrides: &[String],
     ) -> Result<Self, ConfigError> {
+        Ok(Self::resolve_and_explain(file, environment, overrides)?.0)
+    }
+
+    /// As [`Config::resolve`], with each setting's value and where it came from.
+    ///
+    /// # Errors
+    /// As for [`Config::resolve`].
+    pub fn resolve_and_explain(
+        file: Option<(&Path, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &[String],
+    ) -> Result<(Self, Vec<ResolvedSetting>), ConfigError> {
         let mut layers = Layers::defaults();
         if let Some((name, text)) = file {
             layers.add_file(name, text)?;
@@ -288,7 +300,7 @@ impl Config {
             layers.add_override(text)?;
         }
         layers.check()?;
-        Ok(Self::from_layers(&layers))
+        Ok((Self::from_layers(&layers), layers.resolved()))
     }
 
     fn from_layers(layers: &Layers) -> Self {

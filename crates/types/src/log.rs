@@ -32,7 +32,9 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError::DiskReserve`] before the disk is full, [`LogError::Offline`] once an fsync of
-    /// this partition has failed. After an error nothing is known to be kept: the caller retries.
+    /// this partition has failed. After [`LogError::Offline`], [`LogError::Io`] and
+    /// [`LogError::Corrupt`] the records may be kept or not, and may turn up after a restart; after
+    /// every other error none of them is kept, nor will be.
     async fn append(
         &self,
         topic: &str,
@@ -200,8 +202,9 @@ pub enum LogError {
         /// Bytes that are kept free.
         reserve: u64,
     },
-    /// An fsync failed; the partition takes no more writes until the server is restarted.
-    #[error("{topic}-{partition} is offline since an fsync failed: {reason}")]
+    /// An fsync failed, or a write ended without saying how; the partition takes no more writes
+    /// until the server is restarted.
+    #[error("{topic}-{partition} is offline until a restart: {reason}")]
     Offline {
         /// The topic.
         topic: String,
@@ -210,7 +213,7 @@ pub enum LogError {
         /// What the operating system said.
         reason: String,
     },
-    /// More appends are waiting than the log has room for.
+    /// More appends are waiting than the log has room for; nothing of this one is kept.
     #[error("the log is busy: {0}")]
     Busy(String),
     /// The file system failed.

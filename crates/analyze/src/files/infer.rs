@@ -61,6 +61,11 @@ impl Shape {
         self.fields.iter().map(|(name, seen)| Field::new(name, seen.data_type(), true)).collect()
     }
 
+    /// Whether there are too many fields for columns.
+    pub(super) fn is_map(&self) -> bool {
+        self.fields.len() > OBJECT_FIELDS_MAX
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -77,7 +82,8 @@ impl Seen {
         }
     }
 
-    /// Takes another value of the column in.
+    /// Takes another value of the column in, neither a list nor an object: what those hold is added
+    /// to what is in them.
     pub(super) fn add(&mut self, other: Seen) {
         *self = std::mem::take(self).with(other);
     }
@@ -95,19 +101,6 @@ impl Seen {
             (Self::Float | Self::Number { .. }, Self::Float)
             | (Self::Float, Self::Number { .. }) => Self::Float,
             (Self::Boolean, Self::Boolean) => Self::Boolean,
-            (Self::List(mut items), Self::List(others)) => {
-                items.add(*others);
-                Self::List(items)
-            }
-            (Self::Object(mut shape), Self::Object(other)) => {
-                for (name, seen) in other.fields {
-                    shape.field(&name).add(seen);
-                }
-                match shape.fields.len() > OBJECT_FIELDS_MAX {
-                    true => Self::Text,
-                    false => Self::Object(shape),
-                }
-            }
             _ => Self::Text,
         }
     }

@@ -5,38 +5,29 @@
 //! Left out: finding the records in the file.
 
 use super::column::{Column, FieldColumns};
+use super::cursor::{Cursor, Fault};
 use super::infer::{DEPTH_MAX, Seen, Shape};
-use sonic_rs::{LazyValue, to_array_iter, to_object_iter};
 use std::borrow::Cow;
 
-/// Adds what one record has to `shape`.
+/// Adds what one record has to `shape`; of a broken record it may have added a part.
 pub(super) fn infer(record: &[u8], shape: &mut Shape) -> Result<(), String> {
-    let text = utf8(record)?;
-    match infer_object(text, 0)? {
-        Seen::Object(found) => {
-            let mut both = Seen::Object(std::mem::take(shape));
-            both.add(Seen::Object(found));
-            match both {
-                Seen::Object(merged) => *shape = merged,
-                _ => return Err("the rows have more than a thousand different fields".into()),
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+    let mut cursor = Cursor::new(utf8(record)?);
+    whole(&mut cursor, |cursor| infer_object(cursor, shape, 0))?;
+    match shape.is_map() {
+        true => Err("the rows have more than a thousand different fields".into()),
+        false => Ok(()),
     }
 }
 
-/// Appends one record's fields to `columns`; blank lines are no rows. `row` is the row's number.
+/// Appends one record's fields to `columns`. `row` is the row's number.
 pub(super) fn decode(record: &[u8], columns: &mut FieldColumns, row: usize) -> Result<(), String> {
-    object(utf8(record)?, columns, row)?;
-    columns.fill_to(row + 1);
-    Ok(())
+    let mut cursor = Cursor::new(utf8(record)?);
+    whole(&mut cursor, |cursor| object(cursor, columns, row))
 }
 
 /// Whether a line is a whole object: the layout of the file is decided by its first line.
 pub(super) fn is_object(line: &[u8]) -> bool {
-    utf8(line)
-        .is_ok_and(|text| object(text, &mut FieldColumns::new(&Default::default()), 0).is_ok())
+    decode(line, &mut FieldColumns::new(&Default::default()), 0).is_ok()
 }
 
 fn utf8(record: &[u8]) -> Result<&str, String> {
@@ -44,70 +35,105 @@ fn utf8(record: &[u8]) -> Result<&str, String> {
         .map_err(|error| format!("byte {} of the record is not UTF-8", error.valid_up_to()))
 }
 
-fn object(text: &str, columns: &mut FieldColumns, row: usize) -> Result<(), String> {
-    let mut guess = 0;
-    let mut end = 0;
-    for entry in to_object_iter(text) {
-        let (name, value) = entry.map_err(|error| broken(&error))?;
-        let raw = value.as_raw_str();
-        end = offset_in(text, raw) + raw.len();
-        if let Some(at) = columns.find(&name, guess) {
-            guess = at + 1;
-            if columns.len_of(at) == row {
-                push(raw, columns.column(at))
-                    .map_err(|reason| format!("field \"{}\": {reason}", columns.name(at)))?;
+/// What stopped the decoding of a record.
+enum Stop {
+    /// The text is not JSON where the cursor stands.
+    Broken(Fault),
+    /// The text is JSON, but nothing for its column.
+    Misfit(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Misfit(reason)
+    }
+}
+
+/// Runs `read` over the one value that the cursor's text is.
+#[inline(always)]
+fn whole<'a, T>(
+    cursor: &mut Cursor<'a>,
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Stop>,
+) -> Result<T, String> {
+    let read = read(cursor).and_then(|value| Ok(cursor.end().map(|()| value)?));
+    read.map_err(|stop| match stop {
+        Stop::Broken(fault) => format!("not JSON: {fault} at byte {} of the record", cursor.at()),
+        Stop::Misfit(reason) => reason,
+    })
+}
+
+fn object(cursor: &mut Cursor<'_>, columns: &mut FieldColumns, row: usize) -> Result<(), Stop> {
+    let mut more = cursor.enter(b'{', b'}')?;
+    let mut place = 0;
+    while more {
+        let wanted = key(cursor, columns, &mut place)?;
+        cursor.colon()?;
+        match wanted {
+            Some(at) if columns.len_of(at) == row => {
+                push(cursor, columns.column(at))
+                    .map_err(|stop| in_field(stop, columns.name(at)))?;
             }
+            _ => cursor.skip()?,
         }
+        more = cursor.another(b'}')?;
     }
-    closed(text, end)
+    columns.fill_to(row + 1);
+    Ok(())
 }
 
-/// What follows the last value must close the object and be the end of the record: sonic-rs stops
-/// at the bracket, and a second object on the line must not be lost in silence.
-fn closed(text: &str, end: usize) -> Result<(), String> {
-    let rest = text[end..].trim();
-    let rest = match end {
-        0 => rest.strip_prefix('{').map(str::trim_start),
-        _ => Some(rest),
-    };
-    match rest {
-        Some("}") => Ok(()),
-        _ => Err("an object is expected, and nothing behind it on its line".into()),
+/// Reads a key; gives the column it stands for.
+#[inline(always)]
+fn key(
+    cursor: &mut Cursor<'_>,
+    columns: &mut FieldColumns,
+    place: &mut usize,
+) -> Result<Option<usize>, Stop> {
+    cursor.peek();
+    if let Some(found) = columns.expected(place, |key| cursor.eat(key)) {
+        return Ok(found);
+    }
+    let raw = cursor.string()?;
+    Ok(columns.find(raw, &text_of(raw)?, place))
+}
+
+#[cold]
+fn in_field(stop: Stop, name: &str) -> Stop {
+    match stop {
+        Stop::Misfit(reason) => Stop::Misfit(format!("field \"{name}\": {reason}")),
+        broken => broken,
     }
 }
 
-/// Where `part`, a slice of `whole`, starts in it.
-fn offset_in(whole: &str, part: &str) -> usize {
-    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
-}
-
-/// Appends a JSON value to a column.
-fn push(raw: &str, column: &mut Column) -> Result<(), String> {
-    match raw.as_bytes().first() {
-        Some(b'n') => column.null(),
-        Some(b'"') => column.text(&text_of(raw)?)?,
-        Some(b'{') => match column {
-            Column::Struct { columns, valid, .. } => {
-                let row = valid.len();
-                object(raw, columns, row)?;
-                columns.fill_to(row + 1);
-                valid.push(true);
+/// Appends the value at the cursor to a column.
+fn push(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<(), Stop> {
+    match (cursor.peek(), column) {
+        (b'n', column) => {
+            cursor.skip()?;
+            column.null();
+        }
+        (b'"', column) => column.text(&text_of(cursor.string()?)?)?,
+        (b'{', Column::Struct { columns, valid, .. }) => {
+            object(cursor, columns, valid.len())?;
+            valid.push(true);
+        }
+        (b'[', Column::List { lengths, valid, items, .. }) => {
+            let mut length = 0;
+            let mut more = cursor.enter(b'[', b']')?;
+            while more {
+                push(cursor, items)?;
+                length += 1;
+                more = cursor.another(b']')?;
             }
-            other => other.text(raw)?,
-        },
-        Some(b'[') => match column {
-            Column::List { lengths, valid, items, .. } => {
-                let mut length = 0;
-                for item in to_array_iter(raw) {
-                    push(item.map_err(|error| broken(&error))?.as_raw_str(), items)?;
-                    length += 1;
-                }
-                lengths.push(length);
-                valid.push(true);
-            }
-            other => other.text(raw)?,
-        },
-        _ => column.text(raw)?,
+            lengths.push(length);
+            valid.push(true);
+        }
+        (_, column) => column.text(cursor.value()?)?,
     }
     Ok(())
 }
@@ -116,54 +142,67 @@ fn push(raw: &str, column: &mut Column) -> Result<(), String> {
 fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
     match memchr::memchr(b'\\', raw.as_bytes()) {
         None => Ok(Cow::Borrowed(&raw[1..raw.len() - 1])),
-        Some(_) => {
-            sonic_rs::from_str::<String>(raw).map(Cow::Owned).map_err(|error| broken(&error))
+        Some(_) => sonic_rs::from_str::<String>(raw)
+            .map(Cow::Owned)
+            .map_err(|_| format!("not JSON: {raw} has an escape that is no character")),
+    }
+}
+
+fn infer_object(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), Stop> {
+    let mut more = cursor.enter(b'{', b'}')?;
+    while more {
+        let name = text_of(cursor.string()?)?;
+        cursor.colon()?;
+        infer_value(cursor, shape.field(&name), depth)?;
+        more = cursor.another(b'}')?;
+    }
+    Ok(())
+}
+
+/// Adds the value at the cursor to what its column has been so far.
+fn infer_value(cursor: &mut Cursor<'_>, seen: &mut Seen, depth: usize) -> Result<(), Stop> {
+    let first = cursor.peek();
+    if matches!(seen, Seen::Nothing) && depth < DEPTH_MAX {
+        match first {
+            b'{' => *seen = Seen::Object(Shape::default()),
+            b'[' => *seen = Seen::List(Box::default()),
+            _ => {}
         }
     }
-}
-
-fn infer_object(text: &str, depth: usize) -> Result<Seen, String> {
-    let mut shape = Shape::default();
-    let mut end = 0;
-    for entry in to_object_iter(text) {
-        let (name, value) = entry.map_err(|error| broken(&error))?;
-        let raw = value.as_raw_str();
-        end = offset_in(text, raw) + raw.len();
-        shape.field(&name).add(infer_value(&value, depth)?);
-    }
-    closed(text, end)?;
-    Ok(Seen::Object(shape))
-}
-
-fn infer_value(value: &LazyValue<'_>, depth: usize) -> Result<Seen, String> {
-    let raw = value.as_raw_str();
-    Ok(match raw.as_bytes().first() {
-        Some(b'n') => Seen::Nothing,
-        Some(b't' | b'f') => Seen::Boolean,
-        Some(b'{') if depth < DEPTH_MAX => infer_object(raw, depth + 1)?,
-        Some(b'[') if depth < DEPTH_MAX => {
-            let mut items = Seen::Nothing;
-            for item in to_array_iter(raw) {
-                items.add(infer_value(&item.map_err(|error| broken(&error))?, depth + 1)?);
+    match (first, &mut *seen) {
+        (b'{', Seen::Object(shape)) => {
+            infer_object(cursor, shape, depth + 1)?;
+            if shape.is_map() {
+                *seen = Seen::Text;
             }
-            Seen::List(Box::new(items))
         }
-        Some(b'-' | b'0'..=b'9') => Seen::number(raw),
-        _ => Seen::Text,
-    })
-}
-
-fn broken(error: &sonic_rs::Error) -> String {
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or("it cannot be read");
-    format!("not JSON: {}", first.trim_end_matches('.'))
+        (b'[', Seen::List(items)) => {
+            let mut more = cursor.enter(b'[', b']')?;
+            while more {
+                infer_value(cursor, items, depth + 1)?;
+                more = cursor.another(b']')?;
+            }
+        }
+        _ => {
+            let value = cursor.value()?;
+            seen.add(match first {
+                b'n' => Seen::Nothing,
+                b't' | b'f' => Seen::Boolean,
+                b'-' | b'0'..=b'9' => Seen::number(value),
+                // Also an object or a list where there were others before, or too deep.
+                _ => Seen::Text,
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use arrow::array::{Array, StructArray};
+    use arrow::array::{Array, StringArray, StructArray};
+    use arrow::datatypes::{DataType, Field};
 
     fn read(lines: &[&str]) -> Result<StructArray, String> {
         let mut shape = Shape::default();
@@ -205,6 +244,71 @@ mod tests {
         let rows = read(&[r#"{"a":1,"a":2}"#, r#"{"a":3}"#]).unwrap();
         assert_eq!(rows.column(0).len(), 2);
         assert_eq!(format!("{:?}", rows.column(0)).matches("  1,").count(), 1);
+    }
+
+    #[test]
+    fn keys_are_found_in_any_order_however_they_are_written() {
+        // Left out, swapped, added, longer than is remembered, escaped, prefixes of each other.
+        let long = "k".repeat(200);
+        let orders: [&[&str]; 8] = [
+            &["a", "b", "c", "d", "e", "f", "g"],
+            &["a", "g"],
+            &["g", "f", "e", "d", "c", "b", "a"],
+            &["x", "a", "xx", "b", &long, "c", "g", "xxx", "d"],
+            &["\\u0061", "b", "\\u0063", "d"],
+            &["", "a", "ab", "aa", "b", "A"],
+            &["a", "b", "c", "d", "e", "f", "g"],
+            &[],
+        ];
+        let fields = ["g", "c", "a"].map(|name| Field::new(name, DataType::Utf8, true));
+        let mut columns = FieldColumns::new(&fields.iter().cloned().collect());
+        let mut expected = [const { Vec::new() }; 3];
+        for round in 0..20 {
+            let order = orders[round * 5 % orders.len()];
+            let value = |key: &str| format!("{key} in {round}");
+            let pairs = order.iter().map(|key| format!("\"{key}\" : \"{}\"", value(key)));
+            let record = format!("{{{}}}", pairs.collect::<Vec<_>>().join(" ,"));
+            decode(record.as_bytes(), &mut columns, round).unwrap();
+            for (name, values) in ["g", "c", "a"].iter().zip(&mut expected) {
+                let plain =
+                    |key: &&&str| key.replace("\\u0061", "a").replace("\\u0063", "c") == *name;
+                values.push(order.iter().find(plain).map(|_| value(name)));
+            }
+        }
+        for (found, expected) in columns.finish().into_iter().zip(expected) {
+            assert_eq!(found.as_ref(), &StringArray::from(expected) as &dyn Array);
+        }
+    }
+
+    #[test]
+    fn objects_that_are_maps_or_meet_other_kinds_are_text() {
+        let many = (0..1_001).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
+        let map =
+            format!("{{\"m\":{{{many}}},\"o\":{{\"a\":1}},\"l\":[1,null,{{}}],\"n\":[null]}}");
+        let mut shape = Shape::default();
+        for line in [map.as_str(), r#"{"m":{"x":1},"o":7,"l":[],"n":[2.5]}"#] {
+            infer(line.as_bytes(), &mut shape).unwrap();
+        }
+        let types: Vec<_> = shape.columns().iter().map(|f| f.data_type().clone()).collect();
+        let list = |item| DataType::new_list(item, true);
+        let decimals = list(DataType::Decimal128(18, 1));
+        assert_eq!(types, [DataType::Utf8, DataType::Utf8, list(DataType::Utf8), decimals]);
+        assert!(infer(format!("{{{many}}}").as_bytes(), &mut shape).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_says_where() {
+        let mut columns = FieldColumns::new(&Default::default());
+        assert_eq!(
+            decode(br#"{"a":1,"b":x}"#, &mut columns, 0),
+            Err("not JSON: a value is expected at byte 11 of the record".into())
+        );
+        let record = b"{\"a\":\"\xff\"}";
+        let reason = decode(record, &mut columns, 0).unwrap_err();
+        assert!(reason.contains("byte 6 of the record is not UTF-8"), "{reason}");
+        let mut columns = FieldColumns::new(&vec![Field::new("n", DataType::Int64, true)].into());
+        let reason = decode(br#"{"a":1,"n":"x"}"#, &mut columns, 0).unwrap_err();
+        assert!(reason.starts_with("field \"n\": \"x\" is not a whole number"), "{reason}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod column;
 mod csv;
+mod cursor;
 mod infer;
 mod input;
 mod json;

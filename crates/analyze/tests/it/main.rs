@@ -1,7 +1,9 @@
 //! The SQL session from outside: statements in, rows or one-line errors out.
 #![allow(clippy::unwrap_used)]
 
+mod control;
 mod files;
 mod names;
+mod numbers;
 mod support;
 mod tables;

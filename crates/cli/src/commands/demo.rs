@@ -8,6 +8,7 @@
 use super::serve::Configuration;
 use crate::commands;
 use crate::server::{Server, ServerOptions, StartError};
+use crate::settings::Configured;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::io::{IsTerminal, Write};
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tradewind_analyze::SettingRow;
 use tradewind_analyze::{Answer, Platform};
 use tradewind_collect::client::{ClientError, ClientSettings};
 use tradewind_collect::demo::{DemoSettings, Shop, Traffic, TrafficTotals};
@@ -53,13 +55,13 @@ pub struct Arguments {
 /// One line: why it could not run.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     commands::start_logging("warn");
-    let config = arguments.configuration.resolve()?;
+    let Configured { config, rows } = arguments.configuration.resolve()?;
     let write_key =
         config.collect.write_keys.first().map(|key| key.key.clone()).unwrap_or_default();
     let folder = Folder::new(arguments.data_dir.as_deref())?;
     let runtime = commands::runtime()?;
     let stop = commands::stop_flag(&runtime)?;
-    let server = runtime.block_on(start(&folder.path, config))?;
+    let server = runtime.block_on(start(&folder.path, config, rows))?;
     let now_us = SystemClock.now_us();
     let settings = DemoSettings {
         events_per_second: arguments.rate.max(1),
@@ -112,21 +114,31 @@ impl Drop for Folder {
 }
 
 /// Starts the server; ports that are in use are no reason for a demo not to run.
-async fn start(path: &Path, mut config: Config) -> Result<Server, StartError> {
-    let options = |config: &Config| ServerOptions {
+async fn start(
+    path: &Path,
+    mut config: Config,
+    mut rows: Vec<SettingRow>,
+) -> Result<Server, StartError> {
+    let options = |config: &Config, rows: &[SettingRow]| ServerOptions {
         data_dir: path.to_path_buf(),
         config: config.clone(),
+        settings: rows.to_vec(),
         disk: Arc::new(OsDisk),
         clock: Arc::new(SystemClock),
     };
-    match Server::start(options(&config)).await {
+    match Server::start(options(&config, &rows)).await {
         Err(StartError::Port { address, .. }) => {
             eprintln!("{address} is in use: taking free ports");
-            for listen in [&mut config.server.http.listen, &mut config.server.kafka.listen] {
+            let http = ("server.http_listen", &mut config.server.http.listen);
+            let kafka = ("server.kafka_listen", &mut config.server.kafka.listen);
+            for (name, listen) in [http, kafka] {
                 let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
                 *listen = format!("{host}:0");
+                if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
+                    row.value.clone_from(listen);
+                }
             }
-            Server::start(options(&config)).await
+            Server::start(options(&config, &rows)).await
         }
         outcome => outcome,
     }

@@ -64,7 +64,7 @@ pub(crate) type LogEnds = BTreeMap<(String, i32), i64>;
 /// One line: why the folder cannot be looked at.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     commands::start_logging("warn");
-    let config = arguments.configuration.resolve()?;
+    let config = arguments.configuration.resolve()?.config;
     let dir = &arguments.data_dir;
     if inspect(&OsDisk, dir)? == Found::Nothing {
         anyhow::bail!("{} holds no data folder", dir.display());

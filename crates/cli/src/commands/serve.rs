@@ -1,14 +1,15 @@
 //! `tradewind serve`: the server until it is told to stop.
 
+use crate::commands;
 use crate::server::{Server, ServerOptions};
-use crate::{commands, settings};
+use crate::settings::{self, Configured};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tradewind_disk::OsDisk;
 use tradewind_types::SystemClock;
-use tradewind_types::config::{Config, bytes_text};
+use tradewind_types::config::bytes_text;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ impl Configuration {
     ///
     /// # Errors
     /// One line: what is wrong and where.
-    pub fn resolve(&self) -> anyhow::Result<Config> {
+    pub fn resolve(&self) -> anyhow::Result<Configured> {
         let mut set = self.set.clone();
         set.extend(self.http_listen.iter().map(|to| format!("server.http_listen={to}")));
         set.extend(self.kafka_listen.iter().map(|to| format!("server.kafka_listen={to}")));
@@ -56,11 +57,12 @@ impl Configuration {
 /// One line: why the server could not start or stop in order.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     commands::start_logging("info");
-    let config = arguments.configuration.resolve()?;
+    let Configured { config, rows } = arguments.configuration.resolve()?;
     let reserve = config.log.disk_reserve_bytes;
     let options = ServerOptions {
         data_dir: arguments.data_dir.clone(),
         config,
+        settings: rows,
         disk: Arc::new(OsDisk),
         clock: Arc::new(SystemClock),
     };

@@ -7,9 +7,10 @@
 use super::prompt::editor;
 use super::remote::{Remote, RemoteAnswer};
 use super::serve::Configuration;
+use crate::commands;
 use crate::data_dir::{Found, inspect};
 use crate::server::{Server, ServerOptions};
-use crate::{commands, settings};
+use crate::settings::{self, Configured};
 use arrow::array::RecordBatch;
 use rustyline::error::ReadlineError;
 use std::io::{IsTerminal, Read, Write};
@@ -68,7 +69,11 @@ enum Backend {
     Remote {
         remote: Remote,
         dialect: Dialect,
+        /// Settings of the session, which go with each statement.
         prefix: String,
+        /// What the next pipeline is to be called, as a statement; it goes with the next statements
+        /// until one makes a pipeline.
+        pipeline_name: String,
     },
     Local {
         runtime: Runtime,
@@ -128,15 +133,16 @@ impl Backend {
                 remote: Remote::new(url),
                 dialect: dialect.unwrap_or(Dialect::Postgres),
                 prefix: prefix.unwrap_or_default(),
+                pipeline_name: String::new(),
             });
         }
-        let config = arguments.configuration.resolve()?;
+        let Configured { config, rows } = arguments.configuration.resolve()?;
         let runtime = commands::runtime()?;
         let (platform, server) = match &arguments.data_dir {
             None => {
                 let settings = settings::analyze(&config, None);
-                let configuration = settings::rows();
-                let parts = PlatformParts { settings, configuration, ..PlatformParts::default() };
+                let parts =
+                    PlatformParts { settings, configuration: rows, ..PlatformParts::default() };
                 (Platform::new(parts)?, None)
             }
             Some(dir) => {
@@ -149,6 +155,7 @@ impl Backend {
                 let options = ServerOptions {
                     data_dir: dir.clone(),
                     config,
+                    settings: rows,
                     disk: Arc::new(OsDisk),
                     clock: Arc::new(SystemClock),
                 };
@@ -175,17 +182,26 @@ impl Backend {
     /// Runs statements one after another and prints each one's answer.
     fn script(&mut self, script: &str, format: Format) -> anyhow::Result<()> {
         match self {
-            Self::Remote { remote, dialect, prefix } => {
+            Self::Remote { remote, dialect, prefix, pipeline_name } => {
                 for statement in parse_script(script, *dialect).map_err(AnalyzeError::from)? {
                     let started = Instant::now();
-                    let asked = format!("{prefix}{}", statement.text);
+                    let asked = format!("{prefix}{pipeline_name}{}", statement.text);
                     let rows = match format {
                         Format::Csv => print(&remote.ask_csv(&asked)?).map(|()| None)?,
                         _ => print_remote(&remote.ask(&asked)?, format)?,
                     };
                     // A request is a session of its own: settings go with each.
-                    if let StatementKind::Set { .. } = &statement.kind {
-                        *prefix = format!("{asked}; ");
+                    match &statement.kind {
+                        StatementKind::Set { key, .. }
+                            if key.eq_ignore_ascii_case("pipeline.name") =>
+                        {
+                            *pipeline_name = format!("{}; ", statement.text);
+                        }
+                        StatementKind::Set { .. } => {
+                            prefix.push_str(&format!("{}; ", statement.text))
+                        }
+                        StatementKind::Insert(_) => pipeline_name.clear(),
+                        _ => {}
                     }
                     tell_time(rows, started);
                 }

@@ -10,6 +10,8 @@ mod kill;
 mod power_cut;
 mod real_orders;
 mod server;
+mod session;
 mod shop;
 mod spine;
 mod support;
+mod turns;

@@ -8,8 +8,8 @@
 
 use crate::power_cut::{Place, Tally};
 use crate::shop::Rows;
+use crate::turns::{TurnSinks, Turns};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -18,13 +18,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
+use tradewind_cli::engine::{LakeSinks, make_tables};
 use tradewind_collect::{CollectParts, CollectSettings, Collector};
 use tradewind_disk::SimDisk;
-use tradewind_lake::{Lake, LakeError, LakeSettings, ReadSnapshots, TableSpec};
+use tradewind_lake::{Lake, LakeSettings, ReadSnapshots};
 use tradewind_log::{Flush, LogSettings, LogStore, TopicDefaults};
-use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState, Sinks};
-use tradewind_sql::{Catalogue, PackFile, TableDefinition};
-use tradewind_types::{Event, Log, ManualClock, Sink, SinkError, SystemClock};
+use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineState};
+use tradewind_sql::{Catalogue, PackFile};
+use tradewind_types::{Event, Log, ManualClock, SystemClock};
 
 const LOG_DIR: &str = "/data/log";
 const COLLECT_DIR: &str = "/data/collect";
@@ -100,6 +101,7 @@ pub(crate) struct Spine {
     lake: Lake,
     engine: Engine,
     router: Router,
+    turns: Turns,
 }
 
 impl Spine {
@@ -109,6 +111,7 @@ impl Spine {
         clock: &Arc<ManualClock>,
         catalogue: &Arc<Catalogue>,
         flush: Flush,
+        turns: &Turns,
     ) -> Result<Self, String> {
         let (log, _) =
             LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(flush), clock.clone())
@@ -122,15 +125,13 @@ impl Spine {
             settings: collect_settings(),
         });
         let collector = collector.await.map_err(text)?;
-        let lake = open_lake(disk, clock).await?;
-        for relation in catalogue.relations() {
-            let Some(table) = relation.table().filter(|table| table.is_lake()) else { continue };
-            lake.create_table(&spec(table)).await.map_err(text)?;
-        }
+        let lake = open_lake(disk, clock, turns).await?;
+        turns.take(make_tables(catalogue, &lake)).await.map_err(text)?;
+        let sinks = TurnSinks { sinks: LakeSinks::new(lake.clone()), turns: turns.clone() };
         let engine = Engine::start(EngineParts {
             catalogue: catalogue.clone(),
             log: shared,
-            sinks: Arc::new(LakeSinks(lake.clone())),
+            sinks: Arc::new(sinks),
             disk: disk.clone(),
             dir: PIPELINES_DIR.into(),
             clock: clock.clone(),
@@ -138,7 +139,7 @@ impl Spine {
         });
         let engine = engine.await.map_err(text)?;
         let router = tradewind_collect::http::router(collector.clone());
-        Ok(Self { log, collector, lake, engine, router })
+        Ok(Self { log, collector, lake, engine, router, turns: turns.clone() })
     }
 
     /// Waits until every pipeline runs and has read its topic to the end.
@@ -185,7 +186,7 @@ impl Spine {
     /// A round of background work. What fails is tried again by the next.
     pub(crate) async fn maintain(&self, tally: &mut Tally) {
         let _ = self.log.maintain_once().await;
-        for (_, done) in self.lake.maintain_once().await {
+        for (_, done) in self.turns.take(self.lake.maintain_once()).await {
             let Ok(done) = done else { continue };
             tally.compactions += u64::from(done.compacted_from > 0);
             tally.checkpoints += u64::from(done.checkpoint);
@@ -224,7 +225,7 @@ impl Spine {
     }
 
     pub(crate) fn tables(&self) -> Tables {
-        Tables::new(&self.lake)
+        Tables::new(&self.lake, &self.turns)
     }
 
     /// Stops in order, as the server does.
@@ -239,47 +240,20 @@ impl Spine {
 pub(crate) async fn open_lake(
     disk: &Arc<SimDisk>,
     clock: &Arc<ManualClock>,
+    turns: &Turns,
 ) -> Result<Lake, String> {
-    Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone())
-        .await
-        .map_err(text)
-}
-
-fn spec(table: &TableDefinition) -> TableSpec {
-    TableSpec {
-        name: table.name.clone(),
-        schema: table.schema(),
-        partition_columns: table.partitioned_by.clone(),
-    }
-}
-
-/// Lake tables as the engine's sinks.
-struct LakeSinks(Lake);
-
-#[async_trait]
-impl Sinks for LakeSinks {
-    async fn open(
-        &self,
-        table: &TableDefinition,
-        writer: &str,
-    ) -> Result<Box<dyn Sink>, SinkError> {
-        let failed = |error: LakeError| {
-            let (table, reason) = (table.name.clone(), error.to_string());
-            match error.is_transient() {
-                true => SinkError::Transient { table, reason },
-                false => SinkError::Permanent { table, reason },
-            }
-        };
-        self.0.create_table(&spec(table)).await.map_err(failed)?;
-        self.0.sink(&table.name, writer).map_err(failed)
-    }
+    let lake = Lake::open(disk.clone(), Path::new(LAKE_DIR), lake_settings(), clock.clone());
+    turns.take(lake).await.map_err(text)
 }
 
 /// The lake's tables for questions in SQL, each as of the first question about it.
-pub(crate) struct Tables(SessionContext);
+pub(crate) struct Tables {
+    session: SessionContext,
+    turns: Turns,
+}
 
 impl Tables {
-    pub(crate) fn new(lake: &Lake) -> Self {
+    pub(crate) fn new(lake: &Lake, turns: &Turns) -> Self {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_extension(Arc::new(ReadSnapshots::default()));
@@ -287,12 +261,13 @@ impl Tables {
         for table in lake.tables() {
             session.register_table(table.name(), table.provider()).unwrap();
         }
-        Self(session)
+        Self { session, turns: turns.clone() }
     }
 
     pub(crate) async fn ask(&self, sql: &str) -> Result<Rows, String> {
         let failed = |error| format!("{sql}: {error}");
-        let batches = self.0.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let asked = async { self.session.sql(sql).await?.collect().await };
+        let batches = self.turns.take(asked).await.map_err(failed)?;
         let mut rows = Rows::new();
         for batch in &batches {
             let options = FormatOptions::default();

@@ -40,19 +40,6 @@ pub(super) struct NameChange(Vec<(OsString, Option<Node>, Option<Node>)>);
 impl FolderNode {
     /// Lets each name stand for something else (`None`: nothing), all at once.
     pub(super) fn change(&mut self, changes: Vec<(OsString, Option<Node>)>) {
-        let change = self.make(changes);
-        self.journal.push(change);
-    }
-
-    /// Adds a folder, durable at once.
-    pub(super) fn add_folder(&mut self, name: OsString) -> Arc<Mutex<FolderNode>> {
-        let folder = Arc::new(Mutex::new(FolderNode::default()));
-        let change = self.make(vec![(name, Some(Node::Folder(folder.clone())))]);
-        self.journal.push_durable(change);
-        folder
-    }
-
-    fn make(&mut self, changes: Vec<(OsString, Option<Node>)>) -> NameChange {
         let mut made = Vec::with_capacity(changes.len());
         for (name, after) in changes {
             let before = self.names.get(&name).cloned();
@@ -60,7 +47,7 @@ impl FolderNode {
         }
         let change = NameChange(made);
         change.apply(&mut self.names);
-        change
+        self.journal.push(change);
     }
 
     /// Leaves what survived the power cut, here and in everything below.
@@ -72,6 +59,15 @@ impl FolderNode {
                 Node::Folder(folder) => folder.lock().settle(generation, rng),
             }
         }
+    }
+
+    /// Bytes of all files in here and below, a file with several names counted once.
+    pub(super) fn used_bytes(&self) -> u64 {
+        let mut sizes = BTreeMap::new();
+        self.each_file(&mut |file| {
+            sizes.insert(Arc::as_ptr(file), file.lock().bytes.len() as u64);
+        });
+        sizes.values().sum()
     }
 
     /// Calls `look` with every file in here and below, once for each of its names.

@@ -61,14 +61,6 @@ impl<C: Change> Journal<C> {
         self.0.push((change, Fate::Pending));
     }
 
-    /// Notes a change that is durable as it is made.
-    pub(super) fn push_durable(&mut self, change: C) {
-        // With nothing before it that could be taken back there is nothing to remember.
-        if !self.0.is_empty() {
-            self.0.push((change, Fate::Durable));
-        }
-    }
-
     /// Makes everything durable, except what an earlier failed sync has lost.
     pub(super) fn sync(&mut self) {
         self.sync_first(self.0.len());

@@ -318,7 +318,7 @@ fn a_lock_is_one_handles_alone() {
 }
 
 #[test]
-fn a_new_folder_is_there_at_once_and_for_good() {
+fn a_folder_made_with_its_parents_is_there_at_once_and_for_good() {
     for seed in 0..SEEDS {
         let disk = SimDisk::new(seed);
         disk.create_dir_all(Path::new("/a/b")).unwrap();
@@ -326,6 +326,47 @@ fn a_new_folder_is_there_at_once_and_for_good() {
         disk.create_dir_all(Path::new("/a/b/c")).unwrap();
         disk.power_on();
         assert!(disk.metadata(Path::new("/a/b/c")).unwrap().dir, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_folder_whose_parent_was_not_synced_may_vanish_with_all_that_is_in_it() {
+    let seen = outcomes("d/sub/f", |disk| {
+        disk.create_dir(Path::new("d/sub")).unwrap();
+        put(disk, "d/sub/f", b"kept", true);
+        disk.sync_dir(Path::new("d/sub")).unwrap();
+    });
+    assert_eq!(seen, BTreeSet::from([None, Some(b"kept".to_vec())]));
+}
+
+#[test]
+fn a_folder_that_a_killed_process_made_and_did_not_sync_is_durable_once_it_is_asked_for_again() {
+    let mut found = 0;
+    for seed in 0..SEEDS {
+        let disk = SimDisk::new(seed);
+        // Killed between making `d` and syncing the root, or making `d/sub` and syncing `d`.
+        disk.cut_power_after(2 + 2 * (seed % 2));
+        disk.create_dir_all(Path::new("/d/sub")).unwrap_err();
+        disk.restart();
+        found += u64::from(disk.metadata(Path::new("/d")).is_ok());
+        disk.create_dir_all(Path::new("/d/sub")).unwrap();
+        put(&disk, "/d/sub/f", b"kept", true);
+        disk.sync_dir(Path::new("/d/sub")).unwrap();
+        disk.power_on();
+        assert_eq!(content(&disk, "/d/sub/f").as_deref(), Some(&b"kept"[..]), "seed {seed}");
+    }
+    assert_eq!(found, SEEDS, "the kill must come between a folder and its sync");
+}
+
+#[test]
+fn a_folder_whose_sync_failed_is_made_anew() {
+    for seed in 0..SEEDS {
+        let disk = SimDisk::new(seed);
+        disk.fail_next_sync("");
+        disk.create_dir_all(Path::new("/d")).unwrap_err();
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        disk.power_on();
+        assert!(disk.metadata(Path::new("/d")).is_ok(), "seed {seed}");
     }
 }
 

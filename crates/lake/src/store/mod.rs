@@ -18,6 +18,8 @@ use object_store::{
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result,
 };
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path as OsPath, PathBuf};
@@ -29,6 +31,9 @@ use tradewind_disk::{Create, Disk, DiskFile};
 /// What half-written files are called. Never an object.
 const TEMPORARY_SUFFIX: &str = ".tw-tmp";
 const STORE: &str = "tradewind-lake";
+/// Folders remembered as durable: a few for each table and day. Past that all are asked for again,
+/// which costs a sync each.
+const FOLDERS_MADE_MAX: usize = 4_096;
 
 /// An [`ObjectStore`] whose objects are the files below one folder of a [`Disk`].
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub struct DiskStore {
     root: PathBuf,
     /// Numbers temporary files.
     next_temporary: Arc<AtomicU64>,
+    /// Folders that are there and durable, so that an object costs no sync of its folder's parent.
+    folders_made: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl DiskStore {
@@ -44,7 +51,8 @@ impl DiskStore {
     /// Removes what an earlier process left half written.
     pub fn open(disk: Arc<dyn Disk>, root: PathBuf) -> io::Result<Self> {
         disk.create_dir_all(&root)?;
-        let store = Self { disk, root, next_temporary: Arc::default() };
+        let store =
+            Self { disk, root, next_temporary: Arc::default(), folders_made: Arc::default() };
         store.sweep(&store.root)?;
         Ok(store)
     }
@@ -87,7 +95,7 @@ impl DiskStore {
 
     fn create_beside(&self, target: &OsPath) -> io::Result<(PathBuf, Arc<dyn DiskFile>)> {
         if let Some(folder) = target.parent() {
-            self.disk.create_dir_all(folder)?;
+            self.make_folder(folder)?;
         }
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let mut name = target.file_name().unwrap_or_default().to_os_string();
@@ -95,6 +103,26 @@ impl DiskStore {
         let temporary = target.with_file_name(name);
         let file = self.disk.open(&temporary, Create::Truncate)?;
         Ok((temporary, file))
+    }
+
+    fn make_folder(&self, folder: &OsPath) -> io::Result<()> {
+        if self.folders_made.lock().contains(folder) {
+            return Ok(());
+        }
+        self.disk.create_dir_all(folder)?;
+        let mut made = self.folders_made.lock();
+        if made.len() >= FOLDERS_MADE_MAX {
+            made.clear();
+        }
+        made.insert(folder.to_path_buf());
+        Ok(())
+    }
+
+    /// Removes a folder of objects and all in it. Not atomic, and not durable.
+    pub(crate) fn remove_folder(&self, folder: &OsPath) -> io::Result<()> {
+        let removed = self.disk.remove_dir_all(folder);
+        self.folders_made.lock().retain(|made| !made.starts_with(folder));
+        removed
     }
 
     /// Gives a synced file its name, durably. With `create` there must be no such name yet.
@@ -131,7 +159,7 @@ impl DiskStore {
         let (source, target) = (self.os_path(from), self.os_path(to));
         self.disk.metadata(&source).map_err(failed(from))?;
         if let Some(folder) = target.parent() {
-            self.disk.create_dir_all(folder).map_err(failed(to))?;
+            self.make_folder(folder).map_err(failed(to))?;
         }
         self.publish(&source, &target, create).map_err(failed(to))?;
         self.sync_parent(&source).map_err(failed(from))

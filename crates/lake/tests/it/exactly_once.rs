@@ -13,6 +13,26 @@ async fn fresh(dir: &std::path::Path) -> Lake {
     lake
 }
 
+/// A new table and its first writer.
+async fn begun(dir: &std::path::Path) -> (Lake, Box<dyn Sink>) {
+    let lake = fresh(dir).await;
+    let first = sink(&lake, "p/1").await;
+    (lake, first)
+}
+
+/// Writes the rows `from..to` and stages them.
+async fn stage(sink: &mut Box<dyn Sink>, epoch: u64, from: i64, to: i64) -> Staged {
+    sink.write(vec![order_rows(from, to)]).await.unwrap();
+    sink.stage(epoch).await.unwrap()
+}
+
+/// Writes the rows `from..to`, stages and commits them.
+async fn commit(sink: &mut Box<dyn Sink>, epoch: u64, from: i64, to: i64) -> Staged {
+    let staged = stage(sink, epoch, from, to).await;
+    sink.commit(&staged).await.unwrap();
+    staged
+}
+
 async fn reopened(dir: &std::path::Path, last: Option<&Staged>) -> (Lake, Box<dyn Sink>) {
     let lake = open(dir).await;
     let mut sink = lake.sink("orders", "p/1").unwrap();
@@ -39,8 +59,7 @@ fn data_files(dir: &std::path::Path) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_stage_nothing_is_left() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
+    let (lake, mut first) = begun(dir.path()).await;
     first.write(vec![order_rows(0, 10)]).await.unwrap();
     assert_eq!(numbers(&lake).await, (0..10).collect::<Vec<_>>());
     drop((lake, first));
@@ -53,18 +72,14 @@ async fn killed_before_stage_nothing_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_stage_before_the_manifest_the_files_go() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
-    first.write(vec![order_rows(0, 10)]).await.unwrap();
-    first.stage(1).await.unwrap();
+    let (lake, mut first) = begun(dir.path()).await;
+    stage(&mut first, 1, 0, 10).await;
     assert_eq!(data_files(dir.path()), 2);
     drop((lake, first));
     let (lake, mut again) = reopened(dir.path(), None).await;
     assert_eq!(data_files(dir.path()), 0);
     // The rows come again, in the same epoch, perhaps not the same ones.
-    again.write(vec![order_rows(0, 12)]).await.unwrap();
-    let staged = again.stage(1).await.unwrap();
-    again.commit(&staged).await.unwrap();
+    commit(&mut again, 1, 0, 12).await;
     assert_eq!(numbers(&lake).await, (0..12).collect::<Vec<_>>());
     assert_eq!(lake.table("orders").unwrap().status().tail_rows, 0);
 }
@@ -72,15 +87,10 @@ async fn killed_after_stage_before_the_manifest_the_files_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_manifest_the_epoch_is_committed_at_the_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
-    first.write(vec![order_rows(0, 10)]).await.unwrap();
-    let staged = first.stage(1).await.unwrap();
-    first.commit(&staged).await.unwrap();
-    first.write(vec![order_rows(10, 20)]).await.unwrap();
-    let staged = first.stage(2).await.unwrap();
-    first.write(vec![order_rows(20, 30)]).await.unwrap();
-    first.stage(3).await.unwrap();
+    let (lake, mut first) = begun(dir.path()).await;
+    commit(&mut first, 1, 0, 10).await;
+    let staged = stage(&mut first, 2, 10, 20).await;
+    stage(&mut first, 3, 20, 30).await;
     assert_eq!(numbers(&lake).await, (0..30).collect::<Vec<_>>());
     // The manifest is text on a disk.
     let manifest = serde_json::to_string(&staged).unwrap();
@@ -89,20 +99,15 @@ async fn killed_after_the_manifest_the_epoch_is_committed_at_the_restart() {
     let (lake, mut again) = reopened(dir.path(), Some(&staged)).await;
     assert_eq!(numbers(&lake).await, (0..20).collect::<Vec<_>>());
     assert_eq!(data_files(dir.path()), 4, "the third epoch's files are gone");
-    again.write(vec![order_rows(20, 30)]).await.unwrap();
-    let staged = again.stage(3).await.unwrap();
-    again.commit(&staged).await.unwrap();
+    commit(&mut again, 3, 20, 30).await;
     assert_eq!(numbers(&lake).await, (0..30).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_commit_it_is_not_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
-    first.write(vec![order_rows(0, 10)]).await.unwrap();
-    let staged = first.stage(1).await.unwrap();
-    first.commit(&staged).await.unwrap();
+    let (lake, mut first) = begun(dir.path()).await;
+    let staged = commit(&mut first, 1, 0, 10).await;
     let version = lake.table("orders").unwrap().status().version;
     first.commit(&staged).await.unwrap();
     drop((lake, first));
@@ -117,30 +122,24 @@ async fn killed_after_the_commit_it_is_not_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_without_rows_makes_no_commit_and_restarts_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
+    let (lake, mut first) = begun(dir.path()).await;
     let empty = first.stage(1).await.unwrap();
     assert_eq!(empty.rows, 0);
     first.commit(&empty).await.unwrap();
     assert_eq!(lake.table("orders").unwrap().status().version, 0);
-    first.write(vec![order_rows(0, 5)]).await.unwrap();
-    let staged = first.stage(2).await.unwrap();
-    first.commit(&staged).await.unwrap();
+    commit(&mut first, 2, 0, 5).await;
     let empty = first.stage(3).await.unwrap();
     first.commit(&empty).await.unwrap();
     drop((lake, first));
     let (lake, mut again) = reopened(dir.path(), Some(&empty)).await;
-    again.write(vec![order_rows(5, 9)]).await.unwrap();
-    let staged = again.stage(4).await.unwrap();
-    again.commit(&staged).await.unwrap();
+    commit(&mut again, 4, 5, 9).await;
     assert_eq!(numbers(&lake).await, (0..9).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_and_a_table_that_do_not_belong_together_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
+    let (lake, mut first) = begun(dir.path()).await;
     let mut staged = Vec::new();
     for epoch in 1..=3 {
         first.write(vec![order_rows(epoch * 10, epoch * 10 + 10)]).await.unwrap();
@@ -173,10 +172,8 @@ async fn a_manifest_and_a_table_that_do_not_belong_together_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_staged_file_that_is_damaged_is_not_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let lake = fresh(dir.path()).await;
-    let mut first = sink(&lake, "p/1").await;
-    first.write(vec![order_rows(0, 1)]).await.unwrap();
-    let staged = first.stage(1).await.unwrap();
+    let (_lake, mut first) = begun(dir.path()).await;
+    let staged = stage(&mut first, 1, 0, 1).await;
     let path = staged.work["files"][0]["path"].as_str().unwrap();
     std::fs::write(dir.path().join("orders").join(path), b"short").unwrap();
     let error = first.commit(&staged).await.unwrap_err();
@@ -196,9 +193,7 @@ async fn several_writers_of_one_table_commit_their_own_epochs() {
             let mut own = sink(&lake, &format!("pipeline-{writer}/1")).await;
             for epoch in 0..5 {
                 let from = (epoch * writers + writer) * 10;
-                own.write(vec![order_rows(from, from + 10)]).await.unwrap();
-                let staged = own.stage(epoch as u64 + 1).await.unwrap();
-                own.commit(&staged).await.unwrap();
+                commit(&mut own, epoch as u64 + 1, from, from + 10).await;
             }
         }));
     }
@@ -239,14 +234,10 @@ async fn a_forgotten_writer_leaves_what_it_committed() {
     let dir = tempfile::tempdir().unwrap();
     let lake = fresh(dir.path()).await;
     let (mut gone, mut stays) = (sink(&lake, "p/1").await, sink(&lake, "p/2").await);
-    gone.write(vec![order_rows(0, 10)]).await.unwrap();
-    let staged = gone.stage(1).await.unwrap();
-    gone.commit(&staged).await.unwrap();
-    gone.write(vec![order_rows(10, 20)]).await.unwrap();
-    gone.stage(2).await.unwrap();
+    commit(&mut gone, 1, 0, 10).await;
+    stage(&mut gone, 2, 10, 20).await;
     gone.write(vec![order_rows(20, 30)]).await.unwrap();
-    stays.write(vec![order_rows(30, 40)]).await.unwrap();
-    stays.stage(1).await.unwrap();
+    stage(&mut stays, 1, 30, 40).await;
     lake.forget_writer("orders", "p/1").await.unwrap();
     assert_eq!(numbers(&lake).await, (0..10).chain(30..40).collect::<Vec<_>>());
     assert_eq!(data_files(dir.path()), 4, "committed ones, and those of the other writer");
@@ -261,8 +252,7 @@ async fn a_commit_whose_last_sync_fails_is_found_again() {
         let table = lake.create_table(&orders()).await.unwrap();
         let mut own = sink(&lake, "p/1").await;
         for epoch in 1..=3 {
-            own.write(vec![order_rows(epoch * 10, epoch * 10 + 10)]).await.unwrap();
-            let staged = own.stage(epoch as u64).await.unwrap();
+            let staged = stage(&mut own, epoch as u64, epoch * 10, epoch * 10 + 10).await;
             if epoch < 3 {
                 own.commit(&staged).await.unwrap();
                 continue;

@@ -40,8 +40,8 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path, create: Create) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(FaultyFile(self.inner.open(path, create)?, self.without)))
     }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let of_log = path.ends_with("_delta_log");

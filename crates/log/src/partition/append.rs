@@ -1,10 +1,11 @@
 //! Appending: a queue, and one writer at a time who writes it all.
 //!
 //! Guarantees: batches get dense offsets in the order they lie in the file; what could not be
-//! written leaves no trace, or the partition goes offline. Left out: durability (sync).
+//! written leaves no trace, or the partition goes offline, as it does when the writer panics: what
+//! that one has left in the file, only a start can tell. Left out: durability (sync).
 
 use super::tail::Chunk;
-use super::{Partition, Shared, State};
+use super::{Partition, Shared, State, Stopped};
 use crate::batch;
 use crate::blocking;
 use crate::metrics_names as names;
@@ -19,6 +20,9 @@ use tradewind_types::{LogError, Offset};
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// A partition's tail is at most this large: seconds of a busy partition.
 const TAIL_BYTES_MAX: usize = 8 << 20;
+/// Why a partition is offline whose writer panicked.
+const WRITER_ENDED: &str =
+    "the writer ended in the midst of an append; a restart finds what was kept";
 /// Offsets in a segment are relative and 32-bit in its index.
 const SEGMENT_OFFSETS_MAX: i64 = u32::MAX as i64;
 
@@ -93,6 +97,17 @@ impl Drop for Room {
     }
 }
 
+/// Takes the partition offline when its writer panics.
+struct OfflineOnPanic<'a>(&'a Partition);
+
+impl Drop for OfflineOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(WRITER_ENDED);
+        }
+    }
+}
+
 /// Appends that go to one segment in one write.
 struct Group {
     appends: Vec<Pending>,
@@ -147,12 +162,15 @@ impl Partition {
         result: Result<Result<Offset, LogError>, oneshot::error::RecvError>,
     ) -> Result<Offset, LogError> {
         result.unwrap_or_else(|_| {
-            Err(LogError::Busy("the writer ended before this append was written".into()))
+            // It may have been written: never an error that says it was not.
+            self.stop(WRITER_ENDED);
+            Err(self.stopped_error(&Stopped::Offline(WRITER_ENDED.to_owned())))
         })
     }
 
     /// Writes everything in the queue. Called with the write lead held; blocks.
     pub(super) fn write_queue(&self) {
+        let _offline = OfflineOnPanic(self);
         let mut queue = std::mem::take(&mut *self.queue.lock()).into_iter().peekable();
         while queue.peek().is_some() {
             match self.next_group(&mut queue) {

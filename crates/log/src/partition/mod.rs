@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tradewind_disk::{Disk, DiskFile};
 use tradewind_types::log::Watermarks;
 use tradewind_types::{Clock, LogError, Offset, PartitionId};
@@ -66,7 +66,7 @@ pub(crate) struct Partition {
     /// Told when the high watermark moved or the partition stopped.
     synced: Notify,
     /// The topic's readers, told the same.
-    changed: Arc<watch::Sender<()>>,
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -171,7 +171,7 @@ impl Partition {
     /// Wakes whoever waits for the high watermark.
     fn tell(&self) {
         self.synced.notify_waiters();
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     /// Takes the partition offline. Called with the sync lock held, so that no later fsync can

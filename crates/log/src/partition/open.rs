@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tradewind_disk::{Create, Disk, DiskFile, Entry};
 use tradewind_types::{LogError, Offset, PartitionId};
 
@@ -30,7 +30,7 @@ pub(crate) struct Place {
     pub(crate) id: PartitionId,
     pub(crate) dir: PathBuf,
     pub(crate) config: Arc<TopicDefaults>,
-    pub(crate) changed: Arc<watch::Sender<()>>,
+    pub(crate) changed: Arc<Notify>,
 }
 
 /// The segments of a partition, sound.

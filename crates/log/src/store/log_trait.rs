@@ -81,17 +81,19 @@ impl Log for LogStore {
 
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError> {
         let topic = self.topic_named(topic)?;
-        let mut changed = topic.changed.subscribe();
         loop {
-            changed.mark_unchanged();
+            // Woken in the order of waiting, which a `watch` does not promise: a simulation is to
+            // repeat from its seed.
+            let changed = topic.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             if self.inner.closed.load(Ordering::Relaxed) {
                 return Err(LogError::Busy("it is closed".into()));
             }
             if topic.is_past(seen)? {
                 return Ok(());
             }
-            // The sender lives in `topic`, which we hold.
-            let _ = changed.changed().await;
+            changed.await;
         }
     }
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Disk, DiskFile};
 use tradewind_types::log::Watermarks;
 use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
@@ -59,7 +59,7 @@ struct Topic {
     config: Arc<TopicDefaults>,
     partitions: Vec<Arc<Partition>>,
     /// Sends whenever a high watermark moves, or the topic goes.
-    changed: Arc<watch::Sender<()>>,
+    changed: Arc<Notify>,
     deleted: AtomicBool,
 }
 

@@ -16,7 +16,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Create, Disk, DiskFile};
 use tradewind_types::{Clock, LogError};
 
@@ -156,7 +156,7 @@ pub(super) fn build_topic(
     mut each: impl FnMut(Place) -> Result<crate::partition::Partition, LogError>,
 ) -> Result<Arc<Topic>, LogError> {
     let config = Arc::new(topic_file::resolve(&shared.settings.topic, &file.settings)?);
-    let changed = Arc::new(watch::Sender::new(()));
+    let changed = Arc::new(Notify::new());
     let name: Arc<str> = file.name.as_str().into();
     let mut partitions = Vec::with_capacity(file.partitions.max(0) as usize);
     for id in 0..file.partitions {

@@ -3,6 +3,8 @@
 //! Guarantees: each buffer, count and wait of the port is bounded by a field here.
 //! Left out: where the values come from; the binary fills them from the configuration.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -39,6 +41,38 @@ pub struct WireLimits {
     pub drain_timeout: Duration,
     /// Partitions of a topic made because a client named it; 0 turns that off.
     pub auto_create_partitions: i32,
+    /// Which topics clients may not delete.
+    pub kept_topics: KeptTopics,
+}
+
+/// Which topics clients may not delete, and why. By default they may delete every one.
+#[derive(Clone)]
+pub struct KeptTopics(Arc<Why>);
+
+/// The reason a topic is kept, where it is.
+type Why = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl KeptTopics {
+    /// `why` answers with the reason a topic is kept, in the words of an error message.
+    pub fn new(why: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(why))
+    }
+
+    pub(crate) fn why(&self, topic: &str) -> Option<String> {
+        (self.0)(topic)
+    }
+}
+
+impl Default for KeptTopics {
+    fn default() -> Self {
+        Self::new(|_| None)
+    }
+}
+
+impl fmt::Debug for KeptTopics {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("KeptTopics")
+    }
 }
 
 /// A peer slower than this on a large request or answer is cut: it holds memory others need.
@@ -61,6 +95,7 @@ impl Default for WireLimits {
             stall_timeout_pressed: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
             auto_create_partitions: 1,
+            kept_topics: KeptTopics::default(),
         }
     }
 }

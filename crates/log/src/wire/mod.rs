@@ -24,7 +24,7 @@ mod topics;
 
 pub use apis::versions;
 pub use frame::check_prologue;
-pub use limits::{SLOWEST_BYTES_PER_SECOND, WireLimits};
+pub use limits::{KeptTopics, SLOWEST_BYTES_PER_SECOND, WireLimits};
 pub use listener::serve;
 pub use message_set::records as message_set_records;
 pub use open_files::raise_open_files;

@@ -20,6 +20,9 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
 
     /// Called before a write.
     fn before_write(&self, _path: &Path) {}
+
+    /// Called after a write.
+    fn after_write(&self, _path: &Path) {}
 }
 
 /// `disk`, with `hooks` asked first.
@@ -42,8 +45,8 @@ impl<H: Hooks> Disk for Hooked<H> {
         Ok(Arc::new(HookedFile { file, path: path.to_path_buf(), hooks: self.hooks.clone() }))
     }
 
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -86,7 +89,9 @@ impl<H: Hooks> DiskFile for HookedFile<H> {
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         self.hooks.before_write(&self.path);
-        self.file.write_all_at(bytes, position)
+        self.file.write_all_at(bytes, position)?;
+        self.hooks.after_write(&self.path);
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -16,3 +16,4 @@ mod support;
 mod topics;
 mod torn_tail;
 mod wire;
+mod writer_panics;

@@ -1,7 +1,7 @@
 //! `UPPER`, `LOWER`, `INITCAP`.
 //!
 //! Guarantees: by Unicode's rules, whatever the language of the machine; in `INITCAP` a word is a
-//! run of letters and digits.
+//! run of ASCII letters and digits, and other letters stay, as in Flink.
 //! Left out: special cases of one language.
 
 use super::function::{Function, TEXT, Takes};
@@ -41,11 +41,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
 fn initcap(text: &str, out: &mut String) {
     let mut inside = false;
     for letter in text.chars() {
-        if inside {
-            out.extend(letter.to_lowercase());
-        } else {
-            out.extend(letter.to_uppercase());
-        }
-        inside = letter.is_alphanumeric();
+        out.push(if inside { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() });
+        inside = letter.is_ascii_alphanumeric();
     }
 }

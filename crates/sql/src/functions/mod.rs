@@ -8,6 +8,7 @@ mod base64;
 mod branch;
 mod calendar;
 mod case;
+mod checked;
 mod compose;
 pub(crate) mod function;
 mod hash;
@@ -24,6 +25,8 @@ mod substring;
 mod text;
 mod trim;
 mod url;
+
+pub use checked::CheckedArithmetic;
 
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;

@@ -103,6 +103,7 @@ impl Rewriter<'_> {
             Expr::BinaryExpr(binary) => self.binary(binary),
             Expr::Cast(cast) => self.cast(*cast.expr, &cast.field, false),
             Expr::TryCast(cast) => self.cast(*cast.expr, &cast.field, true),
+            Expr::Negative(inner) => self.negative(*inner),
             Expr::Case(case) => self.case(case),
             Expr::Between(between) => self.between(between),
             Expr::InList(list) => self.in_list(list),
@@ -182,14 +183,18 @@ impl Rewriter<'_> {
             (a, b) if is_text(a) != is_text(b) && (is_number(a) || is_number(b)) => {
                 plan_err!("{op} takes no {} and {}", type_name(a), type_name(b))
             }
-            (DataType::Interval(_), b) if op == Operator::Multiply && Digits::of(b).is_some() => {
-                Ok(call(compare::interval_times(), vec![left, right]))
-            }
-            (a, DataType::Interval(_)) if op == Operator::Multiply && Digits::of(a).is_some() => {
-                Ok(call(compare::interval_times(), vec![right, left]))
-            }
             _ => Ok(binary_expr(left, op, right)),
         }
+    }
+
+    /// The smallest integer is its own opposite, as in Flink.
+    fn negative(&self, inner: Expr) -> Result<Expr> {
+        let from = self.type_of(&inner)?;
+        if !from.is_integer() {
+            return Ok(Expr::Negative(Box::new(inner)));
+        }
+        let zero = Expr::Literal(ScalarValue::new_zero(&from)?, None);
+        self.arithmetic(zero, &from, Operator::Minus, inner, &from)
     }
 
     fn comparison(&self, left: Expr, op: Operator, right: Expr) -> Result<Expr> {
@@ -317,6 +322,11 @@ impl Rewriter<'_> {
                     vec![(Box::new(equal), Box::new(Expr::Literal(nothing, None)))],
                     Some(Box::new(value)),
                 )))
+            }
+            ("mod", 2) => {
+                let [value, divisor] = args.try_into().expect("two arguments");
+                let (from, by) = (self.type_of(&value)?, self.type_of(&divisor)?);
+                self.arithmetic(value, &from, Operator::Modulo, divisor, &by)
             }
             ("greatest" | "least", 1..) => {
                 let args = branches(args)?;

@@ -41,8 +41,47 @@ enum Value {
 #[derive(Debug, Clone)]
 struct Entry {
     value: Value,
+    origin: Origin,
     place: String,
     written: String,
+}
+
+/// Which layer a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File,
+    /// An environment variable.
+    Environment,
+    /// An argument.
+    CommandLine,
+}
+
+impl Origin {
+    /// `default`, `file`, `environment`, `command line`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::CommandLine => "command line",
+        }
+    }
+}
+
+/// A setting as it was resolved, for people.
+#[derive(Debug, Clone)]
+pub struct ResolvedSetting {
+    /// Which one.
+    pub setting: &'static Setting,
+    /// Its value, as it could be written in the file; keys and tokens are `***`.
+    pub value: String,
+    /// Which layer it came from.
+    pub origin: Origin,
+    /// The file and line or the variable, where there is one.
+    pub place: Option<String>,
 }
 
 /// The value of every setting, later layers over earlier ones.
@@ -55,10 +94,31 @@ impl Layers {
         let mut layers = Self(BTreeMap::new());
         for setting in SETTINGS {
             layers
-                .set_from_text(setting, "default", setting.default)
+                .set_from_text(setting, Origin::Default, "default", setting.default)
                 .expect("the tests read every default");
         }
         layers
+    }
+
+    /// Every setting as it stands, in the order of [`SETTINGS`].
+    pub(super) fn resolved(&self) -> Vec<ResolvedSetting> {
+        let resolved = SETTINGS.iter().map(|setting| {
+            let Entry { value, origin, place, .. } = self.entry(setting.key);
+            let named = matches!(origin, Origin::File | Origin::Environment);
+            ResolvedSetting {
+                setting,
+                value: match (origin, value) {
+                    // As in the table, so that it reads the same as the default beside it.
+                    (Origin::Default, value) if !matches!(value, Value::WriteKeys(_)) => {
+                        setting.default.to_owned()
+                    }
+                    (_, value) => shown(&setting.kind, value),
+                },
+                origin: *origin,
+                place: named.then(|| place.clone()),
+            }
+        });
+        resolved.collect()
     }
 
     /// Puts a TOML file on top. `name` is for messages.
@@ -86,7 +146,7 @@ impl Layers {
             let place = source.place(key.span());
             if let Some(setting) = Setting::find(&name) {
                 let written = source.text[value.span()].to_owned();
-                self.set(setting, place, written, value.get_ref())?;
+                self.set(setting, Origin::File, place, written, value.get_ref())?;
             } else if let (true, DeValue::Table(inner)) = (is_section(&name), value.get_ref()) {
                 self.add_table(source, &format!("{name}."), inner)?;
             } else {
@@ -100,7 +160,7 @@ impl Layers {
     /// Puts an environment variable on top, if it names a setting.
     pub(super) fn add_variable(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) {
-            return self.set_from_text(setting, name, text);
+            return self.set_from_text(setting, Origin::Environment, name, text);
         }
         let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) else { return Ok(()) };
         // Other variables may share our prefix; one that names a section was meant as a setting.
@@ -125,13 +185,14 @@ impl Layers {
             let suggestion = suggestion(key);
             return Err(ConfigError::Unknown { place, key: key.to_owned(), suggestion });
         };
-        self.set_from_text(setting, "command line", value)
+        self.set_from_text(setting, Origin::CommandLine, "command line", value)
     }
 
     /// Sets from text outside a file: a TOML value, or a bare word.
     fn set_from_text(
         &mut self,
         setting: &'static Setting,
+        origin: Origin,
         place: &str,
         text: &str,
     ) -> Result<(), ConfigError> {
@@ -141,19 +202,20 @@ impl Layers {
             Ok(DeValue::Datetime(_) | DeValue::Float(_)) | Err(_) => bare(),
             Ok(value) => value,
         };
-        self.set(setting, place.to_owned(), format!("{text:?}"), &value)
+        self.set(setting, origin, place.to_owned(), format!("{text:?}"), &value)
     }
 
     fn set(
         &mut self,
         setting: &'static Setting,
+        origin: Origin,
         place: String,
         written: String,
         value: &DeValue<'_>,
     ) -> Result<(), ConfigError> {
         match read(&setting.kind, value) {
             Some(value) => {
-                self.0.insert(setting.key, Entry { value, place, written });
+                self.0.insert(setting.key, Entry { value, origin, place, written });
                 Ok(())
             }
             None => Err(ConfigError::Value {
@@ -173,7 +235,7 @@ impl Layers {
                 continue;
             }
             // The one that was set is at fault; a default is not.
-            let (key, bound) = if self.entry(small).place == "default" {
+            let (key, bound) = if self.entry(small).origin == Origin::Default {
                 (large, format!("at least {small} ({})", self.entry(small).written))
             } else {
                 (small, format!("at most {large} ({})", self.entry(large).written))
@@ -309,6 +371,29 @@ fn read(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+/// A value as it could be written, without its secrets.
+fn shown(kind: &Kind, value: &Value) -> String {
+    match (kind, value) {
+        (_, Value::Nothing) => "none".to_owned(),
+        (_, Value::Text(text)) => text.clone(),
+        (_, Value::Flag(flag)) => flag.to_string(),
+        (_, Value::WriteKeys(keys)) => {
+            let keys: Vec<String> = keys.iter().map(masked).collect();
+            format!("[{}]", keys.join(", "))
+        }
+        (Kind::OrNone(inner), value) => shown(inner, value),
+        (Kind::Bytes { .. }, Value::Number(number)) => units::bytes_text(*number),
+        (Kind::Milliseconds { .. }, Value::Number(number)) => units::duration_text(*number),
+        (_, Value::Number(number)) => number.to_string(),
+    }
+}
+
+/// A write key without what a sender must know.
+fn masked(key: &WriteKey) -> String {
+    let token = key.bearer_token.as_ref().map_or("", |_| ", bearer_token = \"***\"");
+    format!("{{ key = \"***\", store_id = {:?}, source = {:?}{token} }}", key.store_id, key.source)
 }
 
 /// A host that is not empty and a port.

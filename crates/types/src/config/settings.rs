@@ -218,7 +218,9 @@ pub const SETTINGS: &[Setting] = &[
         "server.kafka_request_timeout_ms",
         TIMEOUT,
         "30 s",
-        "How long a Kafka request may take to arrive once it has begun, and its answer to be taken.",
+        "How far a Kafka client may fall behind 64 KiB/s while it sends a request or takes an answer \
+         before it is disconnected. One that moves nothing is disconnected after this time; while \
+         others wait for the memory, after 1 s.",
     ),
     setting(
         "server.kafka_idle_timeout_ms",

@@ -215,3 +215,34 @@ fn overridden_somehow(setting: &Setting) -> Config {
         .find(|config| *config != Config::default())
         .unwrap_or_default()
 }
+
+#[test]
+fn settings_told_their_defaults_alone() {
+    let file = "[log]\nsegment_bytes = 67108864\n[collect]\ndedup_window_hours = 48\n\
+                write_keys = [{ key = \"s3cret\", bearer_token = \"t0ken\", store_id = \"shop\" }]\n";
+    let variable = ("TRADEWIND_LOG_FLUSH".to_owned(), "interval".to_owned());
+    let (_, resolved) = Config::resolve_and_explain(
+        Some((Path::new("tradewind.toml"), file)),
+        [variable],
+        &["sql.queries_max=7".to_owned(), "log.retention_ms=none".to_owned()],
+    )
+    .unwrap();
+    assert_eq!(resolved.len(), SETTINGS.len());
+    let told = |key: &str| {
+        let one = resolved.iter().find(|each| each.setting.key == key).unwrap();
+        (one.value.as_str(), one.origin.name(), one.place.as_deref())
+    };
+    assert_eq!(told("log.segment_bytes"), ("64 MiB", "file", Some("tradewind.toml:2")));
+    assert_eq!(told("collect.dedup_window_hours"), ("48", "file", Some("tradewind.toml:4")));
+    assert_eq!(told("log.flush"), ("interval", "environment", Some("TRADEWIND_LOG_FLUSH")));
+    assert_eq!(told("sql.queries_max"), ("7", "command line", None));
+    assert_eq!(told("log.retention_ms"), ("none", "command line", None));
+    assert_eq!(told("server.kafka_listen"), ("127.0.0.1:9092", "default", None));
+    assert_eq!(told("lake.commit_interval_ms"), ("60 s", "default", None));
+    let (keys, _, place) = told("collect.write_keys");
+    assert_eq!(
+        keys,
+        r#"[{ key = "***", store_id = "shop", source = "web", bearer_token = "***" }]"#
+    );
+    assert_eq!(place, Some("tradewind.toml:5"));
+}

@@ -3,6 +3,11 @@
 //! Guarantees: a [`Currency`] is always one of the table; codes are read in any case and printed
 //! in capitals.
 //! Left out: units without a minor unit of their own (gold, SDR, test codes).
+//!
+//! Checked code by code against the maintenance agency's List One (current codes and their digits)
+//! as published on 2026-01-01 and List Three (withdrawn codes) of the same time; withdrawn codes
+//! have the digits of the last List One that held them.
+//! Source: SIX Group, <https://www.six-group.com/en/products-services/financial-information/market-reference-data/data-standards.html>.
 
 use super::{MoneyError, shown};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -14,7 +19,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency(u8);
 
-/// Code and minor digits, by code. Money withdrawn since 2015 stays: a shop's
+/// Code and minor digits, by code. Money withdrawn at the end of 2014 or later stays: a shop's
 /// history still holds it.
 #[rustfmt::skip]
 const TABLE: &[(&str, u8)] = &[
@@ -41,8 +46,9 @@ const TABLE: &[(&str, u8)] = &[
     ("SYP", 2), ("SZL", 2), ("THB", 2), ("TJS", 2), ("TMT", 2), ("TND", 3), ("TOP", 2),
     ("TRY", 2), ("TTD", 2), ("TWD", 2), ("TZS", 2), ("UAH", 2), ("UGX", 0), ("USD", 2),
     ("USN", 2), ("UYI", 0), ("UYU", 2), ("UYW", 4), ("UZS", 2), ("VED", 2), ("VEF", 2),
-    ("VES", 2), ("VND", 0), ("VUV", 0), ("WST", 2), ("XAF", 0), ("XCD", 2), ("XCG", 2),
-    ("XOF", 0), ("XPF", 0), ("YER", 2), ("ZAR", 2), ("ZMW", 2), ("ZWG", 2), ("ZWL", 2),
+    ("VES", 2), ("VND", 0), ("VUV", 0), ("WST", 2), ("XAD", 2), ("XAF", 0), ("XCD", 2),
+    ("XCG", 2), ("XOF", 0), ("XPF", 0), ("YER", 2), ("ZAR", 2), ("ZMW", 2), ("ZWG", 2),
+    ("ZWL", 2),
 ];
 
 impl Currency {
@@ -125,6 +131,36 @@ mod tests {
         let digits = |code: &str| code.parse::<Currency>().unwrap().minor_digits();
         assert_eq!([digits("EUR"), digits("JPY"), digits("KWD"), digits("CLF")], [2, 0, 3, 4]);
         assert_eq!([digits("ISK"), digits("HUF"), digits("UGX"), digits("TND")], [0, 2, 0, 3]);
+    }
+
+    /// What List One of 2026-01-01 says, written by digits instead of by code.
+    #[test]
+    fn digits_are_those_of_list_one() {
+        let with = |digits: u8| {
+            let codes = Currency::all().filter(|currency| currency.minor_digits() == digits);
+            codes.map(Currency::code).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            with(0),
+            "BIF BYR CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+        );
+        assert_eq!(with(3), "BHD IQD JOD KWD LYD OMR TND");
+        assert_eq!(with(4), "CLF UYW");
+        assert_eq!(Currency::all().filter(|each| each.minor_digits() == 2).count(), 149);
+    }
+
+    #[test]
+    fn codes_made_and_withdrawn_since_2014_are_known() {
+        let known = |code: &str| code.parse::<Currency>().is_ok();
+        let made = ["BYN", "MRU", "SLE", "STN", "UYW", "VED", "VES", "XAD", "XCG", "ZWG"];
+        let withdrawn =
+            ["ANG", "BGN", "BYR", "CUC", "HRK", "LTL", "MRO", "SLL", "STD", "VEF", "ZWL"];
+        for code in made.into_iter().chain(withdrawn) {
+            assert!(known(code), "{code}");
+        }
+        for never_or_long_gone in ["DEM", "LVL", "USS", "XAU", "XDR", "XSU", "XTS", "ZWR"] {
+            assert!(!known(never_or_long_gone), "{never_or_long_gone}");
+        }
     }
 
     #[test]

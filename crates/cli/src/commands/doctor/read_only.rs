@@ -25,6 +25,10 @@ impl Disk for ReadOnlyDisk {
         }
     }
 
+    fn create_dir(&self, _path: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         OsDisk.metadata(path).map(drop)
     }

@@ -1,9 +1,9 @@
 //! DeleteTopics: removes topics by name or, from version 6, by id.
 //!
-//! Guarantees: answered once the removal is durable; each topic has its own result.
+//! Guarantees: answered once the removal is durable; each topic has its own result; a topic that
+//! the port is told to keep stays.
 
 use super::{Api, Pending, answered};
-use crate::LogStore;
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
@@ -45,7 +45,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
     let by_either = asked.topics.into_iter().map(|topic| (topic.name, topic.topic_id));
     let mut results = Vec::new();
     for (name, id) in by_name.chain(by_either) {
-        let mut result = delete(&broker.store, name, id).await;
+        let mut result = delete(&broker, request.version, name, id).await;
         if request.version < 5 {
             result.error_message = None;
         }
@@ -54,7 +54,13 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
     Ok(answered(request.reply(&DeleteTopicsResponse::default().with_responses(results))?))
 }
 
-async fn delete(store: &LogStore, name: Option<TopicName>, id: Uuid) -> DeletableTopicResult {
+async fn delete(
+    broker: &Broker,
+    version: i16,
+    name: Option<TopicName>,
+    id: Uuid,
+) -> DeletableTopicResult {
+    let store = &broker.store;
     let known = match &name {
         Some(name) => store.topic(name.as_str()),
         None => store.topic_by_id(id.into_bytes()),
@@ -72,10 +78,24 @@ async fn delete(store: &LogStore, name: Option<TopicName>, id: Uuid) -> Deletabl
     let result = DeletableTopicResult::default()
         .with_topic_id(Uuid::from_bytes(topic.id))
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))));
+    if let Some(reason) = broker.limits.kept_topics.why(&topic.name) {
+        return result
+            .with_error_code(number(kept(version)))
+            .with_error_message(Some(StrBytes::from_string(reason)));
+    }
     match store.delete_topic(&topic.name).await {
         Ok(()) => result,
         Err(error) => result
             .with_error_code(number(of_log_error(&error)))
             .with_error_message(Some(StrBytes::from_string(error.to_string()))),
+    }
+}
+
+/// What clients print best for a topic that stays. Most of them show the name of the code and
+/// drop the message: "topic deletion is disabled" says it, and is there from version 3 on.
+fn kept(version: i16) -> ResponseError {
+    match version {
+        3.. => ResponseError::TopicDeletionDisabled,
+        _ => ResponseError::PolicyViolation,
     }
 }

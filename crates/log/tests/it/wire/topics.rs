@@ -4,10 +4,11 @@ use super::harness::*;
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, MetadataRequest};
+use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
-use tradewind_log::wire::WireLimits;
+use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_types::Log;
 
 fn ask_for(topic: &str, may_create: bool) -> MetadataRequest {
@@ -99,5 +100,30 @@ async fn topics_that_cannot_be_are_refused_one_by_one() {
     assert_eq!(codes, [42, 42]);
     let assigned = CreateTopicsRequest::default().with_topics(vec![assigned(1)]);
     assert_eq!(client.call(7, &assigned).await.topics[0].num_partitions, 1);
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_deleted_a_topic_that_the_server_needs() {
+    let kept_topics =
+        KeptTopics::new(|topic| (topic == "events").then(|| "it is ours".to_string()));
+    let port = Port::start(WireLimits { kept_topics, ..WireLimits::default() }).await;
+    port.topic("events", 1).await;
+    port.topic("theirs", 1).await;
+    let mut client = port.client().await;
+    let by_name = |topics: &[&str]| {
+        DeleteTopicsRequest::default().with_topic_names(topics.iter().map(|it| name(it)).collect())
+    };
+    let old = client.call(1, &by_name(&["events"])).await;
+    assert_eq!(old.responses[0].error_code, 44);
+    let id = DeleteTopicState::default().with_name(None).with_topic_id(port.topic_id("events"));
+    let by_id = client.call(6, &DeleteTopicsRequest::default().with_topics(vec![id])).await;
+    let message = by_id.responses[0].error_message.as_ref().map(ToString::to_string);
+    assert_eq!((by_id.responses[0].error_code, message.as_deref()), (73, Some("it is ours")));
+    let both = client.call(5, &by_name(&["events", "theirs"])).await;
+    let codes: Vec<_> = both.responses.iter().map(|result| result.error_code).collect();
+    assert_eq!(codes, [73, 0]);
+    let left: Vec<_> = port.store.topics().into_iter().map(|topic| topic.name).collect();
+    assert_eq!(left, ["events"]);
     port.stop().await;
 }

@@ -123,10 +123,8 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 /// `yyyy-M-d` or the date of a timestamp, as a day since the epoch.
 pub(crate) fn date(text: &str) -> Option<i32> {
     let text = text.trim();
-    let (date, time) = text.split_once(' ').map_or((text, None), |(d, t)| (d, Some(t)));
-    if let Some(time) = time {
-        clock(time)?;
-    }
+    // What follows a space is not looked at, as in Flink.
+    let date = text.split_once(' ').map_or(text, |(date, _)| date);
     i32::try_from(day(date)?).ok()
 }
 
@@ -157,7 +155,7 @@ fn number(text: &str, most: usize) -> Option<i64> {
 pub(crate) fn timestamp(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(' ').map_or((text, None), |(d, t)| (d, Some(t)));
     // A date alone, or a date and a whole time.
-    if date.matches('-').count() != 2 {
+    if date.matches('-').count() != 2 || date.find('-') != Some(4) {
         return None;
     }
     Some(day(date)? * 86_400 * SECOND + time.map_or(Some(0), clock)?)
@@ -176,7 +174,7 @@ pub(super) fn clock(text: &str) -> Option<i64> {
         return None;
     }
     let micros = match fraction {
-        None => 0,
+        None | Some("") => 0,
         Some(digits) => {
             number(digits, 9)?;
             number(&digits[..digits.len().min(6)], 6)?
