@@ -18,10 +18,12 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use std::sync::Arc;
 
 const ROWS: &str = "_rows";
-const DELETED: &str = "_deleted";
+/// Whether the group is gone.
+pub(crate) const DELETED: &str = "_deleted";
 const VALUE: &str = "_value";
 const COUNT: &str = "_count";
-const CALL: &str = "_call";
+/// Which aggregate a value is of.
+pub(crate) const CALL: &str = "_call";
 
 /// Columns that a caller adds to each row of state: the same value in all of them.
 pub(crate) type Extra = Vec<(Field, ArrayRef)>;

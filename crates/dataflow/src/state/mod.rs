@@ -10,5 +10,5 @@ pub(crate) mod rows;
 mod words;
 
 pub(crate) use groups::{Grouping, Groups};
-pub(crate) use groups_state::{Extra, column};
+pub(crate) use groups_state::{CALL, DELETED, Extra, column};
 pub use key_index::{KeyIndex, NO_SLOT};

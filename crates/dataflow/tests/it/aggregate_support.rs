@@ -1,7 +1,8 @@
-//! Changelogs as text: `+ 1 4` is the row (1, 4) at weight 1, `- 5 3` at -1, `null` a null.
+//! Changelogs as text: `+ 1 4` is the row (1, 4) at weight 1, `- 5 3` at -1, `null` a null. Times
+//! may be whole seconds since 1970; `#1` at the end puts a row into partition 1.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::collections::BTreeMap;
@@ -28,8 +29,7 @@ pub(crate) fn call(
     AggregateCall { function, argument, filter: None, distinct: false, output, text }
 }
 
-/// Rows from text, a line each; weights are the signs where `hidden` has them. A watermark is
-/// written in front of them as `@5`.
+/// Rows from text, a line each; weights are the signs where `hidden` has them.
 pub(crate) fn rows(visible: &Schema, hidden: Hidden, text: &str) -> RecordBatch {
     let lines: Vec<Vec<&str>> = text
         .lines()
@@ -43,20 +43,27 @@ pub(crate) fn rows(visible: &Schema, hidden: Hidden, text: &str) -> RecordBatch 
             (word != "null").then(|| word.replace('_', " "))
         };
         let texts: StringArray = lines.iter().map(value).collect();
-        let column = cast(&texts, field.data_type()).unwrap();
+        let seconds = cast(&texts, &DataType::Int64).unwrap();
+        let is_seconds = matches!(field.data_type(), DataType::Timestamp(..))
+            && seconds.null_count() == texts.null_count();
+        let column = match is_seconds {
+            true => {
+                let micros = seconds.as_primitive::<Int64Type>();
+                let micros: Int64Array = micros.unary(|seconds| seconds * 1_000_000);
+                cast(&micros, field.data_type()).unwrap()
+            }
+            false => cast(&texts, field.data_type()).unwrap(),
+        };
         assert_eq!(column.null_count(), texts.null_count(), "{text}");
         columns.push(column);
     }
     if hidden.origin {
-        columns.push(Arc::new(Int32Array::from(vec![0; lines.len()])));
-        columns.push(Arc::new(Int64Array::from_iter_values(0..lines.len() as i64)));
-    }
-    if hidden.watermark {
-        let watermark = |line: &Vec<&str>| match line.last().unwrap().strip_prefix('@') {
-            Some(watermark) => watermark.parse().unwrap(),
-            None => i64::MIN,
+        let partition = |line: &Vec<&str>| {
+            let partition = line.last().and_then(|word| word.strip_prefix('#'));
+            partition.map_or(0, |partition| partition.parse().unwrap())
         };
-        columns.push(Arc::new(Int64Array::from_iter_values(lines.iter().map(watermark))));
+        columns.push(Arc::new(Int32Array::from_iter_values(lines.iter().map(partition))));
+        columns.push(Arc::new(Int64Array::from_iter_values(0..lines.len() as i64)));
     }
     if hidden.weight {
         let weight = |line: &Vec<&str>| match line[0] {
@@ -82,22 +89,25 @@ pub(crate) fn text(hidden: Hidden, batch: &RecordBatch) -> Vec<String> {
             -1 => "-".to_string(),
             other => other.to_string(),
         };
-        let values = columns.iter().map(|column| column.value(row).to_string());
+        let values =
+            columns.iter().map(|column| column.value(row).to_string().replace("1970-01-01T", ""));
         [sign].into_iter().chain(values).collect::<Vec<_>>().join(" ")
     };
     (0..batch.num_rows()).map(line).collect()
 }
 
-/// Source -> `kind` -> sink.
+/// A graph with one source and one sink, running.
 pub(crate) struct Chain {
-    pub(crate) graph: Arc<Graph>,
+    graph: Arc<Graph>,
     pub(crate) input: Schema,
-    pub(crate) hidden: Hidden,
-    pub(crate) output: Hidden,
+    hidden: Hidden,
+    output: Hidden,
+    pub(crate) partitions: Vec<i32>,
     pub(crate) executor: Executor,
 }
 
 impl Chain {
+    /// Source -> `kind` -> sink.
     pub(crate) fn new(
         input: &[(&str, DataType)],
         hidden: Hidden,
@@ -105,20 +115,34 @@ impl Chain {
         output: (&[(&str, DataType)], Hidden),
         workers: usize,
     ) -> Self {
+        Self::of(input, hidden, vec![(kind, output.1.behind(&schema(output.0)), output.1)], workers)
+    }
+
+    /// Source -> operators with what they give -> sink.
+    pub(crate) fn of(
+        input: &[(&str, DataType)],
+        hidden: Hidden,
+        operators: Vec<(OperatorKind, SchemaRef, Hidden)>,
+        workers: usize,
+    ) -> Self {
         let input = schema(input);
         let mut graph = Graph { nodes: Vec::new() };
-        let of_output: SchemaRef = output.1.behind(&schema(output.0));
-        let source = graph.add(OperatorKind::Source(0), vec![], hidden.behind(&input), hidden);
-        let node = graph.add(kind, vec![source], of_output.clone(), output.1);
-        graph.add(OperatorKind::Sink(0), vec![node], of_output, output.1);
+        let mut last = graph.add(OperatorKind::Source(0), vec![], hidden.behind(&input), hidden);
+        for (kind, schema, hidden) in operators {
+            last = graph.add(kind, vec![last], schema, hidden);
+        }
+        let (schema, output) = (graph.nodes[last].schema.clone(), graph.nodes[last].hidden);
+        graph.add(OperatorKind::Sink(0), vec![last], schema, output);
         let graph = Arc::new(graph);
         let executor = executor(&graph, workers);
-        Self { graph, input, hidden, output: output.1, executor }
+        Self { graph, input, hidden, output, partitions: vec![0], executor }
     }
 
     pub(crate) fn tick_whole(&mut self, text: &str, ended: bool) -> TickOutput {
         let batches = vec![rows(&self.input, self.hidden, text)];
-        self.executor.tick(vec![SourceInput { batches, ended, ..SourceInput::default() }]).unwrap()
+        let partitions = self.partitions.clone();
+        let input = SourceInput { batches, partitions, ended, idle: Vec::new() };
+        self.executor.tick(vec![input]).unwrap()
     }
 
     /// What comes out for input.
@@ -140,7 +164,9 @@ impl Chain {
 
     /// Goes on in an executor with another number of workers, from state that is handed over.
     pub(crate) fn hand_over(&mut self, workers: usize, taken: &[StateRows]) {
+        let watermarks = self.executor.watermarks();
         self.executor = executor(&self.graph, workers);
+        self.executor.restore_watermarks(&watermarks);
         for rows in taken {
             self.executor.restore(rows).unwrap();
         }
@@ -179,23 +205,4 @@ pub(crate) fn apply(table: &mut Table, lines: &[String]) {
             table.remove(row);
         }
     }
-}
-
-/// Cuts rows into batches of these sizes, as often as there are rows.
-pub(crate) fn cut(batch: &RecordBatch, sizes: &[usize]) -> Vec<RecordBatch> {
-    let (mut parts, mut done) = (Vec::new(), 0);
-    for size in sizes.iter().cycle() {
-        if done >= batch.num_rows() {
-            return parts;
-        }
-        let size = (*size).clamp(1, batch.num_rows() - done);
-        parts.push(batch.slice(done, size));
-        done += size;
-    }
-    vec![concat_batches(&batch.schema(), [batch]).unwrap()]
-}
-
-/// A column of whole numbers, or `None` for a null.
-pub(crate) fn ints(batch: &RecordBatch, column: usize) -> Vec<Option<i64>> {
-    batch.column(column).as_primitive::<Int64Type>().iter().collect()
 }

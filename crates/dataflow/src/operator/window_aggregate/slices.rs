@@ -6,7 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use std::sync::Arc;
 
-/// Flink counts in milliseconds: a window's last one belongs to it and is its `window_time`.
+/// Flink counts in milliseconds: a window's last one is its `window_time`.
 const MILLISECOND_US: i64 = 1_000;
 /// Zones change their offset at quarters of an hour; where one has not, both ends of a quarter
 /// have the same offset all the same, or the quarter is not kept.
@@ -62,7 +62,7 @@ impl SliceEnds {
 
 /// The least watermark at which a window with this wall-clock end is complete.
 pub(crate) fn complete_at(spec: &WindowSpec, end: i64) -> Watermark {
-    spec.instant(end).saturating_sub(MILLISECOND_US).max(WATERMARK_NONE + 1)
+    spec.instant(end).max(WATERMARK_NONE + 1)
 }
 
 /// Up to which window end a stream that is complete up to `watermark` has given all windows, on
@@ -71,7 +71,7 @@ pub(crate) fn last_complete(spec: &WindowSpec, watermark: Watermark) -> Option<i
     if watermark == WATERMARK_NONE {
         return None;
     }
-    let near = spec.slice_end(spec.local(watermark.saturating_add(MILLISECOND_US)));
+    let near = spec.slice_end(spec.local(watermark));
     if !(i64::MIN / 2..i64::MAX / 2).contains(&near) {
         return Some(near);
     }

@@ -5,7 +5,7 @@
 
 use super::slices::{self, Window};
 use super::worker::WindowAggregateWorker;
-use crate::state::{Extra, Groups, column};
+use crate::state::{CALL, DELETED, Extra, Groups, column};
 use crate::{DataflowError, Watermark};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, partition};
@@ -16,7 +16,6 @@ const COMPLETE: &str = "_complete";
 const START: &str = "_start";
 const END: &str = "_end";
 const DIRECT: &str = "_direct";
-const DELETED: &str = "_deleted";
 
 impl WindowAggregateWorker {
     pub(super) fn take(&mut self, all: bool) -> Result<Vec<RecordBatch>, DataflowError> {
@@ -58,7 +57,8 @@ impl WindowAggregateWorker {
             return Ok(());
         }
         let mut by = vec![column(&rows, END)?, column(&rows, START)?, column(&rows, DIRECT)?];
-        by.extend(rows.column_by_name(DELETED));
+        // One batch may hold the values of several aggregates.
+        by.extend(rows.column_by_name(DELETED).or(rows.column_by_name(CALL)));
         let by: Vec<ArrayRef> = by.into_iter().cloned().collect();
         let (ends, starts) = (by[0].as_primitive::<Int64Type>(), by[1].as_primitive::<Int64Type>());
         for range in partition(&by)?.ranges() {

@@ -8,7 +8,10 @@ use super::slices::{SliceEnds, Window, complete_at, times};
 use super::{WindowAggregate, Windows};
 use crate::operator::{Keyed, StateWorker};
 use crate::state::{Grouping, Groups};
-use crate::{DataflowError, Hidden, Node, ShardRange, WATERMARK_NONE, Watermark, WindowSpec};
+use crate::{
+    DataflowError, Hidden, Node, OperatorId, RowError, ShardRange, WATERMARK_NONE, Watermark,
+    WindowSpec,
+};
 use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -36,6 +39,8 @@ pub(crate) struct WindowAggregateWorker {
     /// Where rows came in this tick that may have left a group without any.
     touched: BTreeSet<Place>,
     late: Vec<RecordBatch>,
+    errors: Vec<RowError>,
+    id: OperatorId,
 }
 
 /// Where a row belongs.
@@ -44,6 +49,8 @@ enum Place {
     Slice(i64),
     Direct(Window),
     Late,
+    /// Nowhere, as nothing says when it was.
+    Failed,
 }
 
 /// Rows by where they belong.
@@ -92,7 +99,19 @@ impl WindowAggregateWorker {
             firing: Firing::default(),
             touched: BTreeSet::new(),
             late: Vec::new(),
+            errors: Vec::new(),
+            id: node.id.clone(),
         }
+    }
+
+    /// Whether a group without rows is nothing. A slice of hops is only part of a window's group:
+    /// its rows may come to 0 because one of another part was taken back here.
+    fn sweeps(&self) -> bool {
+        let is_whole = match self.windows {
+            Windows::Sliced { spec, .. } => spec.size_us == spec.slide_us,
+            Windows::Attached { .. } => true,
+        };
+        self.input.weight && is_whole
     }
 
     /// Where each row of a batch belongs.
@@ -119,7 +138,7 @@ impl WindowAggregateWorker {
         let mut due = Due::new(self.spec);
         for (row, time) in times.values().iter().enumerate() {
             if times.is_null(row) {
-                sorted.add(Place::Late, row);
+                sorted.add(Place::Failed, row);
                 continue;
             }
             let slice = slices.of(*time);
@@ -154,11 +173,13 @@ impl WindowAggregateWorker {
         let mut sorted = Sorted::default();
         let mut due = Due::new(WindowSpec { size_us: self.spec.slide_us, ..self.spec });
         for row in 0..ends.len() {
-            let known = starts.is_valid(row) && ends.is_valid(row);
             let end = ends.value(row);
-            let place = match known && watermark(row) < due.of(end).0 {
-                true => Place::Direct(Window { end, start: starts.value(row) }),
-                false => Place::Late,
+            let place = if starts.is_null(row) || ends.is_null(row) {
+                Place::Failed
+            } else if watermark(row) < due.of(end).0 {
+                Place::Direct(Window { end, start: starts.value(row) })
+            } else {
+                Place::Late
             };
             sorted.add(place, row);
         }
@@ -176,6 +197,10 @@ impl WindowAggregateWorker {
                 self.late.push(batch);
                 return Ok(());
             }
+            Place::Failed => {
+                self.fail(&batch);
+                return Ok(());
+            }
             Place::Slice(end) => self.slices.entry(end),
             Place::Direct(window) => {
                 let groups = self.direct.entry(window);
@@ -184,6 +209,28 @@ impl WindowAggregateWorker {
             }
         };
         push(groups.or_insert_with(|| Groups::new(&self.grouping)), self.input, &batch, hashes)
+    }
+}
+
+impl WindowAggregateWorker {
+    /// Hands rows without a time or a window back, each alone.
+    fn fail(&mut self, batch: &RecordBatch) {
+        let (column, reason) = match self.windows {
+            Windows::Sliced { time, .. } => {
+                (time, "its event time is NULL; filter such rows out before the window")
+            }
+            Windows::Attached { end, .. } => (end, "its window is NULL"),
+        };
+        let name = batch.schema_ref().field(column).name();
+        let (expression, hidden) = (format!("window over {name:?}"), self.input);
+        self.errors.extend((0..batch.num_rows()).map(|row| RowError {
+            operator: self.id.clone(),
+            expression: expression.clone(),
+            reason: reason.to_string(),
+            origin: hidden.origin_of(batch, row),
+            row: batch.slice(row, 1),
+            hidden,
+        }));
     }
 }
 
@@ -227,7 +274,7 @@ impl StateWorker for WindowAggregateWorker {
         let Keyed { rows: batch, hashes } = keyed;
         let sorted = self.sort(&batch)?;
         for (place, rows) in sorted.rows {
-            if self.input.weight && place != Place::Late {
+            if self.sweeps() && !matches!(place, Place::Late | Place::Failed) {
                 self.touched.insert(place);
             }
             // All rows, once each.
@@ -246,7 +293,7 @@ impl StateWorker for WindowAggregateWorker {
             let groups = match place {
                 Place::Slice(end) => self.slices.get_mut(&end),
                 Place::Direct(window) => self.direct.get_mut(&window),
-                Place::Late => None,
+                Place::Late | Place::Failed => None,
             };
             groups.map_or(Ok(()), Groups::untouch)?;
         }
@@ -260,6 +307,10 @@ impl StateWorker for WindowAggregateWorker {
 
     fn take_late(&mut self) -> Vec<RecordBatch> {
         std::mem::take(&mut self.late)
+    }
+
+    fn take_errors(&mut self) -> Vec<RowError> {
+        std::mem::take(&mut self.errors)
     }
 
     fn take_changes(&mut self) -> Result<Vec<RecordBatch>, DataflowError> {
