@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod aggregate;
+mod aggregate_property;
+mod aggregate_speed;
 mod aggregate_support;
 mod join;
 mod join_bounds;
 mod join_property;
 mod join_support;
 mod materialize;
+mod window;
+mod window_property;
