@@ -89,7 +89,11 @@ pub fn write_value(out: &mut String, array: &dyn Array, row: usize, style: Style
         DataType::Float32 => write_float(out, array.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => write_double(out, array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
-            write_decimal(out, array.as_primitive::<Decimal128Type>().value(row), *scale);
+            let value = array.as_primitive::<Decimal128Type>().value(row);
+            match style {
+                Style::Print => print_decimal(out, value, *scale),
+                Style::Cast { .. } => write_decimal(out, value, *scale),
+            }
         }
         DataType::Date32 => write_date(out, array.as_primitive::<Date32Type>().value(row).into()),
         DataType::Timestamp(unit, zone) => {
@@ -234,6 +238,21 @@ fn scientific(out: &mut String, text: &str) {
     }
     out.push('E');
     out.push_str(exponent);
+}
+
+/// A decimal as `BigDecimal.toString` of Java: `0E-10`, `1.5E-7` where the first digit is more than
+/// six places behind the point.
+fn print_decimal(out: &mut String, value: i128, scale: i8) {
+    let digits = value.unsigned_abs().to_string();
+    let exponent = i16::try_from(digits.len()).unwrap_or(39) - 1 - i16::from(scale);
+    if scale <= 0 || exponent >= -6 {
+        return write_decimal(out, value, scale);
+    }
+    let sign = if value < 0 { "-" } else { "" };
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    // Writing to a String does not fail.
+    let _ = write!(out, "{sign}{first}{point}{rest}E{exponent}");
 }
 
 /// A decimal with all digits of its scale.
@@ -482,6 +501,18 @@ mod tests {
             assert_eq!(print(&stamps(Some("UTC")), row), instant);
             assert_eq!(cast(&stamps(None), row), text);
         }
+    }
+
+    #[test]
+    fn small_decimals_print_with_an_exponent_and_are_cast_without() {
+        let cases =
+            [(0, 10, "0E-10"), (-1, 19, "-1E-19"), (1000, 10, "1.000E-7"), (0, 6, "0.000000")];
+        for (value, scale, expected) in cases {
+            let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale);
+            assert_eq!(print(&array.unwrap(), 0), expected);
+        }
+        let array = Decimal128Array::from(vec![1000]).with_precision_and_scale(38, 10).unwrap();
+        assert_eq!(cast(&array, 0), "0.0000001000");
     }
 
     #[test]

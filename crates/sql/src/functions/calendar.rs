@@ -217,23 +217,22 @@ fn add_months(day: i64, count: i64) -> Option<i64> {
     Some(first + of_month.min(length) - 1)
 }
 
-/// As many months as can be added to the earlier without passing the later; the time of day counts
-/// where the days are the same.
+/// As many months as can be added to the earlier day without passing the later; one less where that
+/// meets the day of `to` and its time of day is before that of `from`.
 fn months_between(from: i64, to: i64) -> Option<i64> {
-    let (sign, early, late) = if from <= to { (1, from, to) } else { (-1, to, from) };
-    let (day, last) = (early.div_euclid(DAY), late.div_euclid(DAY));
+    let (start, end) = (from.div_euclid(DAY), to.div_euclid(DAY));
+    let (sign, early, late) = if start <= end { (1, start, end) } else { (-1, end, start) };
     let months = |day: i64| {
         let (year, month, _) = civil(day);
         year * 12 + month
     };
-    let mut count = months(last) - months(day);
-    if add_months(day, count)? > last {
+    let mut count = months(late) - months(early);
+    if add_months(early, count)? > late {
         count -= 1;
     }
-    if add_months(day, count)? == last && late.rem_euclid(DAY) < early.rem_euclid(DAY) {
-        count -= 1;
-    }
-    Some(sign * count)
+    let count = sign * count;
+    let is_short = add_months(start, count)? == end && to.rem_euclid(DAY) < from.rem_euclid(DAY);
+    Some(count - i64::from(is_short))
 }
 
 fn part_of(

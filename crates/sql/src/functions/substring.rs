@@ -33,9 +33,12 @@ fn slice(text: &str, start: i64, length: i64) -> Option<&str> {
     let first = match start {
         0 => 0,
         1.. => start - 1,
-        // Before the first character there is nothing, and it takes up the length.
+        // As in Flink there is nothing from before the first character on.
         _ => i64::try_from(text.chars().count()).ok()? + start,
     };
+    if first < 0 {
+        return Some("");
+    }
     let end = first.saturating_add(length);
     let (first, end) = (usize::try_from(first).unwrap_or(0), usize::try_from(end).unwrap_or(0));
     if text.is_ascii() {

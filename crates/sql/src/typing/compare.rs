@@ -64,6 +64,21 @@ pub(super) fn arrow_pattern(pattern: &str, escape: Option<char>) -> Result<Strin
     Ok(out)
 }
 
+/// A pattern of `SIMILAR TO` as a regular expression.
+pub(super) fn similar_pattern(pattern: &str) -> String {
+    let mut out = String::from("^(?s:");
+    for letter in pattern.chars() {
+        match letter {
+            '%' => out.push_str(".*"),
+            '_' => out.push('.'),
+            '.' | '^' | '$' | '\\' => out.extend(['\\', letter]),
+            other => out.push(other),
+        }
+    }
+    out.push_str(")$");
+    out
+}
+
 /// `like_pattern(pattern [, escape])`: the same for patterns that are not known before.
 pub(super) fn like_pattern() -> ScalarUDF {
     Function::new("like_pattern", &[Takes::Text, Takes::Text], TEXT, |call| {

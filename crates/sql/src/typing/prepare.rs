@@ -2,7 +2,7 @@
 //! to calls of our functions before planning.
 //!
 //! Guarantees: what is not named here is left as it is; the rewritten text means the same.
-//! Left out: `JSON_VALUE`'s clauses, `SIMILAR TO`, `MAP[…]`.
+//! Left out: `JSON_VALUE`'s clauses, `MAP[…]`.
 
 use datafusion::sql::sqlparser::ast::{
     self, CastKind, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -64,6 +64,7 @@ fn rewrite(expr: &mut Expr) {
             call(name, arguments.chain(trim_characters.into_iter().flatten()).collect())
         }
         Expr::TypedString(typed) => literal_digits(typed),
+        Expr::Interval(interval) => Expr::Interval(spelled_out(interval)),
         Expr::Function(function) => Expr::Function(unit_argument(function)),
         other => other,
     };
@@ -92,6 +93,28 @@ fn literal_digits(mut typed: ast::TypedString) -> Expr {
         *digits = Some(fraction.len().min(DIGITS_MAX) as u64);
     }
     Expr::TypedString(typed)
+}
+
+/// `INTERVAL '1 12:30:00' DAY TO SECOND` names its parts, as `INTERVAL '1 day 12:30:00'` does.
+fn spelled_out(mut interval: ast::Interval) -> ast::Interval {
+    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) =
+        &*interval.value
+    else {
+        return interval;
+    };
+    let (Some(first), Some(_)) = (&interval.leading_field, &interval.last_field) else {
+        return interval;
+    };
+    let units = ["year", "month", "day", "hour", "minute", "second"];
+    let names = units.iter().skip_while(|unit| !first.to_string().eq_ignore_ascii_case(unit));
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let sign = if negative { "-" } else { "" };
+    let parts = text.split(['-', ' ', ':']).zip(names);
+    let parts: Vec<_> = parts.map(|(part, unit)| format!("{sign}{part} {unit}")).collect();
+    *interval.value = string(&parts.join(" "));
+    (interval.leading_field, interval.last_field) = (None, None);
+    interval
 }
 
 /// The unit of `TIMESTAMPADD(DAY, …)` reads as a column.

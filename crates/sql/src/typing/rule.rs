@@ -108,6 +108,7 @@ impl Rewriter<'_> {
             Expr::Between(between) => self.between(between),
             Expr::InList(list) => self.in_list(list),
             Expr::Like(like) => self.like(like),
+            Expr::SimilarTo(like) => similar(like),
             Expr::ScalarFunction(function) => self.function(function),
             Expr::AggregateFunction(mut function) => {
                 later_arguments(&mut function);
@@ -339,6 +340,17 @@ impl Rewriter<'_> {
             }
         }
     }
+}
+
+/// `SIMILAR TO` is of the whole text, with `%` and `_` as in `LIKE` in a regular expression.
+fn similar(like: Like) -> Result<Expr> {
+    let Like { negated, expr, pattern, escape_char, case_insensitive } = like;
+    let Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) = *pattern else {
+        return plan_err!("the pattern of SIMILAR TO must be a constant");
+    };
+    let text = ScalarValue::Utf8(Some(compare::similar_pattern(&text)));
+    let pattern = Box::new(Expr::Literal(text, metadata));
+    Ok(Expr::SimilarTo(Like::new(negated, expr, pattern, escape_char, case_insensitive)))
 }
 
 /// `CASE WHEN a IS NULL OR … THEN NULL ELSE f(a, …) END`.

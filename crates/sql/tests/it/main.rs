@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cases;
 mod catalogue;
 mod errors;
+mod flink;
+mod plan;
 mod script;

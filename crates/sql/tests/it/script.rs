@@ -39,7 +39,7 @@ fn a_table_is_read_with_all_its_parts() {
     assert_eq!((&*watermark.column, &*watermark.expression), ("at", "at - INTERVAL '5' SECOND"));
     let topic = found.topic().unwrap();
     assert_eq!(
-        (&*topic.topic, topic.format, topic.startup),
+        (&*topic.topic, topic.format.clone(), topic.startup),
         ("o", Format::Json, StartupMode::Latest)
     );
     assert_eq!(found.columns[7].kind, ColumnKind::Computed("price * 2".into()));

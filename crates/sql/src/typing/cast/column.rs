@@ -214,9 +214,10 @@ fn decimals(array: &ArrayRef, precision: u8, scale: i8, rules: Rules) -> Result<
         let Some(text) = text else { return Ok(None) };
         match parse::decimal(text, precision, scale) {
             Decimal::Value(value) => Ok(Some(value)),
-            Decimal::TooLarge => Ok(None),
-            Decimal::Malformed if rules.fails_to_null => Ok(None),
-            Decimal::Malformed => Err(format!("{text:?} is no DECIMAL")),
+            Decimal::TooLarge | Decimal::Malformed if rules.fails_to_null => Ok(None),
+            Decimal::TooLarge | Decimal::Malformed => {
+                Err(format!("{text:?} is no DECIMAL({precision}, {scale})"))
+            }
         }
     });
     decimal_array(values.collect::<Result<_, _>>()?, precision, scale)

@@ -91,7 +91,7 @@ fn is_arrows(from: &Field, to: &Field, rules: Rules) -> bool {
     match (source, target) {
         (Null, _) => true,
         (Timestamp(_, a), Timestamp(TimeUnit::Microsecond, b)) if a.is_some() == b.is_some() => {
-            rules.to_precision.is_none_or(|digits| digits >= rules.from_precision)
+            rules.to_precision.is_none_or(|digits| digits == rules.from_precision)
         }
         (a, b) if is_text(a) && is_text(b) => rules.length.is_none(),
         (a, b) if a == b => true,
@@ -116,8 +116,13 @@ impl ScalarUDFImpl for Conversion {
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         match args {
-            // As DataFusion names a cast: for what is cast.
-            [value] => Ok(value.schema_name().to_string()),
+            [value] => {
+                let to = type_name(self.to.data_type());
+                let limit = self.rules.length.map(|(length, _)| length.to_string());
+                let digits = self.rules.to_precision.map(|digits| digits.to_string());
+                let digits = digits.or(limit).map_or(String::new(), |n| format!("({n})"));
+                Ok(format!("{}({} AS {to}{digits})", self.name(), value.schema_name()))
+            }
             _ => internal_err!("a cast has one argument"),
         }
     }

@@ -158,16 +158,21 @@ pub(crate) fn timestamp(text: &str) -> Option<i64> {
     if date.matches('-').count() != 2 || date.find('-') != Some(4) {
         return None;
     }
-    Some(day(date)? * 86_400 * SECOND + time.map_or(Some(0), clock)?)
+    let of_day = match time {
+        None => 0,
+        Some(time) if time.matches(':').count() == 2 => clock(time)?,
+        Some(_) => return None,
+    };
+    Some(day(date)? * 86_400 * SECOND + of_day)
 }
 
-/// `H:m:s[.f]` as microseconds of the day.
+/// `H[:m[:s[.f]]]` as microseconds of the day.
 pub(super) fn clock(text: &str) -> Option<i64> {
     let (clock, fraction) = text.split_once('.').map_or((text, None), |(c, f)| (c, Some(f)));
     let mut parts = clock.split(':');
     let hour = number(parts.next()?, 2)?;
-    let minute = number(parts.next()?, 2)?;
-    let second = number(parts.next()?, 2)?;
+    let minute = parts.next().map_or(Some(0), |minute| number(minute, 2))?;
+    let second = parts.next().map_or(Some(0), |second| number(second, 2))?;
     // The end of a day is the start of the next.
     let is_end = (hour, minute, second) == (24, 0, 0);
     if parts.next().is_some() || (hour > 23 && !is_end) || minute > 59 || second > 59 {
