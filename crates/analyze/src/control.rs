@@ -6,8 +6,11 @@
 //! binary's.
 
 use crate::error::AnalyzeError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use tradewind_sql::{Dialect, Insert, Statement, TableDefinition};
+use tradewind_sql::{Dialect, PipelineStatement, Statement, TableDefinition};
+use std::collections::BTreeMap;
 use tradewind_types::connector::Positions;
 use tradewind_types::{Source, TimestampMicros};
 
@@ -21,11 +24,22 @@ pub trait Control: Send + Sync + 'static {
     /// The statement cannot be carried out; nothing was changed.
     async fn run(&self, asked: Asked<'_>) -> Result<String, AnalyzeError>;
 
-    /// How an `INSERT INTO` would run, in lines.
+    /// How a pipeline would run, in lines.
     ///
     /// # Errors
     /// It cannot run as a pipeline.
-    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError>;
+    fn explain(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<String, AnalyzeError>;
+
+    /// The rows of a materialized view as of now, all of one moment, in pieces of the schema that
+    /// comes with them.
+    ///
+    /// # Errors
+    /// It has not caught up since the server started, or does not run.
+    fn view(&self, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>), AnalyzeError>;
 
     /// Every pipeline, as it is now.
     fn pipelines(&self) -> Vec<PipelineRow>;
@@ -62,9 +76,9 @@ pub struct PipelineRow {
     pub id: String,
     /// How often its definition has changed, from 1.
     pub incarnation: u64,
-    /// The topic it reads; empty until it is planned.
+    /// What it reads, commas between; empty until it is planned.
     pub topic: String,
-    /// The table it writes.
+    /// The table or materialized view it writes.
     pub target: String,
     /// `running`, `paused`, `failed` …
     pub state: String,
@@ -72,10 +86,10 @@ pub struct PipelineRow {
     pub reason: Option<String>,
     /// The last checkpoint.
     pub epoch: u64,
-    /// The next record to read, by partition.
-    pub positions: Positions,
+    /// The next record to read, by topic and partition.
+    pub positions: BTreeMap<String, Positions>,
     /// The same as of the last checkpoint that is committed.
-    pub committed: Positions,
+    pub committed: BTreeMap<String, Positions>,
     /// Records of its topics it has not read yet.
     pub lag: u64,
     /// Records read since the start.
@@ -84,6 +98,8 @@ pub struct PipelineRow {
     pub rows: u64,
     /// Rows that went to `dead_letters` since the start.
     pub dead_letters: u64,
+    /// Rows that went to `late_events` since the start.
+    pub late_events: u64,
     /// Records that retention had taken before they were read.
     pub lost_records: u64,
     /// When it last committed.

@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use tradewind_sql::{Dialect, ObjectKind, SqlError, Statement, StatementKind, parse_script};
+use tradewind_sql::{Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind, parse_script};
 
 /// A connection's state.
 pub struct Session {
@@ -202,24 +202,34 @@ impl Session {
     async fn explain(&self, statement: &Statement, analyze: bool) -> Result<Rows, AnalyzeError> {
         let query = match &statement.kind {
             StatementKind::Other(query) => query,
-            StatementKind::Insert(_) if analyze => {
+            StatementKind::Insert(_) | StatementKind::CreateMaterializedView(_) if analyze => {
                 return Err(AnalyzeError::user(
                     "a pipeline does not end, so EXPLAIN cannot run it",
                 )
                 .hint("EXPLAIN without ANALYZE says how it would run"));
             }
             StatementKind::Insert(insert) => {
-                let plan = self.control()?.explain(insert, self.dialect)?;
-                let column = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
-                let kind = column("pipeline".into());
-                return fixed(vec![("plan_type", kind), ("plan", column(plan))]);
+                return self.explain_stream(&PipelineStatement::Insert(insert.as_ref().clone()));
             }
-            _ => return Err(AnalyzeError::user("only queries and INSERT INTO can be explained")),
+            StatementKind::CreateMaterializedView(view) => {
+                return self.explain_stream(&PipelineStatement::View(view.as_ref().clone()));
+            }
+            _ => {
+                return Err(AnalyzeError::user(
+                    "only queries, INSERT INTO and CREATE MATERIALIZED VIEW can be explained",
+                ));
+            }
         };
         let state = self.state()?;
         let plan = self.plan(&state, query).await?;
         let plan = LogicalPlanBuilder::from(plan).explain(false, analyze)?.build()?;
         self.rows(state, plan).await
+    }
+
+    fn explain_stream(&self, statement: &PipelineStatement) -> Result<Rows, AnalyzeError> {
+        let plan = self.control()?.explain(statement, self.dialect)?;
+        let column = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        fixed(vec![("plan_type", column("pipeline".into())), ("plan", column(plan))])
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<Answer, AnalyzeError> {
@@ -251,9 +261,14 @@ impl Session {
     async fn show(&self, kind: ObjectKind) -> Result<Rows, AnalyzeError> {
         let query = match kind {
             ObjectKind::Table => {
-                "SELECT name, kind FROM sys.tables WHERE kind <> 'view' ORDER BY name"
+                "SELECT name, kind FROM sys.tables WHERE kind NOT LIKE '%view' ORDER BY name"
             }
             ObjectKind::View => "SELECT name FROM sys.tables WHERE kind = 'view' ORDER BY name",
+            ObjectKind::MaterializedView => {
+                "SELECT name, state, reason FROM sys.pipelines \
+                 JOIN (SELECT name AS view_name FROM sys.tables \
+                       WHERE kind = 'materialized view') AS views ON view_name = name ORDER BY name"
+            }
             ObjectKind::Pipeline => {
                 "SELECT name, target, state, reason FROM sys.pipelines ORDER BY name"
             }

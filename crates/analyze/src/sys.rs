@@ -7,14 +7,16 @@
 use crate::control::PipelineRow;
 use crate::error::AnalyzeError;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use arrow::datatypes::Field;
 use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewind_sql::catalogue::{Definition, Relation};
-use tradewind_sql::{Connector, type_name};
+use tradewind_sql::{Connector, PipelineStatement, type_name};
 use tradewind_types::TimestampMicros;
 use tradewind_types::connector::Positions;
 
@@ -78,9 +80,11 @@ fn relations(platform: &Platform) -> Vec<Arc<Relation>> {
 fn kind(relation: &Relation) -> &'static str {
     match &relation.definition {
         Definition::View(_) => "view",
+        Definition::MaterializedView(_) => "materialized view",
         Definition::Table(table) => match table.connector {
             Connector::Lake => "table",
             Connector::Topic(_) => "topic",
+            _ => "connector",
         },
     }
 }
@@ -108,18 +112,31 @@ struct ColumnRow {
 fn all_columns(platform: &Platform) -> Vec<ColumnRow> {
     let mut rows = Vec::new();
     for relation in relations(platform) {
-        let Some(table) = relation.table() else { continue };
-        for (position, field) in (1..).zip(table.schema().fields()) {
-            rows.push(ColumnRow {
-                table: table.name.clone(),
-                position,
-                name: field.name().clone(),
-                data_type: type_name(field.data_type()),
-                nullable: field.is_nullable(),
-            });
+        let name = relation.name().to_string();
+        let columns: Vec<(String, String, bool)> = match relation.table() {
+            Some(table) => {
+                let of = |field: &Arc<Field>| {
+                    (field.name().clone(), type_name(field.data_type()), field.is_nullable())
+                };
+                table.schema().fields().iter().map(of).collect()
+            }
+            None => kept_columns(platform, &name),
+        };
+        for (position, (column, data_type, nullable)) in (1..).zip(columns) {
+            let table = name.clone();
+            rows.push(ColumnRow { table, position, name: column, data_type, nullable });
         }
     }
     rows
+}
+
+/// The columns of a materialized view, as its pipeline was planned.
+fn kept_columns(platform: &Platform, name: &str) -> Vec<(String, String, bool)> {
+    let catalogue = platform.parts().catalogue.as_ref();
+    let pipeline = catalogue.and_then(|catalogue| catalogue.pipeline(name));
+    let pipeline = pipeline.filter(|one| matches!(one.statement, PipelineStatement::View(_)));
+    let columns = pipeline.map_or_else(Vec::new, |pipeline| pipeline.columns.clone());
+    columns.into_iter().map(|(name, data_type)| (name, data_type, true)).collect()
 }
 
 fn columns(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
@@ -139,7 +156,7 @@ fn yes_no(yes: bool) -> &'static str {
 
 fn standard_tables(relations: &[Arc<Relation>]) -> Vec<(&'static str, ArrayRef)> {
     let kinds = relations.iter().map(|each| match each.definition {
-        Definition::View(_) => "VIEW",
+        Definition::View(_) | Definition::MaterializedView(_) => "VIEW",
         Definition::Table(_) => "BASE TABLE",
     });
     vec![
@@ -195,8 +212,8 @@ fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let number = |of: fn(&PipelineRow) -> u64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| of(row) as i64)))
     };
-    let offsets = |of: fn(&PipelineRow) -> &Positions| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| by_partition(of(row)))))
+    let offsets = |of: fn(&PipelineRow) -> &BTreeMap<String, Positions>| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| by_topic(of(row)))))
     };
     vec![
         ("name", text(rows.iter().map(|row| row.name.as_str()))),
@@ -209,6 +226,7 @@ fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
         ("records_in", number(|row| row.records_in)),
         ("rows", number(|row| row.rows)),
         ("dead_letters", number(|row| row.dead_letters)),
+        ("late_events", number(|row| row.late_events)),
         ("lost_records", number(|row| row.lost_records)),
         ("positions", offsets(|row| &row.positions)),
         ("committed", offsets(|row| &row.committed)),
@@ -220,7 +238,15 @@ fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// `{"0":17,"1":4}`, which `json_value` reads.
+/// `{"events":{"0":17,"1":4}}`, which `json_value` reads.
+fn by_topic(topics: &BTreeMap<String, Positions>) -> String {
+    let each = topics.iter().map(|(topic, positions)| {
+        // A topic's name has no character that JSON escapes.
+        format!("\"{topic}\":{}", by_partition(positions))
+    });
+    format!("{{{}}}", each.collect::<Vec<_>>().join(","))
+}
+
 fn by_partition(positions: &Positions) -> String {
     let each = positions.iter().map(|(partition, offset)| format!("\"{partition}\":{offset}"));
     format!("{{{}}}", each.collect::<Vec<_>>().join(","))

@@ -16,7 +16,7 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider,
 };
 use datafusion::common::{Result, TableReference};
-use datafusion::datasource::ViewTable;
+use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -187,6 +187,7 @@ impl Finder<'_> {
         let relation = parts.catalogue.as_ref().and_then(|catalogue| catalogue.relation(name));
         match relation.as_ref().map(|relation| &relation.definition) {
             Some(Definition::View(view)) => self.view(view).await,
+            Some(Definition::MaterializedView(_)) => self.materialized(name),
             Some(Definition::Table(table)) if table.topic().is_some() => self.topic(table),
             _ => match parts.lake.as_ref().and_then(|lake| lake.table(name)) {
                 Some(table) => Ok(table.provider()),
@@ -194,6 +195,16 @@ impl Finder<'_> {
                     .did_you_mean(name, names.iter().map(String::as_str))),
             },
         }
+    }
+
+    /// A materialized view as of now: the statement sees this one moment of it.
+    fn materialized(&self, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+        let Some(control) = &self.platform.parts().control else {
+            return Err(AnalyzeError::user("materialized views are kept by a server")
+                .hint("give --data-dir, or --url to ask a server"));
+        };
+        let (schema, chunks) = control.view(name)?;
+        Ok(Arc::new(MemTable::try_new(schema, vec![chunks])?))
     }
 
     fn topic(&self, table: &TableDefinition) -> Result<Arc<dyn TableProvider>, AnalyzeError> {

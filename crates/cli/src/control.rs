@@ -5,21 +5,27 @@
 //! Left out: queries.
 
 use crate::engine::table_spec;
-use arrow::datatypes::Field;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
-use tradewind_process::dead_letters::DEAD_LETTERS_TABLE;
+use tradewind_process::dead_letters::LetterTable;
+use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
-    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource,
+    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
 };
-use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError};
+use tradewind_process::{
+    Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus,
+};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
-    Catalogue, CatalogueError, ColumnKind, CreateTable, Insert, ObjectKind, Owner, Pipeline,
-    StatementKind, TableDefinition,
+    Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
+    PipelineStatement, StatementKind, TableDefinition,
 };
+use tradewind_types::connector::Positions;
 use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
@@ -60,12 +66,22 @@ impl Control for Controller {
             StatementKind::Insert(insert) => {
                 let request = PipelineRequest {
                     name: asked.pipeline_name.map(str::to_string),
-                    insert: insert.as_ref().clone(),
+                    statement: PipelineStatement::Insert(insert.as_ref().clone()),
                     dialect,
                     owner: Owner::Sql,
                 };
                 let status = self.engine.create(request).await.map_err(process_error)?;
                 Ok(format!("CREATE PIPELINE {}", status.name))
+            }
+            StatementKind::CreateMaterializedView(view) => {
+                let request = PipelineRequest {
+                    name: None,
+                    statement: PipelineStatement::View(view.as_ref().clone()),
+                    dialect,
+                    owner: Owner::Sql,
+                };
+                self.engine.create(request).await.map_err(process_error)?;
+                Ok("CREATE MATERIALIZED VIEW".into())
             }
             StatementKind::Drop { kind, if_exists, name } => {
                 self.drop_object(*kind, name, *if_exists).await
@@ -86,8 +102,26 @@ impl Control for Controller {
         self.engine.pipelines().into_iter().map(row).collect()
     }
 
-    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError> {
-        self.engine.explain(insert, dialect).map_err(process_error)
+    fn explain(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<String, AnalyzeError> {
+        self.engine.explain(statement, dialect).map_err(process_error)
+    }
+
+    fn view(&self, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>), AnalyzeError> {
+        let snapshot = self.engine.view(name).and_then(|view| view.snapshot());
+        let Some(snapshot) = snapshot else {
+            let state = self.engine.status(name).map_err(process_error)?;
+            let reason = state.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            return Err(AnalyzeError::environment(format!(
+                "materialized view \"{name}\" has not caught up since the server started ({}{reason})",
+                state.state
+            )));
+        };
+        let chunks = snapshot.table.chunks.iter().map(|chunk| chunk.as_ref().clone());
+        Ok((Arc::clone(&snapshot.table.schema), chunks.collect()))
     }
 
     fn open_topic(
@@ -109,9 +143,9 @@ impl Control for Controller {
         let read = TopicRead {
             table: definition.name.clone(),
             topic: topic.topic.clone(),
-            format: topic.format,
-            columns: columns.collect(),
-            prefilters: Vec::new(),
+            format: topic.format.clone(),
+            all_columns: physical_columns(definition),
+            read: Read { columns: columns.collect(), prefilters: Vec::new() },
         };
         let reader = TopicReader {
             log: Arc::clone(&self.log),
@@ -150,22 +184,38 @@ pub(crate) fn kept_topic(catalogue: &Catalogue, topic: &str) -> Option<String> {
     Some(format!("table \"{0}\" reads topic \"{topic}\": DROP TABLE {0} first", reader.name))
 }
 
+fn topics(status: &PipelineStatus) -> String {
+    let topics: Vec<&str> = status.sources.iter().map(|source| source.topic.as_str()).collect();
+    topics.join(", ")
+}
+
+fn by_topic(
+    status: &PipelineStatus,
+    of: fn(&SourceStatus) -> &Positions,
+) -> BTreeMap<String, Positions> {
+    status.sources.iter().map(|source| (source.topic.clone(), of(source).clone())).collect()
+}
+
 fn row(status: PipelineStatus) -> PipelineRow {
+    let topic = topics(&status);
+    let positions = by_topic(&status, |source| &source.positions);
+    let committed = by_topic(&status, |source| &source.committed);
     PipelineRow {
         name: status.name,
         id: status.id,
         incarnation: status.incarnation,
-        topic: status.topic,
+        topic,
         target: status.target,
         state: status.state.to_string(),
         reason: status.reason,
         epoch: status.epoch,
-        positions: status.positions,
-        committed: status.committed,
+        positions,
+        committed,
         lag: status.lag,
         records_in: status.records_in,
         rows: status.rows_out,
         dead_letters: status.dead_letters,
+        late_events: status.late_events,
         lost_records: status.lost_records,
         committed_at: status.committed_at,
         started_at: status.started_at,
@@ -179,10 +229,11 @@ impl Controller {
         let outcome = self.catalogue.create_table(table, &Owner::Sql).map_err(catalogue_error)?;
         let made = match definition.topic() {
             Some(topic) => self.make_topic(&topic.topic).await,
-            None => {
+            None if definition.is_lake() => {
                 let made = self.lake.create_table(&table_spec(definition)).await;
                 made.map(drop).map_err(|error| AnalyzeError::user(error.to_string()))
             }
+            None => Ok(()),
         };
         if let Err(error) = made {
             if outcome == Outcome::Created {
@@ -212,9 +263,13 @@ impl Controller {
         if_exists: bool,
     ) -> Result<String, AnalyzeError> {
         let tag = format!("DROP {}", kind.name().to_uppercase());
-        if kind == ObjectKind::Pipeline {
+        if matches!(kind, ObjectKind::Pipeline | ObjectKind::MaterializedView) {
             let pipeline = self.catalogue.pipeline(name);
-            self.engine.drop_pipeline(name, if_exists).await.map_err(process_error)?;
+            let dropped = match kind {
+                ObjectKind::Pipeline => self.engine.drop_pipeline(name, if_exists).await,
+                _ => self.engine.drop_view(name, if_exists).await,
+            };
+            dropped.map_err(process_error)?;
             if let Some(pipeline) = pipeline {
                 self.forget_writers(&pipeline).await;
             }
@@ -248,12 +303,14 @@ impl Controller {
 /// as `id/incarnation`, and as `id/incarnation/dead-letters` where its dead letters go.
 fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
     let incarnations = 1..=pipeline.incarnation;
-    let both = incarnations.flat_map(|incarnation| {
+    let all = incarnations.flat_map(|incarnation| {
         let name = format!("{}/{incarnation}", pipeline.id);
-        let dead_letters = (DEAD_LETTERS_TABLE, format!("{name}/dead-letters"));
-        [(pipeline.target.as_str(), name), dead_letters]
+        let letters = LetterTable::ALL
+            .map(|letters| (letters.name(), format!("{name}/{}", letters.sink())));
+        let [dead_letters, late_events] = letters;
+        [(pipeline.target.as_str(), name), dead_letters, late_events]
     });
-    both.collect()
+    all.collect()
 }
 
 #[cfg(test)]
@@ -262,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::{engine, settings};
-    use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
     use arrow::datatypes::Schema;
     use std::path::Path;
     use tradewind_disk::{Disk, OsDisk};

@@ -99,6 +99,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Engine, ProcessError> {
             retry_backoff_ms_min: config.process.retry_backoff_ms_min,
             retry_backoff_ms_max: config.process.retry_backoff_ms_max,
             retry_attempts_max: config.process.retry_attempts_max,
+            ..EngineSettings::default()
         },
     });
     engine.await

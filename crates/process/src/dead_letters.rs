@@ -31,6 +31,14 @@ impl LetterTable {
     /// Every one.
     pub const ALL: [Self; 2] = [Self::DeadLetters, Self::LateEvents];
 
+    /// The sink's id in manifests, and the end of its writers' names.
+    pub const fn sink(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead-letters",
+            Self::LateEvents => "late-events",
+        }
+    }
+
     /// The table's name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,6 +74,7 @@ fn default_table(letters: LetterTable) -> TableDefinition {
     let columns = columns.map(|(name, data_type)| Column {
         name: name.to_string(),
         data_type,
+        digits: None,
         nullable: true,
         comment: None,
         kind: ColumnKind::Physical,

@@ -5,6 +5,7 @@ pub mod doctor;
 mod prompt;
 mod remote;
 pub mod replay;
+pub mod run;
 pub mod serve;
 pub mod sql;
 

@@ -149,7 +149,8 @@ impl Spine {
             let behind = pipelines.iter().any(|pipeline| {
                 pipeline.state != PipelineState::Running
                     || pipeline.lag > 0
-                    || pipeline.positions.is_empty()
+                    || pipeline.sources.is_empty()
+                    || pipeline.sources.iter().any(|source| source.positions.is_empty())
             });
             if !behind && !pipelines.is_empty() {
                 return Ok(());

@@ -91,12 +91,12 @@ fn wanted(
         Ok(table)
     };
     let dead = letters(LetterTable::DeadLetters)?;
-    wanted.push(("dead-letters".to_string(), Feeds::DeadLetters, dead));
+    wanted.push((LetterTable::DeadLetters.sink().to_string(), Feeds::DeadLetters, dead));
     let windows =
         |node: &tradewind_dataflow::Node| matches!(node.kind, OperatorKind::WindowAggregate(_));
     if plan.graph.nodes.iter().any(windows) {
         let late = letters(LetterTable::LateEvents)?;
-        wanted.push(("late-events".to_string(), Feeds::LateEvents, late));
+        wanted.push((LetterTable::LateEvents.sink().to_string(), Feeds::LateEvents, late));
     }
     Ok(wanted)
 }

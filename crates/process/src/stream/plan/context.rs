@@ -7,7 +7,7 @@
 
 use super::event_time;
 use super::{PlanOptions, aggregate_types, errors, refusal, refuse, syntax, unnest, window};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
 use datafusion::execution::SessionStateDefaults;
@@ -27,7 +27,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tradewind_sql::{
     Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition, Watermark,
-    typing,
+    typing, with_precision,
 };
 
 /// How deep views may stand on views: the planner calls itself for each.
@@ -143,7 +143,8 @@ impl<'a> PlanContext<'a> {
             );
         }
         let source: Arc<dyn TableSource> =
-            Arc::new(StreamTable { definition: definition.clone(), schema: definition.schema() });
+            Arc::new(StreamTable { definition: definition.clone(), schema: precise(definition),
+        });
         if !definition.connector.is_source() {
             let connector = definition.options.get("connector").map_or("", String::as_str);
             return refuse(
@@ -318,6 +319,18 @@ fn name_expressions(query: &mut ast::Query) {
             *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias };
         }
     }
+}
+
+/// The columns a source gives, times with their digits.
+fn precise(definition: &TableDefinition) -> SchemaRef {
+    let field = |field: &Arc<Field>| {
+        let column = definition.columns.iter().find(|column| column.name == *field.name());
+        match column.and_then(|column| column.digits) {
+            Some(digits) => Arc::new(with_precision(Field::clone(field), digits)),
+            None => field.clone(),
+        }
+    };
+    Arc::new(Schema::new(definition.schema().fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 /// Gives a query's columns the names that a statement lists.

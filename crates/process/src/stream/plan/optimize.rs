@@ -5,8 +5,10 @@
 //! Left out: choosing between plans by cost: a stream's sizes are not known before it runs.
 
 use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::config::ConfigOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -32,7 +34,43 @@ pub(super) fn analyze(
         rules.push(Arc::new(FlinkExpressions));
     }
     rules.push(Arc::new(TypeCoercion::new()));
+    rules.push(Arc::new(Constants));
     Analyzer::with_rules(rules).execute_and_check(plan, options, |_, _| {})
+}
+
+/// Makes constants of constants in another type: a function's type may depend on the value, as that
+/// of `ROUND(price, 2)` does, and all types above on it.
+#[derive(Debug)]
+struct Constants;
+
+impl AnalyzerRule for Constants {
+    fn name(&self) -> &str {
+        "constants"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let changed = plan.transform_up_with_subqueries(|plan| {
+            let names = NamePreserver::new(&plan);
+            let changed = plan.map_expressions(|expression| {
+                let name = names.save(&expression);
+                let folded = expression.transform_up(|part| Ok(folded(part)))?;
+                Ok(folded.update_data(|expression| name.restore(expression)))
+            })?;
+            // Types below may have changed even where nothing here has.
+            changed.map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(changed.data)
+    }
+}
+
+fn folded(expression: Expr) -> Transformed<Expr> {
+    let Expr::Cast(cast) = &expression else { return Transformed::no(expression) };
+    let Expr::Literal(value, metadata) = &*cast.expr else { return Transformed::no(expression) };
+    match value.cast_to(cast.field.data_type()) {
+        Ok(value) => Transformed::yes(Expr::Literal(value, metadata.clone())),
+        // It fails where it is computed.
+        Err(_) => Transformed::no(expression),
+    }
 }
 
 /// Rewrites a plan whose expressions have their types.

@@ -94,7 +94,7 @@ pub async fn open_source(
 }
 
 /// The names of a table's columns that its records hold, in order.
-pub(crate) fn physical_columns(definition: &TableDefinition) -> Vec<String> {
+pub fn physical_columns(definition: &TableDefinition) -> Vec<String> {
     let physical = definition.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
     physical.map(|column| column.name.clone()).collect()
 }
