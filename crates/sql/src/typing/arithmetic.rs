@@ -44,7 +44,7 @@ impl Arithmetic {
                     right.clone()
                 }
             }
-            Operator::Plus | Operator::Minus => a.add(b).data_type(),
+            Operator::Plus | Operator::Minus => a.sum(b).data_type(),
             Operator::Multiply => a.multiply(b).data_type(),
             Operator::Divide => a.divide(b).data_type(),
             Operator::Modulo => a.modulo(b).data_type(),

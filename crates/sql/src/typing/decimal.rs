@@ -42,7 +42,7 @@ impl Digits {
 
     /// Of a sum or a difference.
     #[must_use]
-    pub fn add(self, other: Self) -> Self {
+    pub fn sum(self, other: Self) -> Self {
         let scale = self.wide_scale().max(other.wide_scale());
         adjust(self.whole().max(other.whole()) + scale + 1, scale)
     }
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn results_have_as_many_digits_as_in_flink() {
         let (money, long, int) = (d(10, 2), d(38, 10), d(10, 0));
-        assert_eq!(money.add(money), d(11, 2));
-        assert_eq!(money.add(int), d(13, 2));
-        assert_eq!(long.add(long), d(38, 9));
+        assert_eq!(money.sum(money), d(11, 2));
+        assert_eq!(money.sum(int), d(13, 2));
+        assert_eq!(long.sum(long), d(38, 9));
         assert_eq!(money.multiply(money), d(21, 4));
         assert_eq!(long.multiply(money), d(38, 6));
         assert_eq!(money.divide(money), d(23, 13));

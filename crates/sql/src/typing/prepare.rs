@@ -123,13 +123,12 @@ fn unit_argument(mut function: Function) -> Function {
     if !matches!(name.as_str(), "timestampadd" | "timestampdiff") {
         return function;
     }
-    if let FunctionArguments::List(list) = &mut function.args {
-        if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut() {
-            if let Expr::Identifier(unit) = first {
-                let unit = unit.value.to_uppercase();
-                *first = string(unit.strip_prefix("SQL_TSI_").unwrap_or(&unit));
-            }
-        }
+    if let FunctionArguments::List(list) = &mut function.args
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut()
+        && let Expr::Identifier(unit) = first
+    {
+        let unit = unit.value.to_uppercase();
+        *first = string(unit.strip_prefix("SQL_TSI_").unwrap_or(&unit));
     }
     function
 }

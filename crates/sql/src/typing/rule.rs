@@ -7,7 +7,6 @@ use super::arithmetic::Arithmetic;
 use super::cast::Conversion;
 use super::common::{common_type, is_number, is_text};
 use super::compare;
-use super::decimal::Digits;
 use crate::type_name;
 use arrow_schema::{DataType, FieldRef};
 use chrono_tz::Tz;
@@ -420,10 +419,10 @@ fn literal(value: ScalarValue) -> ScalarValue {
 
 /// Gives arguments that DataFusion takes as constants their type back.
 fn as_long(expr: &mut Expr) {
-    if let Expr::Literal(value @ ScalarValue::Int32(Some(_)), _) = expr {
-        if let ScalarValue::Int32(Some(number)) = *value {
-            *value = ScalarValue::Int64(Some(i64::from(number)));
-        }
+    if let Expr::Literal(value, _) = expr
+        && let ScalarValue::Int32(Some(number)) = *value
+    {
+        *value = ScalarValue::Int64(Some(i64::from(number)));
     }
 }
 

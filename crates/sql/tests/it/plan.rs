@@ -97,11 +97,11 @@ fn plain(name: &str) -> String {
 fn name_columns(query: &mut ast::Query) {
     let ast::SetExpr::Select(select) = &mut *query.body else { return };
     for (index, item) in select.projection.iter_mut().enumerate() {
-        if let ast::SelectItem::UnnamedExpr(expr) = item {
-            if !matches!(expr, ast::Expr::Identifier(_)) {
-                let alias = ast::Ident::with_quote('`', format!("EXPR${index}"));
-                *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
+        if let ast::SelectItem::UnnamedExpr(expr) = item
+            && !matches!(expr, ast::Expr::Identifier(_))
+        {
+            let alias = ast::Ident::with_quote('`', format!("EXPR${index}"));
+            *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
 }
