@@ -2,12 +2,13 @@
 //!
 //! Guarantees: statements come in order, each with its own text and place; the first mistake ends
 //! the reading with its place in the whole script; what nobody reads is refused, not skipped.
-//! Left out: `EXECUTE STATEMENT SET`, which groups inserts into one job: here each is its own.
+//! `EXECUTE STATEMENT SET BEGIN … END` is the inserts in it, each a statement of its own.
+//! Left out: running the inserts of a statement set as one job.
 
 use crate::ddl::{Cursor, byte_at, create_table, line_starts};
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
-    did_you_mean,
+    Subscribe, did_you_mean,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -16,9 +17,23 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whi
 pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
 
 /// Words a statement may start with, for suggestions.
-const FIRST_WORDS: [&str; 14] = [
-    "CREATE", "INSERT", "DROP", "SHOW", "DESCRIBE", "EXPLAIN", "SELECT", "WITH", "SET", "ALTER",
-    "VALUES", "DELETE", "UPDATE", "USE",
+const FIRST_WORDS: [&str; 16] = [
+    "CREATE",
+    "INSERT",
+    "DROP",
+    "SHOW",
+    "DESCRIBE",
+    "EXPLAIN",
+    "EXECUTE",
+    "SELECT",
+    "SUBSCRIBE",
+    "WITH",
+    "SET",
+    "ALTER",
+    "VALUES",
+    "DELETE",
+    "UPDATE",
+    "USE",
 ];
 
 /// Reads every statement of a script.
@@ -38,7 +53,60 @@ pub fn parse_script(text: &str, dialect: Dialect) -> Result<Vec<Statement>, SqlE
             SqlError::from_parser(message, error.location.into()).place(error.location.into())
         })?;
     let lines = line_starts(text);
-    split(tokens).into_iter().map(|tokens| statement(text, &lines, dialect, tokens)).collect()
+    let mut in_set = None;
+    let mut statements = Vec::new();
+    for mut tokens in split(tokens) {
+        let start: Position = tokens[0].span.start.into();
+        if enter_set(&mut tokens) {
+            if in_set.replace(start).is_some() {
+                return Err(SqlError::at(start, "a statement set stands in no other"));
+            }
+        } else if in_set.is_some() && is_end(&tokens) {
+            in_set = None;
+            continue;
+        }
+        if tokens.is_empty() {
+            continue;
+        }
+        let statement = statement(text, &lines, dialect, tokens)?;
+        if in_set.is_some() && !matches!(statement.kind, StatementKind::Insert(_)) {
+            return Err(SqlError::at(statement.span.start, "a statement set is of INSERT INTO"));
+        }
+        statements.push(statement);
+    }
+    match in_set {
+        None => Ok(statements),
+        Some(start) => Err(SqlError::at(start, "the statement set has no END").hint("END;")),
+    }
+}
+
+/// Takes off `[EXECUTE] [BEGIN] STATEMENT SET [BEGIN]`, if a statement begins with it.
+fn enter_set(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let forms: [&[&str]; 2] =
+        [&["EXECUTE", "STATEMENT", "SET", "BEGIN"], &["BEGIN", "STATEMENT", "SET"]];
+    let words: Vec<(usize, String)> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)))
+        .map(|(at, token)| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => (at, word.value.to_uppercase()),
+            _ => (at, String::new()),
+        })
+        .take(5)
+        .collect();
+    let fits = |form: &&&[&str]| {
+        words.len() >= form.len()
+            && form.iter().zip(&words).all(|(wanted, (_, word))| wanted == word)
+    };
+    let Some(form) = forms.iter().find(fits) else { return false };
+    // What stands behind it is the first statement; with a semicolon before that there is none.
+    let rest = words.get(form.len()).map_or(tokens.len(), |(at, _)| *at);
+    tokens.drain(..rest);
+    true
+}
+
+fn is_end(tokens: &[TokenWithSpan]) -> bool {
+    matches!(tokens, [token] if matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("END")))
 }
 
 /// The tokens between semicolons; runs of nothing but white space are no statements.
@@ -146,6 +214,9 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     }
     if cursor.eat(&["EXPLAIN"]) {
         return explain(cursor);
+    }
+    if cursor.eat(&["SUBSCRIBE"]) {
+        return subscribe(cursor);
     }
     if cursor.eat(&["ALTER", "PIPELINE"]) {
         return alter_pipeline(cursor);
@@ -260,6 +331,21 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let text = cursor.since(start).to_string();
     let span = Span { start, end: cursor.position() };
     Ok(StatementKind::Explain { analyze, statement: Box::new(Statement { kind, text, span }) })
+}
+
+/// `SUBSCRIBE [TO] view` or `SUBSCRIBE [TO] (query)`
+fn subscribe(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    cursor.eat(&["TO"]);
+    if !cursor.at_token(&Token::LParen) {
+        let view = cursor.identifier("a materialized view, or a query in parentheses")?;
+        return Ok(StatementKind::Subscribe(Subscribe::View(view)));
+    }
+    cursor.expect_token(&Token::LParen)?;
+    let (query, _) = cursor.query()?;
+    if !cursor.eat_token(&Token::RParen) {
+        return Err(cursor.expected("')'"));
+    }
+    Ok(StatementKind::Subscribe(Subscribe::Query(query)))
 }
 
 fn alter_pipeline(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

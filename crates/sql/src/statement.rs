@@ -64,8 +64,19 @@ pub enum StatementKind {
         /// Whether it shall stand still.
         pause: bool,
     },
+    /// `SUBSCRIBE [TO] view`, `SUBSCRIBE [TO] (query)`
+    Subscribe(Subscribe),
     /// Everything else, as sqlparser reads it: queries above all.
     Other(Box<ast::Statement>),
+}
+
+/// What changes are asked for of.
+#[derive(Debug, Clone)]
+pub enum Subscribe {
+    /// A materialized view.
+    View(String),
+    /// A query that is kept up to date for as long as somebody listens.
+    Query(Box<ast::Query>),
 }
 
 /// The kinds of objects in the catalogue.

@@ -42,6 +42,8 @@ pub struct Column {
     pub name: String,
     /// Its type; for a computed column `Null` until it is planned.
     pub data_type: DataType,
+    /// Digits of a second, where the type is a time that names them.
+    pub digits: Option<u8>,
     /// Whether it may be null.
     pub nullable: bool,
     /// `COMMENT`, if any.

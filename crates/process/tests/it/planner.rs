@@ -1,12 +1,27 @@
-//! What the planner makes of an insert, and what it refuses, as text.
+//! What the planner makes of a statement, and what it refuses, as text.
 //!
 //! A file in `tests/plans` is a script of tables, a line `====`, then cases: a statement, a line
 //! `----`, the plan or the error, a blank line. `TRADEWIND_BLESS=1` writes what comes out.
 
-use crate::support::{catalogue, insert_of};
+use crate::support::catalogue;
+use datafusion::sql::sqlparser::ast;
 use std::path::Path;
-use tradewind_process::stream::plan::{explain, plan_insert};
-use tradewind_sql::Dialect;
+use tradewind_process::ProcessError;
+use tradewind_process::stream::plan::{StreamPlan, explain, plan_insert, plan_query, plan_view};
+use tradewind_sql::{Catalogue, Dialect, StatementKind, parse_script};
+
+fn plan(statement: &str, catalogue: &Catalogue) -> Result<StreamPlan, ProcessError> {
+    let kind = parse_script(statement, Dialect::Flink).unwrap().remove(0).kind;
+    match &kind {
+        StatementKind::Insert(insert) => plan_insert(insert, Dialect::Flink, catalogue),
+        StatementKind::CreateMaterializedView(view) => plan_view(view, Dialect::Flink, catalogue),
+        StatementKind::Other(other) => match &**other {
+            ast::Statement::Query(query) => plan_query(query, Dialect::Flink, catalogue),
+            other => panic!("{other}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
 
 fn check(file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(file);
@@ -16,7 +31,7 @@ fn check(file: &str) {
     let mut found = format!("{tables}====\n");
     for case in cases.split("\n\n").map(str::trim).filter(|case| !case.is_empty()) {
         let statement = case.split("\n----").next().unwrap().trim();
-        let answer = match plan_insert(&insert_of(statement), Dialect::Flink, &catalogue) {
+        let answer = match plan(statement, &catalogue) {
             Ok(plan) => explain(&plan),
             Err(error) => format!("error: {error}"),
         };
@@ -31,6 +46,16 @@ fn check(file: &str) {
 #[test]
 fn plans() {
     check("plans.txt");
+}
+
+#[test]
+fn plans_with_state() {
+    check("state.txt");
+}
+
+#[test]
+fn plans_of_windows() {
+    check("windows.txt");
 }
 
 #[test]

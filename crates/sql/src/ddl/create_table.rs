@@ -3,7 +3,8 @@
 //! Guarantees: the definition it returns passed [`TableDefinition::check`].
 //! Left out: `LIKE` and `AS SELECT`, refused with what to write instead.
 
-use super::{Cursor, data_type::data_type};
+use super::Cursor;
+use super::data_type::{data_type, digits};
 use crate::{
     Column, ColumnKind, Connector, CreateTable, Position, SqlError, TableDefinition, Watermark,
     did_you_mean,
@@ -125,12 +126,14 @@ fn column(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
         body.columns.push(Column {
             name,
             data_type: DataType::Null,
+            digits: None,
             nullable: true,
             comment,
             kind,
         });
         return Ok(());
     }
+    let digits = digits(cursor);
     let (data_type, mut nullable) = data_type(cursor)?;
     let mut kind = ColumnKind::Physical;
     if cursor.eat(&["METADATA"]) {
@@ -141,7 +144,7 @@ fn column(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
         primary_key(cursor, body, vec![name.clone()])?;
     }
     let comment = comment(cursor)?;
-    body.columns.push(Column { name, data_type, nullable, comment, kind });
+    body.columns.push(Column { name, data_type, digits, nullable, comment, kind });
     Ok(())
 }
 

@@ -56,6 +56,19 @@ const NAMES: [&str; 36] = [
     "INTERVAL",
 ];
 
+/// The digits of a second of the type that comes next, where it is a time that names them.
+pub(super) fn digits(cursor: &mut Cursor<'_>) -> Option<u8> {
+    const TIMES: [&str; 3] = ["TIMESTAMP", "TIMESTAMP_LTZ", "TIMESTAMPTZ"];
+    if !TIMES.iter().any(|name| cursor.at_words(&[name])) {
+        return None;
+    }
+    let parser = cursor.parser();
+    match (&parser.peek_nth_token_ref(1).token, &parser.peek_nth_token_ref(2).token) {
+        (Token::LParen, Token::Number(digits, _)) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
 /// Reads a type and whether it may be null.
 pub(super) fn data_type(cursor: &mut Cursor<'_>) -> Result<(DataType, bool), SqlError> {
     nested(cursor, 0)

@@ -1,7 +1,7 @@
 //! Statements are read as they are meant, each with its own text and place.
 
 use tradewind_sql::{
-    ColumnKind, Connector, Dialect, Format, ObjectKind, StartupMode, StatementKind,
+    ColumnKind, Connector, Dialect, Format, ObjectKind, StartupMode, StatementKind, Subscribe,
     TableDefinition, field_type_name, parse_script, type_name,
 };
 
@@ -168,4 +168,57 @@ fn postgres_folds_and_flink_keeps() {
     assert_eq!(name("DESCRIBE \"Orders\"", Dialect::Postgres), "Orders");
     assert_eq!(name("DESCRIBE Orders", Dialect::Flink), "Orders");
     assert_eq!(name("DESCRIBE `Orders`", Dialect::Flink), "Orders");
+}
+
+#[test]
+fn a_table_among_arguments_is_read_and_places_stay() {
+    let text = "SELECT *\nFROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)), TABLE(HOP(DATA => TABLE u)) WHERE nothing(";
+    let error = parse_script(text, Dialect::Flink).unwrap_err();
+    assert_eq!((error.line, error.column), (2, 112), "{error}");
+    for text in [
+        "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
+        "SELECT * FROM TABLE(TUMBLE(TABLE (SELECT 1), DESCRIPTOR(ts), INTERVAL '1' MINUTE)) AS w",
+        "SELECT * FROM TABLE(TUMBLE((SELECT 1), DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
+        "SELECT * FROM TABLE(HOP(DATA => TABLE `t`, TIMECOL => DESCRIPTOR(ts), SLIDE => INTERVAL '1' MINUTE, SIZE => INTERVAL '5' MINUTES))",
+    ] {
+        let found = parse_script(text, Dialect::Flink).unwrap();
+        assert_eq!(found[0].text, text);
+    }
+}
+
+#[test]
+fn subscriptions_are_to_views_and_queries() {
+    let found = kinds(
+        "SUBSCRIBE v; SUBSCRIBE TO `v`; SUBSCRIBE (SELECT 1 FROM t); SUBSCRIBE TO (WITH a AS (SELECT 1) SELECT * FROM a)",
+    );
+    for view in &found[..2] {
+        assert!(matches!(view, StatementKind::Subscribe(Subscribe::View(name)) if name == "v"));
+    }
+    for query in &found[2..] {
+        assert!(matches!(query, StatementKind::Subscribe(Subscribe::Query(_))));
+    }
+    assert!(parse_script("SUBSCRIBE (SELECT 1", Dialect::Flink).is_err());
+    assert!(parse_script("SUBSCRIBE TO SELECT 1", Dialect::Flink).is_err());
+}
+
+#[test]
+fn a_statement_set_is_its_inserts() {
+    let inserts = "INSERT INTO a SELECT 1;\n INSERT INTO b SELECT 2;";
+    for text in [
+        format!("EXECUTE STATEMENT SET BEGIN {inserts} END; SHOW TABLES"),
+        format!("BEGIN STATEMENT SET; {inserts} END; SHOW TABLES;"),
+        format!("execute statement set begin\n{inserts}\nend;SHOW TABLES;"),
+    ] {
+        let found = kinds(&text);
+        assert!(matches!(&found[0], StatementKind::Insert(insert) if insert.target == "a"));
+        assert!(matches!(&found[1], StatementKind::Insert(insert) if insert.target == "b"));
+        assert!(matches!(found[2], StatementKind::Show(_)), "{text}");
+    }
+    for wrong in [
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1;",
+        "EXECUTE STATEMENT SET BEGIN SELECT 1; END;",
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; EXECUTE STATEMENT SET BEGIN END;",
+    ] {
+        assert!(parse_script(wrong, Dialect::Flink).is_err(), "{wrong}");
+    }
 }
