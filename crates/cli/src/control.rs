@@ -17,9 +17,7 @@ use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
     ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
 };
-use tradewind_process::{
-    Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus,
-};
+use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
     Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
@@ -305,8 +303,8 @@ fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
     let incarnations = 1..=pipeline.incarnation;
     let all = incarnations.flat_map(|incarnation| {
         let name = format!("{}/{incarnation}", pipeline.id);
-        let letters = LetterTable::ALL
-            .map(|letters| (letters.name(), format!("{name}/{}", letters.sink())));
+        let letters =
+            LetterTable::ALL.map(|letters| (letters.name(), format!("{name}/{}", letters.sink())));
         let [dead_letters, late_events] = letters;
         [(pipeline.target.as_str(), name), dead_letters, late_events]
     });

@@ -30,7 +30,7 @@ use tradewind_lake::Lake;
 use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
-use tradewind_serve::{Health, http, metrics};
+use tradewind_serve::{Health, SubscribeLimits, http, metrics};
 use tradewind_sql::Catalogue;
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log};
@@ -329,6 +329,10 @@ impl Parts {
         Ok(Router::new()
             .merge(tradewind_collect::http::router(Arc::clone(&self.collector)))
             .merge(tradewind_serve::sql_router(self.platform.clone(), settings::sql_limits(config)))
+            .merge(tradewind_serve::subscribe_router(
+                self.engine.clone(),
+                SubscribeLimits::default(),
+            ))
             .merge(metrics::router(recorder))
             .merge(tradewind_serve::home(kafka.to_string())))
     }

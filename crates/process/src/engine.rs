@@ -227,7 +227,9 @@ impl Engine {
         let sources = self.shared.status_of(name).map(|status| status.sources).unwrap_or_default();
         self.stop(name).await;
         self.shared.statuses.lock().remove(name);
-        self.shared.views.lock().remove(name);
+        if let Some(view) = self.shared.views.lock().remove(name) {
+            view.close();
+        }
         if let Some(pipeline) = pipeline {
             sources.iter().for_each(|source| self.release(&pipeline, &source.topic));
             let dir = self.shared.dir.join(&pipeline.id);
@@ -443,7 +445,9 @@ impl Shared {
         let sink = plan.sinks.first()?;
         let (schema, key) = (sink.schema.clone(), sink.key.clone());
         let view = Arc::new(View::new(name, pipeline.incarnation, schema, key));
-        views.insert(name.to_string(), view.clone());
+        if let Some(old) = views.insert(name.to_string(), view.clone()) {
+            old.close();
+        }
         Some(view)
     }
 

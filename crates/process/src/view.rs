@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use tradewind_dataflow::operator::materialize::Published;
 
@@ -32,6 +33,7 @@ pub struct View {
     pub key: Vec<usize>,
     state: Mutex<State>,
     epochs: watch::Sender<u64>,
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl View {
             key,
             state: Mutex::new(state),
             epochs: watch::channel(0).0,
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -94,6 +97,17 @@ impl View {
     /// Sees the newest tick's number whenever there is a new one.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.epochs.subscribe()
+    }
+
+    /// Whether it was dropped or replaced: it does not change any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Tells its readers that it was dropped or replaced.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.epochs.send_modify(|_| {});
     }
 
     /// Its pipeline starts anew: it answers again once it has caught up.

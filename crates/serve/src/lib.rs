@@ -1,4 +1,4 @@
-//! The serving edge over HTTP: `POST /api/sql`, `/healthz`, `/metrics`, and the loop that runs
+//! The serving edge over HTTP: `POST /api/sql`, `/api/subscribe`, `/healthz`, `/metrics`, and the loop that runs
 //! every HTTP route of the server.
 //!
 //! Guarantees: what one connection, one request or one answer may cost is bounded by [`Limits`]
@@ -12,11 +12,13 @@ pub mod metrics;
 mod origin;
 pub mod render;
 mod sql;
+mod subscribe;
 
 pub use health::Health;
 pub use home::home;
 pub use http::Limits;
 pub use sql::{SqlLimits, sql_router};
+pub use subscribe::{SubscribeLimits, subscribe_router};
 
 /// Why the edge could not start.
 #[derive(Debug, thiserror::Error)]

@@ -132,9 +132,9 @@ impl RowWriter for ToStdout {
             text.push_str(&line);
             text.push('\n');
         }
-        io::stdout().lock().write_all(text.as_bytes()).map_err(|error| SinkError::Permanent {
-            table: "stdout".into(),
-            reason: plain(&error),
-        })
+        io::stdout()
+            .lock()
+            .write_all(text.as_bytes())
+            .map_err(|error| SinkError::Permanent { table: "stdout".into(), reason: plain(&error) })
     }
 }

@@ -26,8 +26,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tradewind_sql::{
-    Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition, Watermark,
-    typing, with_precision,
+    Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition,
+    Watermark, typing, with_precision,
 };
 
 /// How deep views may stand on views: the planner calls itself for each.
@@ -143,8 +143,7 @@ impl<'a> PlanContext<'a> {
             );
         }
         let source: Arc<dyn TableSource> =
-            Arc::new(StreamTable { definition: definition.clone(), schema: precise(definition),
-        });
+            Arc::new(StreamTable { definition: definition.clone(), schema: precise(definition) });
         if !definition.connector.is_source() {
             let connector = definition.options.get("connector").map_or("", String::as_str);
             return refuse(
@@ -214,9 +213,8 @@ impl<'a> PlanContext<'a> {
         plan: LogicalPlan,
     ) -> Result<LogicalPlan> {
         let schema = plan.schema();
-        let wrong = |message: String| {
-            refusal(format!("the watermark of {:?}: {message}", definition.name))
-        };
+        let wrong =
+            |message: String| refusal(format!("the watermark of {:?}: {message}", definition.name));
         let column = schema.fields().iter().position(|field| *field.name() == watermark.column);
         let Some(column) = column else {
             return refuse(

@@ -10,7 +10,9 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use tradewind_sql::{Catalogue, Connector, Insert, SqlError, TableDefinition, did_you_mean, type_name};
+use tradewind_sql::{
+    Catalogue, Connector, Insert, SqlError, TableDefinition, did_you_mean, type_name,
+};
 
 /// The table an insert writes.
 pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefinition, SqlError> {
@@ -27,10 +29,11 @@ pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefi
                 insert.target
             ))
             .hint("CREATE TABLE … WITH ('connector' = 'delta')")),
-            Connector::Socket(_) | Connector::Datagen(_) => {
-                Err(refusal(format!("{:?} is read, and nothing can be written to it", insert.target))
-                    .hint("CREATE TABLE … WITH ('connector' = 'delta')"))
-            }
+            Connector::Socket(_) | Connector::Datagen(_) => Err(refusal(format!(
+                "{:?} is read, and nothing can be written to it",
+                insert.target
+            ))
+            .hint("CREATE TABLE … WITH ('connector' = 'delta')")),
             _ => Ok(table.clone()),
         },
         None => {

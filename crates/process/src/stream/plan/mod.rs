@@ -36,7 +36,8 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use lower::Goal;
 use std::sync::Arc;
 use tradewind_sql::{
-    Catalogue, Connector, CreateView, Dialect, Insert, PipelineStatement, Position, SqlError, type_name,
+    Catalogue, Connector, CreateView, Dialect, Insert, PipelineStatement, Position, SqlError,
+    type_name,
 };
 
 /// What a statement is planned under.

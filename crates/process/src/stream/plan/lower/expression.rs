@@ -7,7 +7,7 @@
 use super::super::errors;
 use super::super::needs::FieldPath;
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{IntervalMonthDayNano, Schema};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
@@ -140,7 +140,7 @@ pub(in super::super) fn text(expression: &Expr) -> String {
         };
         Ok(match readable {
             Some(column) => Transformed::yes(Expr::Column(column)),
-            None => Transformed::no(part),
+            None => operators(part),
         })
     });
     let readable = readable.map_or_else(|_| expression.clone(), |changed| changed.data);
@@ -148,6 +148,31 @@ pub(in super::super) fn text(expression: &Expr) -> String {
     let dialect = CustomDialectBuilder::new().build();
     let sql = Unparser::new(&dialect).with_pretty(true).expr_to_sql(&readable);
     sql.map_or_else(|_| readable.to_string(), |sql| sql.to_string())
+}
+
+/// Arithmetic and casts of the `flink` dialect are calls; they are shown as they are written.
+fn operators(part: Expr) -> Transformed<Expr> {
+    let Expr::ScalarFunction(call) = &part else { return Transformed::no(part) };
+    let operator = match call.func.name() {
+        "plus" => logical::Operator::Plus,
+        "minus" => logical::Operator::Minus,
+        "multiply" => logical::Operator::Multiply,
+        "divide" => logical::Operator::Divide,
+        "cast" => {
+            let to = call.func.return_type(&[DataType::Null]);
+            return match (&call.args[..], to) {
+                ([value], Ok(to)) => Transformed::yes(logical::cast(value.clone(), to)),
+                _ => Transformed::no(part),
+            };
+        }
+        _ => return Transformed::no(part),
+    };
+    match &call.args[..] {
+        [left, right] => {
+            Transformed::yes(logical::binary_expr(left.clone(), operator, right.clone()))
+        }
+        _ => Transformed::no(part),
+    }
 }
 
 /// An interval of one unit.
