@@ -10,7 +10,7 @@ use super::pattern::weekday;
 use crate::text::{civil, days};
 use crate::typing::cast::to_instant;
 use arrow_array::types::Date32Type;
-use arrow_array::{Array, ArrayRef, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, Int32Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, TimeUnit};
 use datafusion::arrow::compute;
 use datafusion::common::{Result as PlanResult, ScalarValue, plan_err};
@@ -335,18 +335,19 @@ fn timestampdiff() -> Arc<ScalarUDF> {
         let unit = Unit::parse(call.text(0).constant())?;
         let instants = (1..3)
             .all(|index| matches!(call.column(index).data_type(), DataType::Timestamp(_, Some(_))));
-        if instants {
+        let count = |from: Option<i64>, to: Option<i64>| {
+            let Some((from, to)) = from.zip(to) else { return Ok(None) };
+            let Some(count) = unit.between(from, to) else { return Ok(None) };
+            i32::try_from(count).map(Some).map_err(|_| format!("{count} does not fit INT"))
+        };
+        let counts: Result<Int32Array, String> = if instants {
             let (from, to) = (call.micros(1), call.micros(2));
-            return call.ints(|row| whole(unit.between(from.get(row)?, to.get(row)?)?));
-        }
-        let (from, to) = (dates_as_times(call, 1)?, dates_as_times(call, 2)?);
-        call.ints(|row| whole(unit.between(from.get(row)?, to.get(row)?)?))
+            (0..call.rows).map(|row| count(from.get(row), to.get(row))).collect()
+        } else {
+            let (from, to) = (dates_as_times(call, 1)?, dates_as_times(call, 2)?);
+            (0..call.rows).map(|row| count(from.get(row), to.get(row))).collect()
+        };
+        Ok(Arc::new(counts?))
     })
     .shared()
-}
-
-/// As in Flink the low 32 bits.
-#[allow(clippy::cast_possible_truncation)] // wrapping is the meaning
-fn whole(count: i64) -> Option<i32> {
-    Some(count as i32)
 }

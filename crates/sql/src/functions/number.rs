@@ -12,10 +12,15 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, Decimal128Array};
 use arrow_schema::DataType;
-use datafusion::arrow::compute;
+use datafusion::arrow::compute::{self, CastOptions};
+use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::{Result as PlanResult, ScalarValue, plan_err};
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
+
+/// What does not fit is an error.
+const STRICT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     let mut all = vec![
@@ -159,7 +164,7 @@ fn rounded_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> PlanR
 }
 
 fn abs(call: &Call<'_>) -> Result<ArrayRef, String> {
-    each_number(call, Signs { whole: i64::wrapping_abs, wide: i128::wrapping_abs, float: f64::abs })
+    each_number(call, Signs { whole: i64::checked_abs, wide: i128::wrapping_abs, float: f64::abs })
 }
 
 fn sign(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -171,17 +176,17 @@ fn sign(call: &Call<'_>) -> Result<ArrayRef, String> {
         return Ok(Arc::new(signs.map_err(|error| error.to_string())?));
     }
     let float = |value: f64| if value == 0.0 || value.is_nan() { value } else { value.signum() };
-    each_number(call, Signs { whole: i64::signum, wide: i128::signum, float })
+    each_number(call, Signs { whole: |v| Some(v.signum()), wide: i128::signum, float })
 }
 
 /// The same function for each kind of number.
 struct Signs {
-    whole: fn(i64) -> i64,
+    /// Nothing where it does not fit.
+    whole: fn(i64) -> Option<i64>,
     wide: fn(i128) -> i128,
     float: fn(f64) -> f64,
 }
 
-#[allow(clippy::cast_possible_truncation)] // back to where the value came from
 fn each_number(call: &Call<'_>, signs: Signs) -> Result<ArrayRef, String> {
     fn map<T: ArrowPrimitiveType<Native: ArrowNativeTypeOp>>(
         column: &ArrayRef,
@@ -190,12 +195,25 @@ fn each_number(call: &Call<'_>, signs: Signs) -> Result<ArrayRef, String> {
         let mapped = column.as_primitive::<T>().unary::<_, T>(body);
         Arc::new(mapped.with_data_type(column.data_type().clone()))
     }
+    fn whole<T: ArrowPrimitiveType<Native: Into<i64> + TryFrom<i64>>>(
+        column: &ArrayRef,
+        body: fn(i64) -> Option<i64>,
+    ) -> Result<ArrayRef, String> {
+        let mapped = column.as_primitive::<T>().try_unary::<_, T, _>(|value| {
+            let (value, name) = (value.into(), || crate::type_name(column.data_type()));
+            body(value)
+                .and_then(|value| value.try_into().ok())
+                .ok_or_else(|| format!("the result for {value} does not fit {}", name()))
+        });
+        Ok(Arc::new(mapped?))
+    }
     let column = call.column(0);
     Ok(match column.data_type() {
-        DataType::Int8 => map::<Int8Type>(column, |v| (signs.whole)(v.into()) as i8),
-        DataType::Int16 => map::<Int16Type>(column, |v| (signs.whole)(v.into()) as i16),
-        DataType::Int32 => map::<Int32Type>(column, |v| (signs.whole)(v.into()) as i32),
-        DataType::Int64 => map::<Int64Type>(column, signs.whole),
+        DataType::Int8 => whole::<Int8Type>(column, signs.whole)?,
+        DataType::Int16 => whole::<Int16Type>(column, signs.whole)?,
+        DataType::Int32 => whole::<Int32Type>(column, signs.whole)?,
+        DataType::Int64 => whole::<Int64Type>(column, signs.whole)?,
+        #[allow(clippy::cast_possible_truncation)] // back to where the value came from
         DataType::Float32 => map::<Float32Type>(column, |v| (signs.float)(v.into()) as f32),
         DataType::Float64 => map::<Float64Type>(column, signs.float),
         DataType::Decimal128(..) => map::<Decimal128Type>(column, signs.wide),
@@ -212,7 +230,7 @@ fn to_whole(
     let (DataType::Decimal128(_, scale), DataType::Decimal128(precision, _)) =
         (column.data_type(), call.gives)
     else {
-        return each_number(call, Signs { whole: |v| v, wide: |v| v, float });
+        return each_number(call, Signs { whole: Some, wide: |v| v, float });
     };
     let unit = wide::power_of_ten(scale.unsigned_abs()).cast_signed();
     let values: Decimal128Array =
@@ -269,9 +287,11 @@ fn rounded(call: &Call<'_>, cut: bool) -> Result<ArrayRef, String> {
             let numbers = call.longs(|row| {
                 let Some((at, digits)) = of(row) else { return Ok(None) };
                 let value = round_exact(i128::from(whole.value(at)), 0, digits, 0, cut);
-                Ok(value.and_then(|value| value.try_into().ok()))
+                let fits = |value: i128| i64::try_from(value).map_err(|_| "the result does not fit");
+                Ok(value.map(fits).transpose()?)
             })?;
-            compute::cast(&numbers, call.gives).map_err(|error| error.to_string())
+            compute::cast_with_options(&numbers, call.gives, &STRICT)
+                .map_err(|error| error.to_string())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `+ - * / %` of exact numbers as Flink computes them.
 //!
-//! Guarantees: integers of one type stay in it and wrap around, as in Flink; a decimal result has
+//! Guarantees: integers of one type stay in it, and what does not fit it fails its row, where Flink
+//! wraps around; a decimal result has
 //! [`Digits`]' digits, a quotient or product that has more is rounded half up once, and one that
 //! does not fit 38 digits is null; division by zero fails its row.
 //! Left out: floats and times, which Arrow computes.
@@ -10,9 +11,11 @@ use super::wide;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, Decimal128Array, PrimitiveArray,
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, Datum, Decimal128Array, PrimitiveArray,
+    Scalar,
 };
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType};
+use datafusion::arrow::compute::kernels::numeric;
 use datafusion::common::{DataFusionError, Result, exec_err, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
@@ -177,6 +180,20 @@ fn each<T: ArrowPrimitiveType>(
         .collect()
 }
 
+/// A kernel that fails where a result does not fit.
+fn both(
+    left: &Side,
+    right: &Side,
+    kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>,
+) -> Result<ArrayRef> {
+    let scalar = |side: &Side| Scalar::new(side.array.clone());
+    Ok(match (left.constant, right.constant) {
+        (true, false) => kernel(&scalar(left), &right.array)?,
+        (false, true) => kernel(&left.array, &scalar(right))?,
+        _ => kernel(&left.array, &right.array)?,
+    })
+}
+
 fn division_by_zero<T>() -> Result<T> {
     Err(DataFusionError::Execution("division by zero".into()))
 }
@@ -188,16 +205,19 @@ impl Arithmetic {
         right: &Side,
         rows: usize,
     ) -> Result<ArrayRef> {
-        let zero = T::Native::ZERO;
+        let whole = |array: ArrayRef| array.as_primitive::<T>().clone();
         let array = match self.operator {
-            Operator::Plus => each::<T>(left, right, rows, |a, b| Ok(Some(a.add_wrapping(b))))?,
-            Operator::Minus => each::<T>(left, right, rows, |a, b| Ok(Some(a.sub_wrapping(b))))?,
-            Operator::Multiply => each::<T>(left, right, rows, |a, b| Ok(Some(a.mul_wrapping(b))))?,
-            Operator::Divide => each::<T>(left, right, rows, |a, b| {
-                if b == zero { division_by_zero() } else { Ok(Some(a.div_wrapping(b))) }
+            Operator::Plus => whole(both(left, right, numeric::add)?),
+            Operator::Minus => whole(both(left, right, numeric::sub)?),
+            Operator::Multiply => whole(both(left, right, numeric::mul)?),
+            Operator::Divide => each::<T>(left, right, rows, |a, b| match b.is_zero() {
+                true => division_by_zero(),
+                false => Ok(Some(a.div_checked(b)?)),
             })?,
-            Operator::Modulo => each::<T>(left, right, rows, |a, b| {
-                if b == zero { division_by_zero() } else { Ok(Some(a.mod_wrapping(b))) }
+            Operator::Modulo => each::<T>(left, right, rows, |a, b| match b.is_zero() {
+                true => division_by_zero(),
+                // The smallest integer by -1 leaves nothing; only its quotient does not fit.
+                false => Ok(Some(a.mod_wrapping(b))),
             })?,
             other => return exec_err!("{other} is no arithmetic"),
         };

@@ -187,7 +187,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The smallest integer is its own opposite, as in Flink.
+    /// The smallest integer has no opposite: zero minus it says so.
     fn negative(&self, inner: Expr) -> Result<Expr> {
         let from = self.type_of(&inner)?;
         if !from.is_integer() {

@@ -11,13 +11,13 @@ use crate::typing::wide;
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType,
-    TimestampMicrosecondType,
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, Time64NanosecondType, TimestampMicrosecondType,
 };
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, StructArray,
-    Time64NanosecondArray, TimestampMicrosecondArray,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, PrimitiveArray,
+    StructArray, Time64NanosecondArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
 use datafusion::arrow::compute;
@@ -61,7 +61,7 @@ pub(super) fn convert(array: &ArrayRef, to: &DataType, rules: Rules) -> Result<A
         DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_) => {
             to_time(array, to, rules)
         }
-        _ => to_number(array, to),
+        _ => to_number(array, to, rules),
     }
 }
 
@@ -248,11 +248,11 @@ fn to_boolean(array: &ArrayRef) -> Result<ArrayRef, String> {
 }
 
 /// Numbers and booleans as numbers.
-fn to_number(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
+fn to_number(array: &ArrayRef, to: &DataType, rules: Rules) -> Result<ArrayRef, String> {
     match to {
         DataType::Decimal128(precision, scale) => to_decimal(array, *precision, *scale),
         DataType::Float32 | DataType::Float64 => arrow(array, to),
-        _ => to_integer(array, to),
+        _ => to_integer(array, to, rules),
     }
 }
 
@@ -304,9 +304,9 @@ fn float_decimals<T: Display>(
     decimals.collect()
 }
 
-/// What is too large wraps, as in Java; floats are cut at the ends of `INT` and `BIGINT` first.
-#[allow(clippy::cast_possible_truncation)] // wrapping is the meaning
-fn to_integer(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
+/// Floats are cut at the ends of `INT` and `BIGINT`, as in Java; what else does not fit fails.
+#[allow(clippy::cast_possible_truncation)] // `as` cuts floats at the ends
+fn to_integer(array: &ArrayRef, to: &DataType, rules: Rules) -> Result<ArrayRef, String> {
     let longs: Int64Array = match array.data_type() {
         DataType::Float32 | DataType::Float64 => {
             let floats = arrow(array, &DataType::Float64)?;
@@ -318,15 +318,47 @@ fn to_integer(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
         }
         DataType::Decimal128(_, scale) => {
             let unit = wide::power_of_ten(scale.unsigned_abs()).cast_signed();
-            array.as_primitive::<Decimal128Type>().unary(|value| (value / unit) as i64)
+            let values = array.as_primitive::<Decimal128Type>();
+            let shown = |value: i128| {
+                let mut text = String::new();
+                text::write_decimal(&mut text, value, *scale);
+                text
+            };
+            narrowed(values, to, rules, |value| (value / unit).try_into().ok(), shown)?
         }
         _ => arrow(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
     };
     Ok(match to {
-        DataType::Int8 => Arc::new(longs.unary::<_, arrow_array::types::Int8Type>(|v| v as i8)),
-        DataType::Int16 => Arc::new(longs.unary::<_, arrow_array::types::Int16Type>(|v| v as i16)),
-        DataType::Int32 => Arc::new(longs.unary::<_, arrow_array::types::Int32Type>(|v| v as i32)),
+        DataType::Int8 => {
+            let narrow = |value: i64| value.try_into().ok();
+            Arc::new(narrowed::<_, Int8Type>(&longs, to, rules, narrow, |value| value.to_string())?)
+        }
+        DataType::Int16 => {
+            let narrow = |value: i64| value.try_into().ok();
+            Arc::new(narrowed::<_, Int16Type>(&longs, to, rules, narrow, |value| value.to_string())?)
+        }
+        DataType::Int32 => {
+            let narrow = |value: i64| value.try_into().ok();
+            Arc::new(narrowed::<_, Int32Type>(&longs, to, rules, narrow, |value| value.to_string())?)
+        }
         _ => Arc::new(longs),
+    })
+}
+
+/// The same numbers in a narrower type.
+fn narrowed<F: ArrowPrimitiveType, T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<F>,
+    to: &DataType,
+    rules: Rules,
+    narrow: impl Fn(F::Native) -> Option<T::Native>,
+    shown: impl Fn(F::Native) -> String,
+) -> Result<PrimitiveArray<T>, String> {
+    if rules.fails_to_null {
+        return Ok(values.unary_opt(narrow));
+    }
+    values.try_unary(|value| {
+        narrow(value)
+            .ok_or_else(|| format!("{} does not fit {}", shown(value), crate::type_name(to)))
     })
 }
 

@@ -1,8 +1,9 @@
 //! `CAST` and `TRY_CAST` as Flink means them.
 //!
-//! Guarantees: integers that are too large for a narrower integer wrap and floats saturate, as in
-//! Flink; decimals round half up and are null where they do not fit; a text that does not say a
-//! value of the type fails its row, or is null in `TRY_CAST`.
+//! Guarantees: integers and decimals that are too large for an integer fail their row, where Flink
+//! wraps around; floats saturate and decimals round half up and are null where they do not fit, as
+//! in Flink; a text that does not say a value of the type fails its row. What fails in `CAST` is
+//! null in `TRY_CAST`.
 //! Left out: casts that cannot lose anything, which stay Arrow's; `INTERVAL`.
 
 mod column;
