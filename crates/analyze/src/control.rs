@@ -9,8 +9,8 @@ use crate::error::AnalyzeError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use tradewind_sql::{Dialect, PipelineStatement, Statement, TableDefinition};
 use std::collections::BTreeMap;
+use tradewind_sql::{Dialect, PipelineStatement, Statement, TableDefinition};
 use tradewind_types::connector::Positions;
 use tradewind_types::{Source, TimestampMicros};
 

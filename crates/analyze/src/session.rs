@@ -19,7 +19,9 @@ use datafusion::sql::sqlparser::ast;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use tradewind_sql::{Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind, parse_script};
+use tradewind_sql::{
+    Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind, parse_script,
+};
 
 /// A connection's state.
 pub struct Session {

@@ -7,10 +7,10 @@
 use crate::control::PipelineRow;
 use crate::error::AnalyzeError;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
-use arrow::datatypes::Field;
 use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow::datatypes::Field;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@
 //!
 //! Left out: power. A killed process leaves its pages with the kernel; `power_cut` takes them.
 
-use crate::shop::{Ledger, QUESTIONS, Rows};
+use crate::shop::{JOINED_VIEW, Ledger, QUESTIONS, Rows, VIEW_QUESTIONS};
 use crate::support::tradewind;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -210,6 +210,8 @@ impl Client {
         let present = self.ledger.check_ids("the log", &ids)?;
         let answers: Vec<Rows> = QUESTIONS.iter().map(|sql| self.ask(url, sql)).collect();
         self.ledger.check(&present, &answers)?;
+        let answers: Vec<Rows> = VIEW_QUESTIONS.iter().map(|sql| self.ask(url, sql)).collect();
+        self.ledger.check_views(&present, &answers)?;
         let letters = "SELECT COUNT(*), COUNT(DISTINCT _offset) FROM dead_letters";
         let letters = self.ask(url, letters);
         let logged = self.ask(url, "SELECT COUNT(*) FROM topic('dead_letters')");
@@ -231,11 +233,22 @@ fn kill_many(rng: &mut StdRng, kills: u64, data_dir: &Path, meeting: &Meeting) {
             std::thread::sleep(Duration::from_millis(rng.random_range(0..600)));
         } else {
             let url = server.ready();
+            make_view(&url);
             *meeting.url.lock().unwrap() = Some(url);
             std::thread::sleep(Duration::from_millis(rng.random_range(0..2_000)));
         }
         *meeting.url.lock().unwrap() = None;
         server.kill();
+    }
+}
+
+/// Makes the view with a join, if it is not there; the server may die over it.
+fn make_view(url: &str) {
+    let body = serde_json::json!({ "sql": JOINED_VIEW, "dialect": "flink" });
+    let made = crate::support::agent().post(format!("{url}/api/sql")).send_json(&body);
+    if let Ok(mut answer) = made {
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        assert!(answer.status().is_success(), "{text}");
     }
 }
 
@@ -268,6 +281,7 @@ fn every_acknowledged_event_is_there_once_whenever_the_server_is_killed() {
     folder.disable_cleanup(true);
     let mut server = Server::spawn(&data_dir);
     let url = server.ready();
+    make_view(&url);
     client.drained(&url);
     let verdict = client.judge(&url).map_err(|error| format!("after the last kill: {error}"));
     let verdict = verdict.and_then(|()| {

@@ -15,3 +15,4 @@ mod shop;
 mod spine;
 mod support;
 mod turns;
+mod views;

@@ -247,7 +247,12 @@ impl World {
         logged: &[Place],
         letters: &[Place],
     ) -> Result<(), String> {
-        judge(&self.ledger, &spine.tables(), present, logged, letters).await
+        judge(&self.ledger, &spine.tables(), present, logged, letters).await?;
+        let (views, mut answers) = (spine.views()?, Vec::new());
+        for question in crate::shop::VIEW_QUESTIONS {
+            answers.push(views.ask(question).await?);
+        }
+        self.ledger.check_views(present, &answers)
     }
 }
 

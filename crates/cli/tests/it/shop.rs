@@ -28,6 +28,26 @@ pub(crate) const QUESTIONS: [&str; 6] = [
     "SELECT SUM(line_amount) FROM order_lines",
 ];
 
+/// A materialized view with a join of what is grouped: each order with what its lines come to.
+pub(crate) const JOINED_VIEW: &str = "CREATE MATERIALIZED VIEW IF NOT EXISTS order_goods AS
+    SELECT o.message_id, o.properties.order_id AS order_id, o.properties.total AS total, g.goods
+    FROM order_events_stream AS o
+    LEFT JOIN (
+        SELECT l.message_id, SUM(line.price * line.quantity) AS goods
+        FROM order_events_stream AS l
+        CROSS JOIN UNNEST(l.properties.products)
+            AS line (product_id, sku, name, category, brand, variant, coupon, price, quantity)
+        GROUP BY l.message_id
+    ) AS g ON o.message_id = g.message_id
+    WHERE o.event = 'Order Completed';";
+
+/// What [`Ledger::check_views`] wants the answers to, in this order.
+pub(crate) const VIEW_QUESTIONS: [&str; 3] = [
+    "SELECT SUM(gross), SUM(refunded), SUM(orders), SUM(refunds) FROM sales_per_day",
+    "SELECT SUM(gross), SUM(refunded), SUM(net), SUM(orders) FROM sales_per_minute",
+    "SELECT SUM(total), SUM(goods), COUNT(*), COUNT(DISTINCT order_id) FROM order_goods",
+];
+
 /// An event, decided.
 #[derive(Debug)]
 struct Event {
@@ -187,6 +207,46 @@ impl Ledger {
         compare_sum("SUM(line_amount) of order_lines", lines_sum, expected.lines_sum_cents)
     }
 
+    /// Judges the answers to [`VIEW_QUESTIONS`], asked of views over exactly the events `logged`.
+    pub(crate) fn check_views(
+        &self,
+        logged: &BTreeSet<String>,
+        answers: &[Rows],
+    ) -> Result<(), String> {
+        let (mut gross, mut refunded, mut goods) = (0, 0, 0);
+        let (mut orders, mut refunds) = (0, 0);
+        for event in self.events.iter().filter(|event| logged.contains(&event.id)) {
+            match &event.kind {
+                Kind::View | Kind::Broken => {}
+                Kind::Order(sale) => {
+                    gross += sale.total_cents;
+                    goods += sale.goods_cents();
+                    orders += 1;
+                }
+                Kind::Refund(sale) => {
+                    refunded += sale.total_cents;
+                    refunds += 1;
+                }
+            }
+        }
+        let count = |count: i64| count * 100;
+        let expected = [
+            [gross, refunded, count(orders), count(refunds)],
+            [gross, refunded, gross - refunded, count(orders)],
+            [gross, goods, count(orders), count(orders)],
+        ];
+        for ((question, rows), expected) in VIEW_QUESTIONS.iter().zip(answers).zip(expected) {
+            let [row] = &rows[..] else { return Err(format!("{question}: {rows:?}")) };
+            for (found, expected) in row.iter().zip(expected) {
+                let found = if found.is_empty() { amount(0) } else { amount_of(found)? };
+                if found != amount(expected) {
+                    return Err(format!("{question}: {row:?}, and {expected} cents expected"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn expected(&self, present: &BTreeSet<String>) -> Expected {
         let mut expected = Expected::default();
         for event in self.events.iter().filter(|event| present.contains(&event.id)) {
@@ -262,6 +322,10 @@ impl Kind {
 }
 
 impl Sale {
+    fn goods_cents(&self) -> i64 {
+        self.lines.iter().map(|line| line.price_cents * line.quantity).sum()
+    }
+
     fn json(&self) -> String {
         let lines = self.lines.iter().map(|line| {
             let Line { sku, quantity, .. } = line;

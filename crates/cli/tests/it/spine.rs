@@ -13,6 +13,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub(crate) fn catalogue(dir: &Path) -> Arc<Catalogue> {
             text: std::fs::read_to_string(&path).unwrap(),
         })
         .collect();
+    let text = crate::shop::JOINED_VIEW.to_string();
+    files.push(PackFile { name: "90_joined.sql".into(), text });
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let catalogue = Catalogue::open(dir, Arc::new(SystemClock)).unwrap();
     let report = catalogue.apply_pack("ecommerce", &files).unwrap();
@@ -227,6 +230,19 @@ impl Spine {
 
     pub(crate) fn tables(&self) -> Tables {
         Tables::new(&self.lake, &self.turns)
+    }
+
+    /// The materialized views as they are now.
+    pub(crate) fn views(&self) -> Result<Tables, String> {
+        let session = SessionContext::new();
+        for pipeline in self.engine.pipelines() {
+            let Some(view) = self.engine.view(&pipeline.target) else { continue };
+            let snapshot = view.snapshot().ok_or_else(|| format!("{} does not answer", view.name))?;
+            let chunks = snapshot.table.chunks.iter().map(|chunk| chunk.as_ref().clone());
+            let table = MemTable::try_new(snapshot.table.schema.clone(), vec![chunks.collect()]);
+            session.register_table(&view.name, Arc::new(table.map_err(text)?)).map_err(text)?;
+        }
+        Ok(Tables { session, turns: self.turns.clone() })
     }
 
     /// Stops in order, as the server does.
