@@ -66,8 +66,7 @@ impl WindowSpec {
     /// Whether a window with this wall-clock end is complete at a watermark.
     pub fn is_complete(&self, window_end_us: i64, watermark: Watermark) -> bool {
         watermark == WATERMARK_END
-            || (watermark != WATERMARK_NONE
-                && self.instant(window_end_us) <= watermark)
+            || (watermark != WATERMARK_NONE && self.instant(window_end_us) <= watermark)
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Executor {
     states: Vec<Vec<Stateful>>,
     /// For each node, what waits for each worker.
     inboxes: Vec<Vec<VecDeque<(usize, Keyed)>>>,
+    /// For each node, how many rows that is.
+    pending: Vec<usize>,
     watermarks: BTreeMap<NodeIndex, Watermarks>,
     sources: Vec<NodeIndex>,
     /// How far each node's input is complete, as of the last tick.
@@ -130,6 +132,7 @@ impl Executor {
             settings: ExecutorSettings { workers, ..settings },
             states,
             inboxes: (0..count).map(|_| inbox()).collect(),
+            pending: vec![0; count],
             watermarks,
             sources,
             complete: vec![WATERMARK_NONE; count],
@@ -294,16 +297,13 @@ impl Executor {
         }
         output.errors.extend(outbox.errors);
         for (node, input, worker, keyed) in outbox.keyed {
+            self.pending[node] += keyed.hashes.len();
             self.inboxes[node][worker].push_back((input, keyed));
-            if self.pending(node) >= self.settings.pending_rows_max {
+            if self.pending[node] >= self.settings.pending_rows_max {
                 self.pump(node, output)?;
             }
         }
         Ok(outbox.marked)
-    }
-
-    fn pending(&self, node: NodeIndex) -> usize {
-        self.inboxes[node].iter().flatten().map(|(_, keyed)| keyed.hashes.len()).sum()
     }
 
     fn end_tick(&mut self, node: NodeIndex, output: &mut TickOutput) -> Result<(), DataflowError> {
@@ -329,7 +329,7 @@ impl Executor {
     /// Runs a node with state until nothing waits for it and it has nothing more to give.
     fn pump(&mut self, node: NodeIndex, output: &mut TickOutput) -> Result<(), DataflowError> {
         loop {
-            let rows = self.pending(node);
+            let rows = self.pending[node];
             let router = self.router.clone();
             let settings = self.settings;
             let round = |(state, inbox): (&mut Stateful, &mut VecDeque<(usize, Keyed)>)| {
@@ -341,6 +341,8 @@ impl Executor {
                 true => states.into_par_iter().zip(inboxes).map(round).collect(),
                 false => states.iter_mut().zip(inboxes).map(round).collect(),
             };
+            let left = self.inboxes[node].iter().flatten().map(|(_, keyed)| keyed.hashes.len());
+            self.pending[node] = left.sum();
             let mut done = true;
             for outbox in outboxes {
                 let outbox = outbox?;

@@ -105,9 +105,9 @@ impl Stateful {
                 let worker = join::JoinWorker::new(plan, node, inputs[0], inputs[1], shards);
                 Self::Join(Box::new(worker))
             }
-            OperatorKind::Materialize(plan) => {
-                Self::Materialize(materialize::MaterializeWorker::new(plan, node, inputs[0], shards))
-            }
+            OperatorKind::Materialize(plan) => Self::Materialize(
+                materialize::MaterializeWorker::new(plan, node, inputs[0], shards),
+            ),
             _ => return None,
         })
     }

@@ -18,6 +18,13 @@ pub(super) const TOUCHED: u8 = 1;
 pub(super) const DIRTY: u8 = 2;
 /// Is in state that was taken: its end must be too.
 pub(super) const SAVED: u8 = 4;
+/// Has rows, where rows are never taken back.
+const THERE: u8 = 8;
+
+/// Fewer slots than these are near each other in a processor's cache as they are.
+const SORTED_MIN: usize = 16_384;
+/// Slots that are the same but for so many bits are near each other.
+const NEAR_BITS: u32 = 10;
 
 /// What groups are made of, the same for all of an operator's.
 #[derive(Debug)]
@@ -58,8 +65,8 @@ pub(crate) struct Groups {
     pub(super) grouping: Arc<Grouping>,
     pub(super) keys: KeyIndex,
     pub(super) calls: Vec<Box<dyn Accumulator>>,
-    /// Weights added up; 1 where rows are never taken back.
-    pub(super) rows: Vec<i64>,
+    /// Weights added up; nothing where rows are never taken back.
+    rows: Vec<i64>,
     pub(super) flags: Vec<u8>,
     /// Slots with [`DIRTY`], once each.
     pub(super) dirty: Vec<u32>,
@@ -100,7 +107,7 @@ impl Groups {
     pub(crate) fn bytes(&self) -> usize {
         let calls: usize = self.calls.iter().map(|call| call.bytes()).sum();
         let lists = (self.dirty.capacity() + self.touched.capacity()) * 4;
-        self.keys.bytes() + calls + self.rows.capacity() * 9 + lists
+        self.keys.bytes() + calls + self.rows.capacity() * 8 + self.flags.capacity() + lists
     }
 
     /// Adds rows. `before` is told the slots that this touches first since the last
@@ -120,7 +127,11 @@ impl Groups {
         self.touch(&slots);
         before(self, &self.touched[first..])?;
         match weights {
-            None => self.touched[first..].iter().for_each(|slot| self.rows[*slot as usize] = 1),
+            None => {
+                for slot in &self.touched[first..] {
+                    self.flags[*slot as usize] |= THERE;
+                }
+            }
             Some(weights) => {
                 for (slot, weight) in slots.iter().zip(weights) {
                     self.rows[*slot as usize] += weight;
@@ -142,7 +153,7 @@ impl Groups {
         self.keys.insert(&other.keys.keys(&from)?, &hashes, &mut into)?;
         self.grow();
         for (from, into) in from.iter().zip(&into) {
-            self.rows[*into as usize] += other.rows[*from as usize];
+            self.set_rows(*into, self.rows_of(*into) + other.rows_of(*from));
         }
         for (own, other) in self.calls.iter_mut().zip(&other.calls) {
             own.merge(&**other, &from, &into)?;
@@ -153,8 +164,10 @@ impl Groups {
     /// Makes room for all slots of the index.
     pub(super) fn grow(&mut self) {
         let slots = self.keys.slots();
-        if slots > self.rows.len() {
-            self.rows.resize(slots, 0);
+        if slots > self.flags.len() {
+            if self.grouping.weighted {
+                self.rows.resize(slots, 0);
+            }
             self.flags.resize(slots, 0);
             self.calls.iter_mut().for_each(|call| call.grow(slots));
         }
@@ -178,13 +191,38 @@ impl Groups {
         &self.touched
     }
 
+    /// Puts touched slots that are many near those beside them in memory, so that reading their
+    /// state waits less. `beside` holds a number for each of them and is put in the same order.
+    pub(crate) fn sort_touched(&mut self, beside: &mut Vec<u32>) {
+        if self.touched.len() < SORTED_MIN || beside.len() != self.touched.len() {
+            return;
+        }
+        let mut places = vec![0_u32; (self.flags.len() >> NEAR_BITS) + 2];
+        for slot in &self.touched {
+            places[(slot >> NEAR_BITS) as usize + 1] += 1;
+        }
+        for bucket in 1..places.len() {
+            places[bucket] += places[bucket - 1];
+        }
+        let (mut slots, mut others) = (vec![0; beside.len()], vec![0; beside.len()]);
+        for (slot, other) in self.touched.iter().zip(&*beside) {
+            let place = &mut places[(slot >> NEAR_BITS) as usize];
+            slots[*place as usize] = *slot;
+            others[*place as usize] = *other;
+            *place += 1;
+        }
+        (self.touched, *beside) = (slots, others);
+    }
+
     /// Forgets which groups were touched, and those of them that have no rows left.
     pub(crate) fn untouch(&mut self) -> Result<(), DataflowError> {
         let touched = std::mem::take(&mut self.touched);
         touched.iter().for_each(|slot| self.flags[*slot as usize] &= !TOUCHED);
-        let mut empty = touched.clone();
-        empty.retain(|slot| self.rows[*slot as usize] == 0);
-        self.remove(&empty)?;
+        if self.grouping.weighted {
+            let no_rows = |slot: &u32| self.rows[*slot as usize] == 0;
+            let empty: Vec<u32> = touched.iter().copied().filter(no_rows).collect();
+            self.remove(&empty)?;
+        }
         self.touched = touched;
         self.touched.clear();
         Ok(())
@@ -193,7 +231,24 @@ impl Groups {
     /// Whether a slot's group has rows.
     #[inline]
     pub(crate) fn is_there(&self, slot: u32) -> bool {
-        self.rows[slot as usize] > 0
+        self.rows_of(slot) > 0
+    }
+
+    /// The weights of a slot's rows, added up; 1 where rows are never taken back.
+    #[inline]
+    pub(super) fn rows_of(&self, slot: u32) -> i64 {
+        match self.grouping.weighted {
+            true => self.rows[slot as usize],
+            false => i64::from(self.flags[slot as usize] & THERE != 0),
+        }
+    }
+
+    pub(super) fn set_rows(&mut self, slot: u32, rows: i64) {
+        if self.grouping.weighted {
+            self.rows[slot as usize] = rows;
+        } else if rows > 0 {
+            self.flags[slot as usize] |= THERE;
+        }
     }
 
     /// The slots of groups that have rows.
@@ -219,7 +274,7 @@ impl Groups {
         }
         for slot in slots {
             self.keys.remove(*slot);
-            self.rows[*slot as usize] = 0;
+            self.set_rows(*slot, 0);
             // Still in the list of dirty ones, which passes over slots without a key.
             self.flags[*slot as usize] &= DIRTY;
             self.calls.iter_mut().for_each(|call| call.clear(*slot));

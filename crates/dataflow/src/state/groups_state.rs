@@ -96,7 +96,7 @@ impl Groups {
         for call in &self.calls {
             columns.extend(call.save(slots)?);
         }
-        let rows: Int64Array = slots.iter().map(|slot| Some(self.rows[*slot as usize])).collect();
+        let rows: Int64Array = slots.iter().map(|slot| Some(self.rows_of(*slot))).collect();
         columns.push(Arc::new(rows));
         finish(self.group_fields(), columns, slots.len(), extra, Some(false))
     }
@@ -151,7 +151,7 @@ impl Groups {
         }
         let counts = column(rows, ROWS)?.as_primitive::<Int64Type>().values().iter();
         for (slot, count) in slots.iter().zip(counts) {
-            self.rows[*slot as usize] = *count;
+            self.set_rows(*slot, *count);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod groups_state;
 pub mod hash;
 mod key_index;
 pub(crate) mod rows;
+mod slots;
 mod words;
 
 pub(crate) use groups::{Grouping, Groups};

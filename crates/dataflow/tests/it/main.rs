@@ -3,12 +3,12 @@
 
 mod aggregate;
 mod aggregate_property;
-mod aggregate_speed;
 mod aggregate_support;
 mod join;
 mod join_bounds;
 mod join_property;
 mod join_support;
 mod materialize;
+mod speed;
 mod window;
 mod window_property;

@@ -42,18 +42,19 @@ const NO_ROW: u32 = u32::MAX;
 
 impl OldRows {
     fn add(&mut self, groups: &Groups, touched: &[u32]) -> Result<(), DataflowError> {
-        let there: Vec<u32> =
-            touched.iter().copied().filter(|slot| groups.is_there(*slot)).collect();
-        if there.is_empty() {
-            self.rows.resize(self.rows.len() + touched.len(), NO_ROW);
-            return Ok(());
-        }
+        let mut there = Vec::with_capacity(touched.len());
+        self.rows.reserve(touched.len());
         for slot in touched {
             let has = groups.is_there(*slot);
-            self.rows.push(if has { self.count } else { NO_ROW });
-            self.count += u32::from(has);
+            self.rows.push(if has { self.count + there.len() as u32 } else { NO_ROW });
+            if has {
+                there.push(*slot);
+            }
         }
-        self.results.push(groups.results(&there)?);
+        if !there.is_empty() {
+            self.count += there.len() as u32;
+            self.results.push(groups.results(&there)?);
+        }
         Ok(())
     }
 
@@ -95,19 +96,26 @@ impl AggregateWorker {
 
     /// What `slots` gave and give, from the `first`th touched group on.
     fn changes(&self, first: usize, slots: &[u32]) -> Result<RecordBatch, DataflowError> {
-        let there: Vec<u32> =
-            slots.iter().copied().filter(|slot| self.groups.is_there(*slot)).collect();
-        let olds = &self.old.rows[first..first + slots.len()];
+        let mut pairs = Pairs { olds: &self.old.rows[first..first + slots.len()], news: vec![] };
+        let mut there = Vec::with_capacity(slots.len());
+        pairs.news.reserve(slots.len());
+        for slot in slots {
+            let has = self.groups.is_there(*slot);
+            pairs.news.push(if has { there.len() as u32 } else { NO_ROW });
+            if has {
+                there.push(*slot);
+            }
+        }
+        let old = self.old.results.first().map_or(&[][..], |old| &old[..]);
         let new = self.groups.results(&there)?;
-        let changed = self.changed(slots, olds, &new)?;
-        let picks = Picks::of(slots, olds, &changed, &self.groups, self.updates);
+        let changed = pairs.changed(old, &new)?;
+        let picks = pairs.picks(&changed, self.updates);
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for key in self.groups.key_columns(slots)? {
             columns.push(take(&key, &picks.slots, None)?);
         }
         for (place, new) in new.iter().enumerate() {
-            let old = self.old.results.first().map(|old| &old[place]);
-            columns.push(match old {
+            columns.push(match old.get(place) {
                 Some(old) if self.updates => interleave(&[&**old, &**new], &picks.results)?,
                 _ => {
                     let rows = picks.results.iter().map(|(_, row)| *row as u32);
@@ -120,33 +128,54 @@ impl AggregateWorker {
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
+}
 
-    /// For each of `slots` that has an old and a new row, whether they differ.
-    fn changed(
-        &self,
-        slots: &[u32],
-        olds: &[u32],
-        new: &[ArrayRef],
-    ) -> Result<BooleanBuffer, DataflowError> {
-        let (mut old_rows, mut new_rows, mut row) = (Vec::new(), Vec::new(), 0_u32);
-        for (slot, old) in slots.iter().zip(olds) {
-            let there = self.groups.is_there(*slot);
-            if there && *old != NO_ROW {
-                old_rows.push(*old);
-                new_rows.push(row);
-            }
-            row += u32::from(there);
-        }
+/// For each of some groups its row among the old results and among the new ones, or [`NO_ROW`].
+struct Pairs<'a> {
+    olds: &'a [u32],
+    news: Vec<u32>,
+}
+
+impl Pairs<'_> {
+    /// For each group that has an old and a new row, whether they differ.
+    fn changed(&self, old: &[ArrayRef], new: &[ArrayRef]) -> Result<BooleanBuffer, DataflowError> {
+        let both = self.olds.iter().zip(&self.news);
+        let both = both.filter(|(old, new)| **old != NO_ROW && **new != NO_ROW);
+        let (old_rows, new_rows): (Vec<u32>, Vec<u32>) = both.unzip();
         let mut changed = BooleanBuffer::new_unset(old_rows.len());
-        let Some(old) = self.old.results.first().filter(|_| !old_rows.is_empty()) else {
+        if old_rows.is_empty() {
             return Ok(changed);
-        };
-        let (old_rows, new_rows) = (UInt32Array::from(old_rows), UInt32Array::from(new_rows));
+        }
         for (old, new) in old.iter().zip(new) {
-            let (old, new) = (take(old, &old_rows, None)?, take(new, &new_rows, None)?);
+            let (old, new) = (rows(old, &old_rows)?, rows(new, &new_rows)?);
             changed = &changed | distinct(&old, &new)?.values();
         }
         Ok(changed)
+    }
+
+    /// The rows to give, `changed` being those groups' that have both.
+    fn picks(&self, changed: &BooleanBuffer, updates: bool) -> Picks {
+        let most = 2 * self.news.len();
+        let mut places = Vec::with_capacity(most);
+        let mut results = Vec::with_capacity(most);
+        let mut weights = Vec::with_capacity(most);
+        let mut both = 0;
+        for (place, (old, new)) in self.olds.iter().zip(&self.news).enumerate() {
+            let (is, was) = (*new != NO_ROW, *old != NO_ROW);
+            let same = is && was && !changed.value(both);
+            if was && !same && updates {
+                places.push(place as u32);
+                results.push((0, *old as usize));
+                weights.push(-1);
+            }
+            if is && !same {
+                places.push(place as u32);
+                results.push((1, *new as usize));
+                weights.push(1);
+            }
+            both += usize::from(is && was);
+        }
+        Picks { slots: places.into(), results, weights }
     }
 }
 
@@ -159,35 +188,13 @@ struct Picks {
     weights: Vec<i64>,
 }
 
-impl Picks {
-    fn of(
-        slots: &[u32],
-        olds: &[u32],
-        changed: &BooleanBuffer,
-        groups: &Groups,
-        updates: bool,
-    ) -> Self {
-        let mut places = Vec::with_capacity(2 * slots.len());
-        let mut results = Vec::with_capacity(2 * slots.len());
-        let mut weights = Vec::with_capacity(2 * slots.len());
-        let (mut new, mut both) = (0, 0);
-        for (place, (slot, old)) in slots.iter().zip(olds).enumerate() {
-            let (is, was) = (groups.is_there(*slot), *old != NO_ROW);
-            let same = is && was && !changed.value(both);
-            if was && !same && updates {
-                places.push(place as u32);
-                results.push((0, *old as usize));
-                weights.push(-1);
-            }
-            if is && !same {
-                places.push(place as u32);
-                results.push((1, new));
-                weights.push(1);
-            }
-            new += usize::from(is);
-            both += usize::from(is && was);
+/// Rows of a column, which often stand beside each other.
+fn rows(column: &ArrayRef, rows: &[u32]) -> Result<ArrayRef, DataflowError> {
+    match rows.first() {
+        Some(first) if rows.windows(2).all(|pair| pair[1] == pair[0] + 1) => {
+            Ok(column.slice(*first as usize, rows.len()))
         }
-        Self { slots: places.into(), results, weights }
+        _ => Ok(take(column, &UInt32Array::from(rows.to_vec()), None)?),
     }
 }
 
@@ -201,6 +208,7 @@ impl StateWorker for AggregateWorker {
 
     fn end_tick(&mut self, _watermark: Watermark) -> Result<(), DataflowError> {
         self.old.join()?;
+        self.groups.sort_touched(&mut self.old.rows);
         self.given = Some(0);
         Ok(())
     }

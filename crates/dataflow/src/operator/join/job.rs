@@ -68,11 +68,14 @@ impl Job {
 
     /// Looks up where the candidates of each row begin.
     pub(super) fn look_up(&mut self, other: &Side) {
-        let first = |(row, hash): (usize, &u64)| match &self.keyed {
-            Some(keyed) if keyed.is_null(row) => NONE,
-            _ => other.chains.first(*hash),
-        };
-        self.first = self.hashes.iter().enumerate().map(first).collect();
+        self.first = other.chains.firsts(&self.hashes);
+        if let Some(keyed) = &self.keyed {
+            for (row, first) in self.first.iter_mut().enumerate() {
+                if keyed.is_null(row) {
+                    *first = NONE;
+                }
+            }
+        }
     }
 
     #[inline]

@@ -82,9 +82,7 @@ impl Side {
             if let Some(all) = &mut self.matched {
                 all.extend_from_slice(matched);
             }
-            for (id, hash) in ids.zip(hashes) {
-                self.chains.link(id, *hash);
-            }
+            self.chains.link_all(ids, hashes);
             return Ok(());
         };
         let touched = self.set.apply(batch, weights.values())?;

@@ -5,7 +5,7 @@
 //! Floats are added as doubles in the order they come; infinities and NaNs are counted, so that
 //! they can be taken back.
 
-use super::values::{ints_to, to_ints};
+use super::values::{column, ints_to, to_ints};
 use super::{About, Accumulator, Rows, same};
 use crate::DataflowError;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
@@ -48,17 +48,25 @@ impl ExactSum {
         })
     }
 
+    /// Copies of slots, made by a loop that does nothing else: reads from memory that do not wait
+    /// for each other come beside each other.
+    fn copied(&self, slots: &[u32]) -> Vec<Sum<i128>> {
+        slots.iter().map(|slot| self.sums[*slot as usize]).collect()
+    }
+
     /// A slot's result with this many digits behind the point, or `None` where it has no value.
-    fn scaled(&self, slot: u32, scale: i8) -> Result<Option<i128>, DataflowError> {
-        let Sum { sum, count } = self.sums[slot as usize];
+    #[inline(always)]
+    fn scaled(&self, sum: Sum<i128>, scale: i8) -> Result<Option<i128>, DataflowError> {
+        let Sum { sum, count } = sum;
         if count == 0 {
             return Ok(None);
         }
-        let divisor = if self.about.average { i128::from(count) } else { 1 };
-        let whole = scale == 0 && self.scale == 0;
-        let result = match whole {
-            true => Some(sum / divisor),
-            false => divided(sum, divisor, scale - self.scale),
+        let digits = scale - self.scale;
+        let result = match (self.about.average, digits) {
+            (false, 0) => Some(sum),
+            (true, 0) if self.scale == 0 => Some(cut(sum, count)),
+            (true, _) => divided(sum, i128::from(count), digits),
+            (false, _) => divided(sum, 1, digits),
         };
         result.map(Some).ok_or_else(|| self.overflow())
     }
@@ -69,8 +77,9 @@ impl ExactSum {
             Some(value) if !(-limit..limit).contains(&value) => Err(self.overflow()),
             value => Ok(value.map(|value| value as i64)),
         };
-        let values = slots.iter().map(|slot| self.scaled(*slot, 0).and_then(fits));
-        ints_to(values.collect::<Result<Int64Array, _>>()?, &self.about.output)
+        let sums = self.copied(slots);
+        let values = sums.iter().map(|sum| self.scaled(*sum, 0).and_then(fits));
+        ints_to(column(values)?, &self.about.output)
     }
 
     fn decimals(&self, slots: &[u32], digits: u8, scale: i8) -> Result<ArrayRef, DataflowError> {
@@ -79,8 +88,9 @@ impl ExactSum {
             Some(value) if value <= -limit || value >= limit => Err(self.overflow()),
             value => Ok(value),
         };
-        let values = slots.iter().map(|slot| self.scaled(*slot, scale).and_then(fits));
-        let values = values.collect::<Result<Decimal128Array, _>>()?;
+        let sums = self.copied(slots);
+        let values = sums.iter().map(|sum| self.scaled(*sum, scale).and_then(fits));
+        let values = column::<Decimal128Type>(values)?;
         Ok(Arc::new(values.with_data_type(self.about.output.clone())))
     }
 
@@ -89,9 +99,19 @@ impl ExactSum {
         let values = slots.iter().map(|slot| {
             let Sum { sum, count } = self.sums[*slot as usize];
             let divisor = if self.about.average { one * count as f64 } else { one };
-            (count != 0).then(|| sum as f64 / divisor)
+            Ok((count != 0).then(|| sum as f64 / divisor))
         });
-        Ok(cast(&values.collect::<Float64Array>(), &self.about.output)?)
+        Ok(cast(&column::<Float64Type>(values)?, &self.about.output)?)
+    }
+}
+
+/// `sum / count`, cut towards zero.
+#[inline]
+fn cut(sum: i128, count: i64) -> i128 {
+    match i64::try_from(sum) {
+        // One instruction, where the wide division is a function of many; -1 may overflow it.
+        Ok(sum) if count > 0 => i128::from(sum / count),
+        _ => sum / i128::from(count),
     }
 }
 
@@ -103,7 +123,12 @@ fn divided(value: i128, divisor: i128, digits: i8) -> Option<i128> {
         _ => (1, divisor.checked_mul(power)?),
     };
     if let Some(value) = value.checked_mul(factor) {
-        let (whole, rest) = (value / divisor, value % divisor);
+        let (whole, rest) = match (i64::try_from(value), i64::try_from(divisor)) {
+            (Ok(value), Ok(divisor)) if divisor > 0 => {
+                (i128::from(value / divisor), i128::from(value % divisor))
+            }
+            _ => (value / divisor, value % divisor),
+        };
         let up = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
         let away = if (value < 0) == (divisor < 0) { 1 } else { -1 };
         return whole.checked_add(if up { away } else { 0 });
@@ -318,9 +343,9 @@ impl Accumulator for FloatSum {
         let values = slots.iter().map(|slot| {
             let Sum { sum, count } = self.sums[*slot as usize];
             let sum = self.special(*slot).apply(sum);
-            (count != 0).then_some(if self.about.average { sum / count as f64 } else { sum })
+            Ok((count != 0).then_some(if self.about.average { sum / count as f64 } else { sum }))
         });
-        Ok(cast(&values.collect::<Float64Array>(), &self.about.output)?)
+        Ok(cast(&column::<Float64Type>(values)?, &self.about.output)?)
     }
 
     fn clear(&mut self, slot: u32) {

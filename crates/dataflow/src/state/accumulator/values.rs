@@ -5,7 +5,8 @@
 
 use crate::DataflowError;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Decimal128Array, Float64Array, Int64Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, Float64Array, Int64Array,
+    NullBufferBuilder, PrimitiveArray,
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
@@ -77,7 +78,7 @@ impl Kept for Ints {
         values: impl Iterator<Item = Option<&'a i64>>,
         data_type: &DataType,
     ) -> Result<ArrayRef, DataflowError> {
-        let ints: Int64Array = values.map(|value| value.copied()).collect();
+        let ints = column::<Int64Type>(values.map(|value| Ok(value.copied())))?;
         if data_type.is_floating() {
             let floats: Float64Array = ints.unary(from_order);
             return Ok(cast(&floats, data_type)?);
@@ -109,7 +110,7 @@ impl Kept for Decimals {
         values: impl Iterator<Item = Option<&'a i128>>,
         data_type: &DataType,
     ) -> Result<ArrayRef, DataflowError> {
-        let decimals: Decimal128Array = values.map(|value| value.copied()).collect();
+        let decimals = column::<Decimal128Type>(values.map(|value| Ok(value.copied())))?;
         Ok(Arc::new(decimals.with_data_type(data_type.clone())))
     }
 }
@@ -180,6 +181,21 @@ fn from_order(ordered: i64) -> f64 {
 /// Negative floats are in falling order of their bits.
 const fn flip(bits: i64) -> i64 {
     bits ^ ((((bits >> 63) as u64) >> 1) as i64)
+}
+
+/// A column of values; one without nulls has no mask.
+#[inline]
+pub(super) fn column<T: ArrowPrimitiveType>(
+    values: impl Iterator<Item = Result<Option<T::Native>, DataflowError>>,
+) -> Result<PrimitiveArray<T>, DataflowError> {
+    let rows = values.size_hint().0;
+    let (mut column, mut valid) = (Vec::with_capacity(rows), NullBufferBuilder::new(rows));
+    for value in values {
+        let value = value?;
+        valid.append(value.is_some());
+        column.push(value.unwrap_or_default());
+    }
+    Ok(PrimitiveArray::new(column.into(), valid.finish()))
 }
 
 /// Values that are integers underneath.

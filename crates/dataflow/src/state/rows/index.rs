@@ -4,97 +4,10 @@
 //! and removing one moves no other row's number.
 //! Left out: values. Rows whose 64-bit hashes are the same are told apart by the caller.
 
+use crate::state::slots::{BLOCK_ROWS, Slots};
+
 /// No row.
 pub(crate) const NONE: u32 = u32::MAX;
-
-const EMPTY: u64 = u64::MAX;
-const SLOTS_MIN: usize = 16;
-
-/// An open table of (32 bits of a hash, row) with linear probing. The lower bits of a hash choose
-/// the slot, because the upper ones choose the worker.
-pub(crate) struct Slots {
-    slots: Vec<u64>,
-    used: usize,
-}
-
-impl Slots {
-    fn new() -> Self {
-        Self { slots: vec![EMPTY; SLOTS_MIN], used: 0 }
-    }
-
-    /// The first slot of this hash whose row is the one looked for.
-    #[inline]
-    fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<usize> {
-        let mask = self.slots.len() - 1;
-        let tag = hash & 0xffff_ffff;
-        let mut place = tag as usize & mask;
-        loop {
-            let slot = self.slots[place];
-            if slot == EMPTY {
-                return None;
-            }
-            if slot >> 32 == tag && is(slot as u32) {
-                return Some(place);
-            }
-            place = (place + 1) & mask;
-        }
-    }
-
-    fn set(&mut self, place: usize, row: u32) {
-        self.slots[place] = self.slots[place] & !0xffff_ffff | u64::from(row);
-    }
-
-    fn insert(&mut self, hash: u64, row: u32) {
-        // At most five of eight slots are used: probes stay within a cache line or two.
-        if (self.used + 1) * 8 > self.slots.len() * 5 {
-            self.grow();
-        }
-        self.used += 1;
-        self.put(hash << 32 | u64::from(row));
-    }
-
-    fn put(&mut self, slot: u64) {
-        let mask = self.slots.len() - 1;
-        let mut place = (slot >> 32) as usize & mask;
-        while self.slots[place] != EMPTY {
-            place = (place + 1) & mask;
-        }
-        self.slots[place] = slot;
-    }
-
-    fn grow(&mut self) {
-        let larger = vec![EMPTY; self.slots.len() * 2];
-        for slot in std::mem::replace(&mut self.slots, larger) {
-            if slot != EMPTY {
-                self.put(slot);
-            }
-        }
-    }
-
-    /// Empties a slot and closes the gap, so that probes that passed it still arrive.
-    fn remove(&mut self, place: usize) {
-        let mask = self.slots.len() - 1;
-        let (mut hole, mut next) = (place, place);
-        loop {
-            next = (next + 1) & mask;
-            let slot = self.slots[next];
-            if slot == EMPTY {
-                break;
-            }
-            let home = (slot >> 32) as usize & mask;
-            if next.wrapping_sub(home) & mask >= next.wrapping_sub(hole) & mask {
-                self.slots[hole] = slot;
-                hole = next;
-            }
-        }
-        self.slots[hole] = EMPTY;
-        self.used -= 1;
-    }
-
-    fn bytes(&self) -> usize {
-        self.slots.len() * size_of::<u64>()
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Link {
@@ -123,7 +36,19 @@ impl Chains {
     #[inline]
     pub(crate) fn first(&self, hash: u64) -> u32 {
         let found = self.slots.find(hash, |row| self.links[row as usize].hash == hash);
-        found.map_or(NONE, |place| self.slots.slots[place] as u32)
+        found.map_or(NONE, |place| self.slots.row(place))
+    }
+
+    /// The newest row of each hash.
+    pub(crate) fn firsts(&self, hashes: &[u64]) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.slots.candidates(hashes, &mut found);
+        for (row, hash) in found.iter_mut().zip(hashes) {
+            if *row != NONE && self.links[*row as usize].hash != *hash {
+                *row = self.first(*hash);
+            }
+        }
+        found
     }
 
     /// The row that came before this one.
@@ -141,6 +66,17 @@ impl Chains {
         self.links.get(row as usize).is_some_and(|link| link.prev != UNLINKED)
     }
 
+    /// Links many rows, one for each hash.
+    pub(crate) fn link_all(&mut self, rows: std::ops::Range<u32>, hashes: &[u64]) {
+        let blocks = (rows.start..).step_by(BLOCK_ROWS).zip(hashes.chunks(BLOCK_ROWS));
+        for (first, hashes) in blocks {
+            self.slots.warm(hashes);
+            for (row, hash) in (first..).zip(hashes) {
+                self.link(row, *hash);
+            }
+        }
+    }
+
     pub(crate) fn link(&mut self, row: u32, hash: u64) {
         debug_assert!(!self.is_linked(row));
         let missing = Link { hash: 0, next: NONE, prev: UNLINKED };
@@ -154,7 +90,7 @@ impl Chains {
                 NONE
             }
             Some(place) => {
-                let next = self.slots.slots[place] as u32;
+                let next = self.slots.row(place);
                 self.links[next as usize].prev = row;
                 self.slots.set(place, row);
                 next
@@ -182,7 +118,7 @@ impl Chains {
 
     /// How many hashes there are.
     pub(crate) fn len(&self) -> usize {
-        self.slots.used
+        self.slots.len()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -205,7 +141,19 @@ impl RowIndex {
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> u32 {
         let same = |row: u32| self.hashes[row as usize] == hash && is(row);
-        self.slots.find(hash, same).map_or(NONE, |place| self.slots.slots[place] as u32)
+        self.slots.find(hash, same).map_or(NONE, |place| self.slots.row(place))
+    }
+
+    /// For each hash a row that has it.
+    pub(crate) fn finds(&self, hashes: &[u64]) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.slots.candidates(hashes, &mut found);
+        for (row, hash) in found.iter_mut().zip(hashes) {
+            if *row != NONE && self.hashes[*row as usize] != *hash {
+                *row = self.find(*hash, |_| true);
+            }
+        }
+        found
     }
 
     pub(crate) fn insert(&mut self, hash: u64, row: u32) {

@@ -119,16 +119,9 @@ impl RowSet {
     /// For each row of a batch the equal row that is here, or `NONE`.
     fn find(&mut self, batch: &RecordBatch, hashes: &[u64]) -> Result<Vec<u32>, DataflowError> {
         let Some(weighted) = &self.weighted else { return Ok(vec![NONE; hashes.len()]) };
-        let mut found: Vec<u32> = Vec::with_capacity(hashes.len());
-        let (mut rows, mut ids) = (Vec::new(), Vec::new());
-        for (row, hash) in hashes.iter().enumerate() {
-            let id = weighted.index.find(*hash, |_| true);
-            found.push(id);
-            if id != NONE {
-                rows.push(row as u32);
-                ids.push(id);
-            }
-        }
+        let mut found = weighted.index.finds(hashes);
+        let known = found.iter().enumerate().filter(|(_, id)| **id != NONE);
+        let (rows, ids): (Vec<u32>, Vec<u32>) = known.map(|(row, id)| (row as u32, *id)).unzip();
         let mut equal = vec![true; ids.len()];
         self.keep_equal(batch, &rows, &ids, &mut equal)?;
         for (row, equal) in rows.iter().zip(equal) {
