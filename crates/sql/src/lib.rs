@@ -4,6 +4,7 @@
 //! plans it; a change to the [`Catalogue`] is durable before it is answered.
 //! Left out: planning and running. `process` plans pipelines, `analyze` plans queries.
 
+pub mod aggregates;
 pub mod catalogue;
 mod connector;
 mod ddl;

@@ -2,20 +2,24 @@
 //!
 //! A case is run with 1, 2 and 4 workers; in ticks of one row, of a thousand, and of everything;
 //! and is killed at some tick and restored from a checkpoint before it, on another number of
-//! workers. `TRADEWIND_SLT=group/name` runs what contains that text.
+//! workers. Where a batch rightly answers the same, DataFusion's batch engine is asked as well.
+//! `TRADEWIND_SLT=group/name` runs what contains that text.
 
+use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 use tradewind_dataflow::ExecutorSettings;
 use tradewind_process::ProcessError;
 use tradewind_process::script::{Outcome, Script};
 use tradewind_process::stream::changelog::Changelog;
 use tradewind_process::stream::job::{Job, JobState, JobTick, TickLimits};
+use tradewind_process::stream::plan::reference::answer;
 use tradewind_process::stream::plan::{StreamPlan, plan_query};
 use tradewind_process::stream::run::{RowWriter, RunSettings};
 use tradewind_process::stream::source::{SourceEnvironment, open_source};
-use tradewind_sql::text::RowKind;
+use tradewind_sql::text::{RowKind, write_row};
 use tradewind_sql::{Dialect, StatementKind, parse_script};
 use tradewind_types::{ManualClock, SinkError};
 
@@ -27,6 +31,8 @@ struct Case {
     query: String,
     late: u64,
     expect: Expect,
+    /// Why a batch over the same rows answers something else.
+    batch_differs: bool,
 }
 
 enum Expect {
@@ -53,6 +59,21 @@ const HOWS: [How; 7] = [
     How { workers: 4, tick_rows: 7, kill: Some((5, 1)) },
 ];
 
+impl How {
+    fn settings(&self) -> RunSettings {
+        let executor = ExecutorSettings {
+            workers: self.workers,
+            chunk_rows: 3,
+            pending_rows_max: 16,
+            parallel_rows_min: 8,
+        };
+        RunSettings {
+            executor,
+            limits: TickLimits { rows_max: self.tick_rows, budget_us: i64::MAX },
+        }
+    }
+}
+
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../slt/stream");
     let wanted = std::env::var("TRADEWIND_SLT").unwrap_or_default();
@@ -65,7 +86,8 @@ fn cases() -> Vec<Case> {
     files.sort();
     let slt = |path: &PathBuf| path.extension().is_some_and(|end| end == "slt");
     let files = files.into_iter().filter(slt);
-    let cases = files.map(|path| Case::read(&root, &path)).filter(|case| case.name.contains(&wanted));
+    let cases =
+        files.map(|path| Case::read(&root, &path)).filter(|case| case.name.contains(&wanted));
     cases.collect()
 }
 
@@ -80,10 +102,12 @@ impl Case {
             query: String::new(),
             late: 0,
             expect: Expect::Error,
+            batch_differs: false,
         };
         let mut lines = text.lines();
         while let Some(head) = lines.next() {
             if head.starts_with('#') || head.trim().is_empty() {
+                case.batch_differs |= head.starts_with("# batch differs:");
                 continue;
             }
             let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "----").collect();
@@ -105,12 +129,72 @@ impl Case {
         case
     }
 
-    /// What is wrong with how it runs, or nothing.
-    async fn check(&self, how: How) -> Result<(), String> {
+    /// A folder with its inputs.
+    fn folder(&self) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (file, content) in &self.inputs {
             std::fs::write(dir.path().join(file), content).unwrap();
         }
+        dir
+    }
+
+    /// What is wrong with the batch engine's answer, or nothing.
+    async fn check_batch(&self) -> Result<(), String> {
+        match (&self.expect, self.batch().await) {
+            (Expect::Error, Err(_)) => Ok(()),
+            (Expect::Error, Ok(table)) => Err(format!("no error but {table:?}")),
+            (Expect::Table(_), Err(error)) => Err(error),
+            (Expect::Table(expected), Ok(table)) if table == *expected => Ok(()),
+            (Expect::Table(expected), Ok(table)) => Err(difference(expected, &table)),
+        }
+    }
+
+    /// The batch engine's answer.
+    pub(crate) async fn batch(&self) -> Result<Vec<String>, String> {
+        let dir = self.folder();
+        let (script, query) = self.prepare(dir.path(), HOWS[0].settings()).await?;
+        let environment = environment();
+        let answer = answer(&query, script.options(), script.catalogue(), &environment).await;
+        let rows = answer.map_err(|error| error.to_string())?;
+        let mut table: Vec<String> = (0..rows.num_rows())
+            .map(|row| {
+                let mut line = String::new();
+                write_row(&mut line, RowKind::Insert, &rows, rows.num_columns(), row);
+                line.split_off(2)
+            })
+            .collect();
+        table.sort();
+        Ok(table)
+    }
+
+    /// The script, carried out, and the query.
+    async fn prepare(
+        &self,
+        dir: &Path,
+        settings: RunSettings,
+    ) -> Result<(Script, Box<ast::Query>), String> {
+        let fill = |text: &str| text.replace("{dir}", &dir.display().to_string());
+        let mut script = Script::new(environment(), settings);
+        let statements = parse_script(&fill(&self.script), Dialect::Flink);
+        for statement in statements.map_err(|error| error.to_string())? {
+            let outcome = script.execute(&statement, &mut NoRows, std::future::pending()).await;
+            match outcome.map_err(|error| error.to_string())? {
+                Outcome::Done => {}
+                other => panic!("{}: the script only defines, and {other:?}", self.name),
+            }
+        }
+        let query = parse_script(&fill(&self.query), Dialect::Flink);
+        let query = query.map_err(|error| error.to_string())?.remove(0);
+        let StatementKind::Other(query) = query.kind else { return Err("no query".into()) };
+        match *query {
+            ast::Statement::Query(query) => Ok((script, query)),
+            other => Err(format!("no query: {other}")),
+        }
+    }
+
+    /// What is wrong with how it runs, or nothing.
+    async fn check(&self, how: How) -> Result<(), String> {
+        let dir = self.folder();
         let answer = self.run(how, dir.path()).await;
         match (&self.expect, answer) {
             (Expect::Error, Err(_)) => Ok(()),
@@ -134,35 +218,16 @@ impl Case {
 
     async fn run(&self, how: How, dir: &Path) -> Result<Answer, String> {
         let fail = |error: ProcessError| error.to_string();
-        let fill = |text: &str| text.replace("{dir}", &dir.display().to_string());
-        let executor = ExecutorSettings {
-            workers: how.workers,
-            chunk_rows: 3,
-            pending_rows_max: 16,
-            parallel_rows_min: 8,
-        };
-        let limits = TickLimits { rows_max: how.tick_rows, budget_us: i64::MAX };
-        let settings = RunSettings { executor, limits };
-        let clock = Arc::new(ManualClock::at(1_795_249_560_000_000));
-        let environment = SourceEnvironment { log: None, clock, name: "slt".into() };
-        let mut script = Script::new(environment, settings);
-        let statements = parse_script(&fill(&self.script), Dialect::Flink);
-        for statement in statements.map_err(|error| error.to_string())? {
-            let outcome = script.execute(&statement, &mut NoRows, std::future::pending()).await;
-            match outcome.map_err(fail)? {
-                Outcome::Done => {}
-                other => panic!("{}: the script only defines, and {other:?}", self.name),
-            }
-        }
-        let query = parse_script(&fill(&self.query), Dialect::Flink);
-        let query = query.map_err(|error| error.to_string())?.remove(0);
-        let StatementKind::Other(query) = query.kind else { return Err("no query".into()) };
-        let datafusion::sql::sqlparser::ast::Statement::Query(query) = *query else {
-            return Err("no query".into());
-        };
+        let RunSettings { executor, limits } = how.settings();
+        let (script, query) = self.prepare(dir, RunSettings { executor, limits }).await?;
         let plan = plan_query(&query, script.options(), script.catalogue()).map_err(fail)?;
         Running { plan: Arc::new(plan), executor, limits }.to_the_end(how).await.map_err(fail)
     }
+}
+
+fn environment() -> SourceEnvironment {
+    let clock = Arc::new(ManualClock::at(1_795_249_560_000_000));
+    SourceEnvironment { log: None, clock, name: "slt".into() }
 }
 
 struct NoRows;
@@ -202,8 +267,8 @@ struct Running {
 
 impl Running {
     async fn job(&self, workers: usize) -> Result<Job, ProcessError> {
-        let clock = Arc::new(ManualClock::at(1_795_249_560_000_000));
-        let environment = SourceEnvironment { log: None, clock: clock.clone(), name: "slt".into() };
+        let environment = environment();
+        let clock = environment.clock.clone();
         let mut sources = Vec::new();
         for source in &self.plan.sources {
             sources.push(open_source(&environment, source, true).await?);
@@ -277,11 +342,7 @@ impl Output {
 fn difference(expected: &[String], found: &[String]) -> String {
     let missing: Vec<_> = expected.iter().filter(|row| !found.contains(row)).take(5).collect();
     let extra: Vec<_> = found.iter().filter(|row| !expected.contains(row)).take(5).collect();
-    format!(
-        "{} rows, not {}; missing {missing:?}, too many {extra:?}",
-        found.len(),
-        expected.len()
-    )
+    format!("{} rows, not {}; missing {missing:?}, too many {extra:?}", found.len(), expected.len())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,10 +351,7 @@ async fn every_case_leaves_the_table_that_flink_leaves() {
     let mut wrong = Vec::new();
     for case in &cases {
         for how in HOWS {
-            let checked = std::panic::AssertUnwindSafe(case.check(how));
-            let checked = futures::FutureExt::catch_unwind(checked).await;
-            let checked = checked.unwrap_or_else(|_| Err("a panic".into()));
-            if let Err(reason) = checked {
+            if let Err(reason) = unpanicked(case.check(how)).await {
                 wrong.push(format!("{} with {how:?}:\n    {reason}", case.name));
                 break;
             }
@@ -302,4 +360,23 @@ async fn every_case_leaves_the_table_that_flink_leaves() {
     println!("{} cases, {} wrong", cases.len(), wrong.len());
     assert!(!cases.is_empty(), "there are no cases");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_answers_as_the_streams_do() {
+    let cases = cases();
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for case in cases.iter().filter(|case| !case.batch_differs) {
+        compared += 1;
+        if let Err(reason) = unpanicked(case.check_batch()).await {
+            wrong.push(format!("{}:\n    {reason}", case.name));
+        }
+    }
+    println!("{compared} of {} cases as a batch, {} wrong", cases.len(), wrong.len());
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+async fn unpanicked(checked: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let checked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(checked)).await;
+    checked.unwrap_or_else(|_| Err("a panic".into()))
 }

@@ -8,7 +8,7 @@
 use super::function::{BIGINT, Call, Function, Gives, INT, Kernel, Takes};
 use super::pattern::weekday;
 use crate::text::{civil, days};
-use crate::typing::cast::to_instant;
+use crate::typing::cast::{to_instant, to_local};
 use arrow_array::types::Date32Type;
 use arrow_array::{Array, ArrayRef, Int32Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, TimeUnit};
@@ -258,6 +258,16 @@ fn round(name: &'static str, kernel: Kernel) -> Arc<ScalarUDF> {
 
 fn rounded(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
     let unit = Unit::parse(call.text(1).constant())?;
+    let of_a_day = unit.micros().is_some_and(|micros| micros < DAY);
+    if of_a_day && matches!(call.column(0).data_type(), DataType::Timestamp(_, Some(_))) {
+        // An hour that happens twice is two hours: the instant says which.
+        let times = call.micros(0);
+        let one = |instant: i64| {
+            let local = to_local(instant, call.zone);
+            Some(unit.round(local, up)? - (local - instant))
+        };
+        return call.times(|row| Ok(times.get(row).and_then(one)));
+    }
     let times = dates_as_times(call, 0)?;
     finish(call, |row| Ok(times.get(row).and_then(|time| unit.round(time, up))))
 }

@@ -27,6 +27,7 @@ mod trim;
 mod url;
 
 pub use checked::CheckedArithmetic;
+pub use nested::numbered_elements;
 
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;

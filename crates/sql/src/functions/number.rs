@@ -287,7 +287,8 @@ fn rounded(call: &Call<'_>, cut: bool) -> Result<ArrayRef, String> {
             let numbers = call.longs(|row| {
                 let Some((at, digits)) = of(row) else { return Ok(None) };
                 let value = round_exact(i128::from(whole.value(at)), 0, digits, 0, cut);
-                let fits = |value: i128| i64::try_from(value).map_err(|_| "the result does not fit");
+                let fits =
+                    |value: i128| i64::try_from(value).map_err(|_| "the result does not fit");
                 Ok(value.map(fits).transpose()?)
             })?;
             compute::cast_with_options(&numbers, call.gives, &STRICT)

@@ -5,9 +5,9 @@
 //! Left out: `JSON_VALUE`'s clauses, `MAP[…]`.
 
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, TrimWhereField, Value,
-    ValueWithSpan, visit_expressions_mut,
+    self, AccessExpr, CastKind, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TrimWhereField,
+    Value, ValueWithSpan, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -63,11 +63,23 @@ fn rewrite(expr: &mut Expr) {
             let arguments = std::iter::once(*expr).chain(what);
             call(name, arguments.chain(trim_characters.into_iter().flatten()).collect())
         }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let access_chain = access_chain.into_iter().map(field_by_name).collect();
+            Expr::CompoundFieldAccess { root, access_chain }
+        }
         Expr::TypedString(typed) => literal_digits(typed),
         Expr::Interval(interval) => Expr::Interval(spelled_out(interval)),
         Expr::Function(function) => Expr::Function(unit_argument(function)),
         other => other,
     };
+}
+
+/// The field of `lines[1].sku` is a name, where DataFusion's planner wants a text.
+fn field_by_name(access: AccessExpr) -> AccessExpr {
+    match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => AccessExpr::Dot(string(&name.value)),
+        other => other,
+    }
 }
 
 /// `FLOOR(ts TO DAY)` is `floor_time(ts, 'DAY')`.
@@ -95,8 +107,10 @@ fn literal_digits(mut typed: ast::TypedString) -> Expr {
     Expr::TypedString(typed)
 }
 
-/// `INTERVAL '1 12:30:00' DAY TO SECOND` names its parts, as `INTERVAL '1 day 12:30:00'` does.
+/// `INTERVAL '1 12:30:00' DAY TO SECOND` names its parts, as `INTERVAL '1 day 12:30:00'` does. How
+/// many digits `DAY(3)` may have changes nothing.
 fn spelled_out(mut interval: ast::Interval) -> ast::Interval {
+    (interval.leading_precision, interval.fractional_seconds_precision) = (None, None);
     let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) =
         &*interval.value
     else {

@@ -1,14 +1,15 @@
 //! The aggregates a stream has, and the types of their results.
 //!
 //! Guarantees: types are those of [`aggregate_result_type`]; a call's name says all of it.
-//! Left out: computing them, which the engine does.
+//! Left out: computing them, which the engine does; over all rows at once DataFusion does.
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::expr::AggregateFunctionParams;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
 };
 use std::sync::Arc;
 use tradewind_dataflow::operator::AggregateFunction;
@@ -109,11 +110,46 @@ impl AggregateUDFImpl for Planned {
         }))
     }
 
-    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        internal_err!("{} is computed by the engine", self.name)
+    /// A correlated subquery that counts nothing is 0.
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        match self.name {
+            "count" => Ok(ScalarValue::Int64(Some(0))),
+            _ => ScalarValue::try_from(data_type),
+        }
     }
 
-    fn state_fields(&self, _: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        internal_err!("{} is computed by the engine", self.name)
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.batch()?.accumulator(args)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        self.batch()?.state_fields(args)
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
+        self.batch().is_ok_and(|batch| batch.groups_accumulator_supported(args))
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        self.batch()?.create_groups_accumulator(args)
+    }
+}
+
+impl Planned {
+    /// The same in the batch engine.
+    fn batch(&self) -> Result<Arc<AggregateUDF>> {
+        let all = match self.dialect {
+            Dialect::Flink => SessionStateDefaults::default_aggregate_functions()
+                .into_iter()
+                .chain(tradewind_sql::aggregates::flink()),
+            Dialect::Postgres => return internal_err!("{} is computed by the engine", self.name),
+        };
+        match all.filter(|function| function.name() == self.name).last() {
+            Some(function) => Ok(function),
+            None => internal_err!("there is no {}", self.name),
+        }
     }
 }

@@ -76,7 +76,7 @@ impl<'a> PlanContext<'a> {
             views: Vec::new(),
             functions: Arc::new(Functions::all(settings.dialect)),
             options: Arc::new(options),
-            expr_planners: SessionStateDefaults::default_expr_planners(),
+            expr_planners: operators(settings.dialect),
             relation_planners: vec![
                 Arc::new(unnest::UnnestPlanner),
                 Arc::new(window::WindowPlanner { zone: settings.time_zone }),
@@ -96,7 +96,7 @@ impl<'a> PlanContext<'a> {
             views: self.views.iter().map(String::as_str).chain(view).map(String::from).collect(),
             functions,
             options: self.options.clone(),
-            expr_planners: self.expr_planners.clone(),
+            expr_planners: operators(dialect),
             relation_planners: self.relation_planners.clone(),
         }
     }
@@ -320,7 +320,7 @@ fn name_expressions(query: &mut ast::Query) {
 }
 
 /// The columns a source gives, times with their digits.
-fn precise(definition: &TableDefinition) -> SchemaRef {
+pub(super) fn precise(definition: &TableDefinition) -> SchemaRef {
     let field = |field: &Arc<Field>| {
         let column = definition.columns.iter().find(|column| column.name == *field.name());
         match column.and_then(|column| column.digits) {
@@ -349,6 +349,15 @@ pub(super) fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan>
         })
         .collect();
     LogicalPlanBuilder::from(plan).project(renamed)?.build()
+}
+
+/// What a dialect's operators mean.
+fn operators(dialect: Dialect) -> Vec<Arc<dyn ExprPlanner>> {
+    let ours: Option<Arc<dyn ExprPlanner>> = match dialect {
+        Dialect::Flink => Some(Arc::new(typing::FlinkOperators)),
+        Dialect::Postgres => None,
+    };
+    ours.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 
 impl Functions {

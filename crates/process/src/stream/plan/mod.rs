@@ -10,11 +10,13 @@ mod context;
 mod errors;
 mod event_time;
 mod explain;
+mod grouping_sets;
 mod insert;
 mod lower;
 mod needs;
 mod optimize;
 mod prefilter;
+pub mod reference;
 mod refuse;
 mod stream_plan;
 mod syntax;
@@ -158,10 +160,7 @@ fn lower(plan: LogicalPlan, context: &PlanContext<'_>, goal: Goal) -> Result<Str
 }
 
 /// An error without a place of its own stands where the query begins.
-fn placed(
-    planned: Result<StreamPlan, SqlError>,
-    query: &ast::Query,
-) -> Result<StreamPlan, ProcessError> {
+fn placed<T>(planned: Result<T, SqlError>, query: &ast::Query) -> Result<T, ProcessError> {
     planned.map_err(|mut error| {
         if error.line == 0 {
             let start = query.span().start;

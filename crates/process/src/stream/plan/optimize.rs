@@ -4,6 +4,7 @@
 //! plan that depends on how many rows there are.
 //! Left out: choosing between plans by cost: a stream's sizes are not known before it runs.
 
+use super::grouping_sets;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -76,7 +77,7 @@ fn folded(expression: Expr) -> Transformed<Expr> {
 /// Rewrites a plan whose expressions have their types.
 pub(super) fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
     // What a target's columns take was put around the query after its own types were found.
-    let plan = analyze(plan, Dialect::Postgres, options)?;
+    let plan = grouping_sets::expand(analyze(plan, Dialect::Postgres, options)?)?;
     let rules = Optimizer::with_rules(vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),

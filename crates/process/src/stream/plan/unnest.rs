@@ -3,7 +3,8 @@
 //! Guarantees: the array may be any expression over what stands before it in the `FROM`; an array
 //! of rows gives a column for each field, any other array one column; `LEFT JOIN … ON TRUE` keeps
 //! rows whose array is empty or null.
-//! Left out: `WITH ORDINALITY`, several arrays in one `UNNEST`.
+//! `WITH ORDINALITY` gives an element's place as its last column.
+//! Left out: several arrays in one `UNNEST`.
 
 use super::{refusal, refuse};
 use arrow::datatypes::{DataType, Field};
@@ -220,13 +221,18 @@ fn plan_unnest(
     else {
         return datafusion::common::internal_err!("the caller has seen an UNNEST");
     };
-    if with_ordinality || with_offset {
-        return refuse(refusal("UNNEST gives no position of an element"));
+    if with_offset {
+        return refuse(
+            refusal("UNNEST counts elements WITH ORDINALITY").hint("from 1, in the last column"),
+        );
     }
     let (Some(array), true) = (array_exprs.pop(), array_exprs.is_empty()) else {
         return refuse(refusal("UNNEST takes one array").hint("one UNNEST for each"));
     };
-    let array = context.sql_to_expr(array, input.schema())?;
+    let mut array = context.sql_to_expr(array, input.schema())?;
+    if with_ordinality {
+        array = tradewind_sql::functions::numbered_elements().call(vec![array]);
+    }
     let elements = elements(&array.get_type(input.schema())?, alias.as_ref(), context)?;
     let qualifier = alias.map(|alias| TableReference::bare(context.normalize_ident(alias.name)));
     let before =

@@ -39,7 +39,7 @@ impl CsvDecoder {
             .build();
         let find = |name: &String| fields.iter().position(|field| field.name() == name);
         let columns = fields.iter().map(|field| {
-            let builder = ScalarBuilder::new(field.data_type());
+            let builder = ScalarBuilder::new(field);
             let builder = builder.map_err(|_| {
                 let name = tradewind_sql::type_name(field.data_type());
                 format!("column {:?}: CSV has no {name}", field.name())

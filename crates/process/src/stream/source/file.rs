@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tradewind_sql::FileTable;
+use tradewind_sql::{FileTable, Format};
 use tradewind_types::connector::Positions;
 use tradewind_types::{Offset, PartitionId, Source, SourceBatch, SourceError};
 
@@ -32,8 +32,12 @@ pub(super) struct FileSource {
     monitor: Option<Duration>,
     reader: LineReader,
     decoder: RowDecoder,
+    /// An empty line is a record.
+    empty_lines: bool,
     files: Vec<OpenFile>,
     buffer: Vec<u8>,
+    /// Lines handed out.
+    lines: i64,
 }
 
 /// One file.
@@ -66,8 +70,10 @@ impl FileSource {
             monitor: table.monitor_interval_ms.map(Duration::from_millis),
             reader,
             decoder,
+            empty_lines: table.format == Format::Raw,
             files: Vec::new(),
             buffer: vec![0; READ_BYTES],
+            lines: 0,
         };
         blocking(|| source.find_files())?;
         Ok(source)
@@ -119,9 +125,10 @@ impl FileSource {
             offset: line.position as Offset,
             timestamp_us: now_us,
         };
-        // An empty line is no record.
-        let lines = lines.into_iter().filter(|line| !line.text.trim_ascii().is_empty());
+        let all = self.empty_lines;
+        let lines = lines.into_iter().filter(|line| all || !line.text.trim_ascii().is_empty());
         let records: Vec<RawRecord> = lines.map(record).collect();
+        self.lines += records.len() as i64;
         let partition = index as PartitionId;
         let name = self.files[index].path.display().to_string();
         let place = Place { reader: &self.reader.name, name: &name, partition, now_us };
@@ -216,6 +223,10 @@ impl Source for FileSource {
             (index as PartitionId, file.lines.position() as Offset)
         };
         self.files.iter().enumerate().map(position).collect()
+    }
+
+    fn progress(&self) -> i64 {
+        self.lines
     }
 
     fn seek(&mut self, positions: &Positions) -> Result<(), SourceError> {

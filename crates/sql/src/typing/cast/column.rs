@@ -16,8 +16,8 @@ use arrow_array::types::{
 };
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, PrimitiveArray,
-    StructArray, Time64NanosecondArray, TimestampMicrosecondArray,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray,
+    PrimitiveArray, StructArray, Time64NanosecondArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
 use datafusion::arrow::compute;
@@ -335,11 +335,15 @@ fn to_integer(array: &ArrayRef, to: &DataType, rules: Rules) -> Result<ArrayRef,
         }
         DataType::Int16 => {
             let narrow = |value: i64| value.try_into().ok();
-            Arc::new(narrowed::<_, Int16Type>(&longs, to, rules, narrow, |value| value.to_string())?)
+            Arc::new(narrowed::<_, Int16Type>(&longs, to, rules, narrow, |value| {
+                value.to_string()
+            })?)
         }
         DataType::Int32 => {
             let narrow = |value: i64| value.try_into().ok();
-            Arc::new(narrowed::<_, Int32Type>(&longs, to, rules, narrow, |value| value.to_string())?)
+            Arc::new(narrowed::<_, Int32Type>(&longs, to, rules, narrow, |value| {
+                value.to_string()
+            })?)
         }
         _ => Arc::new(longs),
     })

@@ -71,10 +71,6 @@ impl Lowering {
         needs: Vec<Need>,
     ) -> Result<Rows, SqlError> {
         let groups = node.group_expr.len();
-        if node.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
-            return Err(refusal("GROUPING SETS, ROLLUP and CUBE do not run in a stream")
-                .hint("UNION ALL of one GROUP BY for each"));
-        }
         let windowing = windowing(node)?;
         let plan = match &windowing {
             Windowing::Sliced(plan, _) => plan,

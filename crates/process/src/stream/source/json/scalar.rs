@@ -9,13 +9,13 @@ use arrow::array::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sonic_rs::{JsonType, JsonValueTrait, LazyValue};
 use std::sync::Arc;
-use tradewind_sql::type_name;
+use tradewind_sql::{precision_of, type_name};
 
 /// A builder of one type.
 pub(in super::super) enum ScalarBuilder {
@@ -30,7 +30,8 @@ pub(in super::super) enum ScalarBuilder {
     Float64(PrimitiveBuilder<Float64Type>),
     Decimal(Decimal128Builder, u8, i8),
     Date(Date32Builder),
-    Timestamp(TimestampMicrosecondBuilder, DataType),
+    /// Its type, and the microseconds of its last digit: those past it are cut.
+    Timestamp(TimestampMicrosecondBuilder, DataType, i64),
 }
 
 /// The same expression for every builder.
@@ -48,13 +49,14 @@ macro_rules! each {
             ScalarBuilder::Float64($builder) => $body,
             ScalarBuilder::Decimal($builder, ..) => $body,
             ScalarBuilder::Date($builder) => $body,
-            ScalarBuilder::Timestamp($builder, _) => $body,
+            ScalarBuilder::Timestamp($builder, ..) => $body,
         }
     };
 }
 
 impl ScalarBuilder {
-    pub(in super::super) fn new(data_type: &DataType) -> Result<Self, String> {
+    pub(in super::super) fn new(field: &Field) -> Result<Self, String> {
+        let data_type = field.data_type();
         Ok(match data_type {
             DataType::Utf8 => Self::Text(StringBuilder::new()),
             DataType::Binary => Self::Bytes(BinaryBuilder::new()),
@@ -74,6 +76,7 @@ impl ScalarBuilder {
             DataType::Timestamp(TimeUnit::Microsecond, _) => Self::Timestamp(
                 TimestampMicrosecondBuilder::new().with_data_type(data_type.clone()),
                 data_type.clone(),
+                10_i64.pow(6_u32.saturating_sub(precision_of(field).into())),
             ),
             other => return Err(format!("JSON has no {}", type_name(other))),
         })
@@ -95,7 +98,7 @@ impl ScalarBuilder {
             Self::Float64(builder) => builder.append_value(0.0),
             Self::Decimal(builder, ..) => builder.append_value(0),
             Self::Date(builder) => builder.append_value(0),
-            Self::Timestamp(builder, _) => builder.append_value(0),
+            Self::Timestamp(builder, ..) => builder.append_value(0),
         }
     }
 
@@ -121,11 +124,11 @@ impl ScalarBuilder {
                 let days = value.as_str().and_then(time::date);
                 builder.append_value(days.ok_or("is no DATE such as \"2026-11-21\"")?);
             }
-            Self::Timestamp(builder, data_type) => {
-                let micros = value.as_str().and_then(time::instant);
-                builder.append_value(micros.ok_or_else(|| {
+            Self::Timestamp(builder, data_type, unit) => {
+                let micros = value.as_str().and_then(time::instant).ok_or_else(|| {
                     format!("is no {} such as \"2026-11-21T08:26:00Z\"", type_name(data_type))
-                })?);
+                })?;
+                builder.append_value(micros.div_euclid(*unit) * *unit);
             }
         }
         Ok(())
@@ -151,7 +154,7 @@ impl ScalarBuilder {
             (Self::Float64(builder), Parsed::Float(value)) => builder.append_value(value),
             (Self::Decimal(builder, ..), Parsed::Decimal(value)) => builder.append_value(value),
             (Self::Date(builder), Parsed::Date(value)) => builder.append_value(value),
-            (Self::Timestamp(builder, _), Parsed::Timestamp(value)) => builder.append_value(value),
+            (Self::Timestamp(builder, ..), Parsed::Timestamp(value)) => builder.append_value(value),
             _ => return Err("is of another type".to_string()),
         }
         Ok(())
@@ -201,9 +204,10 @@ impl Parsed {
                 Self::Decimal(value.map_err(|error| explain(error, &name()))?)
             }
             B::Date(_) => Self::Date(time::date(trimmed).ok_or("is no DATE")?),
-            B::Timestamp(_, data_type) => {
+            B::Timestamp(_, data_type, unit) => {
                 let value = time::instant(trimmed);
-                Self::Timestamp(value.ok_or_else(|| format!("is no {}", type_name(data_type)))?)
+                let value = value.ok_or_else(|| format!("is no {}", type_name(data_type)))?;
+                Self::Timestamp(value.div_euclid(*unit) * *unit)
             }
         })
     }

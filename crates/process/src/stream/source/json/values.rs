@@ -157,7 +157,7 @@ impl ValueBuilder {
                 valid: NullBufferBuilder::new(0),
             })),
             DataType::Map(entries, _) => Self::Map(Box::new(MapBuilder::new(entries)?)),
-            scalar => Self::Scalar(ScalarBuilder::new(scalar)?),
+            _ => Self::Scalar(ScalarBuilder::new(field)?),
         })
     }
 
