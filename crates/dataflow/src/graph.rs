@@ -42,6 +42,7 @@ pub struct Node {
 /// `filter-1`: what it is, and the how manieth from the sources. The same for the same statement,
 /// so that state finds its operator again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct OperatorId(pub Arc<str>);
 
 /// Every kind of operator.
@@ -71,6 +72,18 @@ pub enum OperatorKind {
     Materialize(Materialize),
     /// Rows handed out: those of sink `0`, `1` … of a tick's output.
     Sink(usize),
+}
+
+impl From<String> for OperatorId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<OperatorId> for String {
+    fn from(id: OperatorId) -> Self {
+        id.0.as_ref().into()
+    }
 }
 
 impl fmt::Display for OperatorId {

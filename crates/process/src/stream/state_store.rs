@@ -7,8 +7,8 @@
 use crate::ProcessError;
 use crate::blocking::blocking;
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io;

@@ -61,6 +61,8 @@ pub(crate) async fn run(
     commands: &mut mpsc::Receiver<Command>,
 ) -> Result<(), ProcessError> {
     let mut open = Open::default();
+    // Where nothing came since the checkpoint no tick will show the view.
+    runtime.publish(&mut JobTick::default())?;
     loop {
         let due = runtime.due(&open);
         let full = runtime.is_full();
