@@ -308,14 +308,16 @@ fn name_expressions(query: &mut ast::Query) {
     for (index, item) in select.projection.iter_mut().enumerate() {
         let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
         let name = match expression {
-            ast::Expr::Identifier(name) => Some(name.value.clone()),
-            ast::Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.clone()),
+            ast::Expr::Identifier(name) => Some(name.clone()),
+            ast::Expr::CompoundIdentifier(names) => names.last().cloned(),
             _ => None,
         };
-        if name.is_none_or(|name| !names.insert(name)) {
-            let alias = ast::Ident::with_quote('`', format!("EXPR${index}"));
-            *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias };
-        }
+        let alias = match name {
+            // A field of a row has its own name, where DataFusion gives it that of its whole path.
+            Some(name) if names.insert(name.value.clone()) => name,
+            _ => ast::Ident::with_quote('`', format!("EXPR${index}")),
+        };
+        *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias };
     }
 }
 

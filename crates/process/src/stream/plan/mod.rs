@@ -95,7 +95,7 @@ pub fn plan_insert(
         let schema = target.schema();
         let only_grows = matches!(target.connector, Connector::Lake | Connector::File(_));
         let name = target.name.clone();
-        let goal = Goal { target: Target::Table(target), schema, columns };
+        let goal = Goal { target: Target::Table(Box::new(target)), schema, columns };
         let plan = lower(plan, context, goal)?;
         match plan.sinks.iter().any(|sink| sink.hidden.weight) && only_grows {
             true => Err(refusal(format!("rows of this query change, and {name:?} only grows"))

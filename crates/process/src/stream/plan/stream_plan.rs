@@ -64,7 +64,7 @@ pub struct SinkPlan {
 #[derive(Debug, Clone)]
 pub enum Target {
     /// A table of the catalogue.
-    Table(TableDefinition),
+    Table(Box<TableDefinition>),
     /// A materialized view.
     View(String),
     /// Whoever asked.

@@ -27,6 +27,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 const PARTITION: PartitionId = 0;
 /// How often rows come within a second, at most.
 const STEPS_PER_SECOND: u64 = 100;
+/// The last day that is made up, in days after 1970: in the year 2243.
+const DAYS_MAX: i64 = 99_999;
 /// Letters of random text: hexadecimal digits, as Flink's.
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -154,89 +156,125 @@ fn column_of(
     now_us: i64,
 ) -> Option<ArrayRef> {
     let seed = xxh3_64_with_seed(field.name().as_bytes(), 0);
-    let random = |row: Offset| xxh3_64_with_seed(&row.to_le_bytes(), seed);
-    let (low, high) = match how.kind {
-        DatagenKind::Random { min, max } => (min, max),
-        DatagenKind::Sequence { .. } => (None, None),
-    };
-    // A whole number between the bounds, or the sequence's.
-    let whole = |least: i64, most: i64| {
-        let low = low.map_or(least, |low| low as i64);
-        let high = high.map_or(most, |high| high as i64);
-        let span = (i128::from(high) - i128::from(low) + 1).max(1);
-        let kind = how.kind;
-        rows.clone().map(move |row| match kind {
-            DatagenKind::Sequence { start, .. } => start + row,
-            DatagenKind::Random { .. } => {
-                (i128::from(low) + i128::from(random(row)).rem_euclid(span)) as i64
-            }
-        })
-    };
-    let fraction = || {
-        let (low, high) = (low.unwrap_or(0.0), high.unwrap_or(1.0));
-        let kind = how.kind;
-        rows.clone().map(move |row| match kind {
-            DatagenKind::Sequence { start, .. } => (start + row) as f64,
-            DatagenKind::Random { .. } => {
-                low + (random(row) >> 11) as f64 / (1_u64 << 53) as f64 * (high - low)
-            }
-        })
-    };
-    let text = |row: Offset| match how.kind {
-        DatagenKind::Sequence { start, .. } => (start + row).to_string(),
-        DatagenKind::Random { .. } => {
-            let letter = |place: usize| {
-                let word = xxh3_64_with_seed(&[place as u8, (place >> 8) as u8], random(row));
-                DIGITS[(word & 15) as usize] as char
-            };
-            (0..how.length).map(letter).collect()
-        }
-    };
-    let past = |row: Offset| now_us - (random(row) % (how.max_past_us + 1)) as i64;
-    let days = i64::from(i32::MAX) / 4;
-    let values: ArrayRef = match field.data_type() {
-        DataType::Boolean => {
-            Arc::new(rows.clone().map(|row| Some(random(row) & 1 == 1)).collect::<BooleanArray>())
-        }
-        DataType::Int8 => Arc::new(Int8Array::from_iter_values(
-            whole(i64::from(i8::MIN), i64::from(i8::MAX)).map(|value| value as i8),
-        )),
-        DataType::Int16 => Arc::new(Int16Array::from_iter_values(
-            whole(i64::from(i16::MIN), i64::from(i16::MAX)).map(|value| value as i16),
-        )),
-        DataType::Int32 => Arc::new(Int32Array::from_iter_values(
-            whole(i64::from(i32::MIN), i64::from(i32::MAX)).map(|value| value as i32),
-        )),
-        DataType::Int64 => Arc::new(Int64Array::from_iter_values(whole(i64::MIN, i64::MAX))),
-        DataType::Float32 => {
-            Arc::new(Float32Array::from_iter_values(fraction().map(|value| value as f32)))
-        }
-        DataType::Float64 => Arc::new(Float64Array::from_iter_values(fraction())),
-        DataType::Decimal128(precision, scale) => {
-            let most = 10_i64.pow(u32::from(*precision).min(18)) - 1;
-            let unit = 10_i128.pow(scale.unsigned_abs().into());
-            let bounded = low.is_some() || matches!(how.kind, DatagenKind::Sequence { .. });
-            let values =
-                whole(-most, most).map(|value| i128::from(value) * if bounded { unit } else { 1 });
-            let array = Decimal128Array::from_iter_values(values);
-            Arc::new(array.with_precision_and_scale(*precision, *scale).ok()?)
-        }
-        DataType::Utf8 => Arc::new(StringArray::from_iter_values(rows.clone().map(text))),
-        DataType::Date32 => {
-            Arc::new(Date32Array::from_iter_values(whole(0, days).map(|day| day as i32)))
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let array = TimestampMicrosecondArray::from_iter_values(rows.clone().map(past));
-            Arc::new(array.with_timezone_opt(zone.clone()))
-        }
-        _ => return None,
-    };
+    let maker = Maker { how, seed, now_us };
+    let values = maker.values(field.data_type(), rows.clone())?;
     if how.null_rate <= 0.0 {
         return Some(values);
     }
-    let is_null = |row: Offset| {
-        let word = xxh3_64_with_seed(b"null", random(row));
-        Some(((word >> 11) as f64 / (1_u64 << 53) as f64) < how.null_rate)
-    };
-    nullif(&values, &rows.map(is_null).collect::<BooleanArray>()).ok()
+    nullif(&values, &rows.map(|row| Some(maker.is_null(row))).collect::<BooleanArray>()).ok()
+}
+
+/// Makes the values of one column.
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    how: &'a DatagenField,
+    /// Of the column's name: columns differ from each other.
+    seed: u64,
+    now_us: i64,
+}
+
+impl Maker<'_> {
+    fn random(self, row: Offset) -> u64 {
+        xxh3_64_with_seed(&row.to_le_bytes(), self.seed)
+    }
+
+    /// From 0 to 1, without 1.
+    fn share(word: u64) -> f64 {
+        (word >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn is_null(self, row: Offset) -> bool {
+        Self::share(xxh3_64_with_seed(b"null", self.random(row))) < self.how.null_rate
+    }
+
+    /// The bounds of a random value, or those of the type.
+    fn bounds<T: Copy>(self, least: T, most: T, to: fn(f64) -> T) -> (T, T) {
+        match self.how.kind {
+            DatagenKind::Random { min, max } => (min.map_or(least, to), max.map_or(most, to)),
+            DatagenKind::Sequence { .. } => (least, most),
+        }
+    }
+
+    /// A whole number between the bounds, or the sequence's.
+    fn whole(self, row: Offset, least: i64, most: i64) -> i64 {
+        if let DatagenKind::Sequence { start, .. } = self.how.kind {
+            return start + row;
+        }
+        let (low, high) = self.bounds(least, most, |bound| bound as i64);
+        let span = (i128::from(high) - i128::from(low) + 1).max(1);
+        (i128::from(low) + i128::from(self.random(row)).rem_euclid(span)) as i64
+    }
+
+    fn fraction(self, row: Offset) -> f64 {
+        if let DatagenKind::Sequence { start, .. } = self.how.kind {
+            return (start + row) as f64;
+        }
+        let (low, high) = self.bounds(0.0, 1.0, |bound| bound);
+        low + Self::share(self.random(row)) * (high - low)
+    }
+
+    fn text(self, row: Offset) -> String {
+        if let DatagenKind::Sequence { start, .. } = self.how.kind {
+            return (start + row).to_string();
+        }
+        let letter = |place: usize| {
+            let word = xxh3_64_with_seed(&[place as u8, (place >> 8) as u8], self.random(row));
+            DIGITS[(word & 15) as usize] as char
+        };
+        (0..self.how.length).map(letter).collect()
+    }
+
+    fn past(self, row: Offset) -> i64 {
+        self.now_us - (self.random(row) % (self.how.max_past_us + 1)) as i64
+    }
+
+    fn decimal(self, row: Offset, precision: u8, scale: i8) -> i128 {
+        let most = 10_i64.pow(u32::from(precision).min(18)) - 1;
+        let bounded = !matches!(self.how.kind, DatagenKind::Random { min: None, max: None });
+        let unit = if bounded { 10_i128.pow(scale.unsigned_abs().into()) } else { 1 };
+        i128::from(self.whole(row, -most, most)) * unit
+    }
+
+    fn values(self, data_type: &DataType, rows: std::ops::Range<Offset>) -> Option<ArrayRef> {
+        let whole =
+            |least: i64, most: i64| rows.clone().map(move |row| self.whole(row, least, most));
+        Some(match data_type {
+            DataType::Boolean => {
+                Arc::new(rows.map(|row| Some(self.random(row) & 1 == 1)).collect::<BooleanArray>())
+            }
+            DataType::Int8 => Arc::new(Int8Array::from_iter_values(
+                whole(i8::MIN.into(), i8::MAX.into()).map(|value| value as i8),
+            )),
+            DataType::Int16 => Arc::new(Int16Array::from_iter_values(
+                whole(i16::MIN.into(), i16::MAX.into()).map(|value| value as i16),
+            )),
+            DataType::Int32 => Arc::new(Int32Array::from_iter_values(
+                whole(i32::MIN.into(), i32::MAX.into()).map(|value| value as i32),
+            )),
+            DataType::Int64 => Arc::new(Int64Array::from_iter_values(whole(i64::MIN, i64::MAX))),
+            DataType::Float32 => {
+                Arc::new(Float32Array::from_iter_values(rows.map(|row| self.fraction(row) as f32)))
+            }
+            DataType::Float64 => {
+                Arc::new(Float64Array::from_iter_values(rows.map(|row| self.fraction(row))))
+            }
+            DataType::Decimal128(precision, scale) => {
+                let values = rows.map(|row| self.decimal(row, *precision, *scale));
+                let array = Decimal128Array::from_iter_values(values);
+                Arc::new(array.with_precision_and_scale(*precision, *scale).ok()?)
+            }
+            DataType::Utf8 => {
+                Arc::new(StringArray::from_iter_values(rows.map(|row| self.text(row))))
+            }
+            DataType::Date32 => {
+                Arc::new(Date32Array::from_iter_values(whole(0, DAYS_MAX).map(|day| day as i32)))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                let times = rows.map(|row| self.past(row));
+                let array = TimestampMicrosecondArray::from_iter_values(times);
+                Arc::new(array.with_timezone_opt(zone.clone()))
+            }
+            _ => return None,
+        })
+    }
 }

@@ -62,8 +62,8 @@ pub(super) struct RowDecoder {
 
 /// Decodes values.
 enum Values {
-    Json(JsonDecoder),
-    Csv(CsvDecoder),
+    Json(Box<JsonDecoder>),
+    Csv(Box<CsvDecoder>),
     Raw(RawValues),
 }
 
@@ -188,8 +188,14 @@ impl Values {
         let of_value = read.columns.iter().filter(|column| column.from == ReadFrom::Value);
         let fields: Fields = of_value.map(|column| column.field.clone()).collect();
         match format {
-            Format::Json => JsonDecoder::new(&fields, read.prefilters.clone()).map(Self::Json),
-            Format::Csv(format) => CsvDecoder::new(format, &fields, all_columns).map(Self::Csv),
+            Format::Json => {
+                let decoder = JsonDecoder::new(&fields, read.prefilters.clone())?;
+                Ok(Self::Json(Box::new(decoder)))
+            }
+            Format::Csv(format) => {
+                let decoder = CsvDecoder::new(format, &fields, all_columns)?;
+                Ok(Self::Csv(Box::new(decoder)))
+            }
             Format::Raw => match fields.first().map(|field| field.data_type()) {
                 Some(DataType::Utf8) => Ok(Self::Raw(RawValues::Text(StringBuilder::new()))),
                 Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),

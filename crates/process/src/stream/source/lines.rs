@@ -63,11 +63,6 @@ impl Lines {
         !self.whole.is_empty()
     }
 
-    /// Bytes that wait for the end of their line.
-    pub(super) fn unfinished(&self) -> usize {
-        self.rest.len()
-    }
-
     /// Where the next line begins.
     pub(super) fn position(&self) -> u64 {
         self.position

@@ -140,35 +140,7 @@ impl Lowering {
         node: &logical::Aggregate,
         calls: &[(usize, &Call)],
     ) -> Result<Rows, SqlError> {
-        let roles = times::roles(&node.input);
-        let (mut keys, mut bounds) = (Vec::new(), [None; 3]);
-        // For each group its place in what the operator gives: a key's number or a bound's.
-        let mut places = Vec::new();
-        for group in &node.group_expr {
-            let bound = match times::role_of(group, &node.input, &roles) {
-                Role::Start => Some(0),
-                Role::End => Some(1),
-                Role::WindowTime => Some(2),
-                _ => None,
-            };
-            match bound {
-                Some(bound) => {
-                    // The event time stands for all three where the windows are made here.
-                    if !sliced || bound == 0 {
-                        bounds[bound] = Some(before.place(group)?);
-                    }
-                    places.push(Err(bound));
-                }
-                None => {
-                    let key = key(&mut before, group)?;
-                    let number = keys.iter().position(|found| *found == key);
-                    places.push(Ok(number.unwrap_or_else(|| {
-                        keys.push(key);
-                        keys.len() - 1
-                    })));
-                }
-            }
-        }
+        let WindowGroups { keys, bounds, places } = window_groups(&mut before, node, sliced)?;
         let calls = arguments(&mut before, node, calls)?;
         let lost = || refusal("the columns of the window were lost");
         let start = bounds[0].ok_or_else(lost)?;
@@ -210,6 +182,52 @@ impl Lowering {
         picks.extend(results.map(|(number, (logical, _))| (first_call + number, *logical)));
         self.pick(made, &picks, &node.schema, Some((0..places.len()).collect()))
     }
+}
+
+/// What a window's groups are by.
+struct WindowGroups {
+    /// Columns of the input, those of the window left out.
+    keys: Vec<usize>,
+    /// The columns of the window's start, end and time, where they are needed.
+    bounds: [Option<usize>; 3],
+    /// For each group its place in what the operator gives: a key's number or a bound's.
+    places: Vec<Result<usize, usize>>,
+}
+
+fn window_groups(
+    before: &mut Before<'_>,
+    node: &logical::Aggregate,
+    sliced: bool,
+) -> Result<WindowGroups, SqlError> {
+    let roles = times::roles(&node.input);
+    let (mut keys, mut bounds) = (Vec::new(), [None; 3]);
+    let mut places = Vec::new();
+    for group in &node.group_expr {
+        let bound = match times::role_of(group, &node.input, &roles) {
+            Role::Start => Some(0),
+            Role::End => Some(1),
+            Role::WindowTime => Some(2),
+            _ => None,
+        };
+        match bound {
+            Some(bound) => {
+                // The event time stands for all three where the windows are made here.
+                if !sliced || bound == 0 {
+                    bounds[bound] = Some(before.place(group)?);
+                }
+                places.push(Err(bound));
+            }
+            None => {
+                let key = key(before, group)?;
+                let number = keys.iter().position(|found| *found == key);
+                places.push(Ok(number.unwrap_or_else(|| {
+                    keys.push(key);
+                    keys.len() - 1
+                })));
+            }
+        }
+    }
+    Ok(WindowGroups { keys, bounds, places })
 }
 
 /// Whether rows are grouped by their windows, and who makes those.
