@@ -10,7 +10,7 @@ use tradewind_disk::SimDisk;
 use tradewind_process::stream::plan::plan_insert;
 use tradewind_process::stream::source::{SourceEnvironment, open_source};
 use tradewind_sql::Dialect;
-use tradewind_types::{DeadLetter, Log, ManualClock, Source, TopicSpec};
+use tradewind_types::{DeadLetter, Log, ManualClock, TopicSpec};
 
 const TABLES: &str = "
     CREATE TABLE t (

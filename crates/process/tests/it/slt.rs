@@ -24,29 +24,29 @@ use tradewind_sql::{Dialect, StatementKind, parse_script};
 use tradewind_types::{ManualClock, SinkError};
 
 /// The file's blocks.
-struct Case {
-    name: String,
-    inputs: Vec<(String, String)>,
-    script: String,
-    query: String,
-    late: u64,
-    expect: Expect,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<(String, String)>,
+    pub(crate) script: String,
+    pub(crate) query: String,
+    pub(crate) late: u64,
+    pub(crate) expect: Expect,
     /// Why a batch over the same rows answers something else.
-    batch_differs: bool,
+    pub(crate) batch_differs: bool,
 }
 
-enum Expect {
+pub(crate) enum Expect {
     Table(Vec<String>),
     Error,
 }
 
 /// How a case is run.
 #[derive(Debug, Clone, Copy)]
-struct How {
-    workers: usize,
-    tick_rows: usize,
-    /// At how many rows to take a checkpoint, and how many ticks later to die.
-    kill: Option<(usize, usize)>,
+pub(crate) struct How {
+    pub(crate) workers: usize,
+    pub(crate) tick_rows: usize,
+    /// At which tick to take a checkpoint, and how many ticks later to die.
+    pub(crate) kill: Option<(usize, usize)>,
 }
 
 const HOWS: [How; 7] = [
@@ -193,7 +193,7 @@ impl Case {
     }
 
     /// What is wrong with how it runs, or nothing.
-    async fn check(&self, how: How) -> Result<(), String> {
+    pub(crate) async fn check(&self, how: How) -> Result<(), String> {
         let dir = self.folder();
         let answer = self.run(how, dir.path()).await;
         match (&self.expect, answer) {
