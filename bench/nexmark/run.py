@@ -10,8 +10,8 @@ Flink is whatever TRADEWIND_FLINK names: a program that runs the statements of a
 Flink, waits for each INSERT, and prints the changelog of each SELECT. Without it ours runs alone.
 
     bench/run.sh nexmark                  # all of it
-    bench/nexmark/run.py --queries q5 q7  # some of it
-    bench/nexmark/run.py --check          # the tables that both leave, on a small file, compared
+    PYTHONPATH=bench python3 bench/nexmark/run.py --queries q5 q7
+    PYTHONPATH=bench python3 bench/nexmark/run.py --check   # what both leave, compared
 
 Guarantees: `--check` fails when a table differs from Flink's in a row.
 Left out: clusters, and rates at which a query keeps up; a file is read as fast as it goes.
@@ -150,13 +150,13 @@ def table(results):
                      ratio, benchlib.megabytes(ours["peak_bytes"]),
                      benchlib.megabytes(flink["peak_bytes"]) if flink else "", share,
                      seconds(ours, "empty_run_s"), seconds(flink, "empty_run_s"),
-                     f"{ours['cpu_s']:.2f} s", duck_time])
+                     seconds(ours, "cpu_s"), seconds(flink, "cpu_s"), duck_time])
     if ratios:
         rows.append(["geometric mean", "", "", "", f"{mean(ratios):.1f}", "", "",
-                     f"{mean(shares):.1f}", "", "", "", ""])
+                     f"{mean(shares):.1f}", "", "", "", "", ""])
     benchlib.show(["query", "ours", "M events/s", "Flink", "times faster", "our memory",
                    "Flink's memory", "times less", "our empty run", "Flink's empty run",
-                   "our processor time", "DuckDB, batch"], rows)
+                   "our processor time", "Flink's", "DuckDB, batch"], rows)
 
 
 def left(text):
