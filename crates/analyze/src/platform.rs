@@ -11,12 +11,13 @@ use crate::session::Session;
 use crate::sums::WideSum;
 use crate::topic::TopicFunction;
 use datafusion::catalog::MemoryCatalogProviderList;
-use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
 use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::prelude::SessionConfig;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tradewind_lake::Lake;
 use tradewind_sql::functions::CheckedArithmetic;
-use tradewind_sql::{Catalogue, Dialect};
+use tradewind_sql::typing::FlinkOperators;
+use tradewind_sql::{Catalogue, Dialect, FlinkTypes};
 use tradewind_types::Log;
 
 /// The catalog every table is in.
@@ -120,6 +122,8 @@ pub struct Platform {
 struct Inner {
     parts: PlatformParts,
     state: SessionState,
+    /// What a text in the `flink` dialect is planned with.
+    flink: SessionState,
     queries: Arc<Semaphore>,
 }
 
@@ -130,8 +134,9 @@ impl Platform {
     /// The spill folder cannot be used.
     pub fn new(parts: PlatformParts) -> Result<Self, AnalyzeError> {
         let state = base_state(&parts)?;
+        let flink = flink_state(&state)?;
         let queries = Arc::new(Semaphore::new(parts.settings.queries_max));
-        Ok(Self { inner: Arc::new(Inner { parts, state, queries }) })
+        Ok(Self { inner: Arc::new(Inner { parts, state, flink, queries }) })
     }
 
     /// A new session with default settings.
@@ -150,6 +155,19 @@ impl Platform {
 
     pub(crate) fn state(&self) -> SessionState {
         self.inner.state.clone()
+    }
+
+    /// What a text of a dialect is planned with, in the surroundings of `state`.
+    pub(crate) fn planning_state(&self, state: &SessionState, dialect: Dialect) -> SessionState {
+        match dialect {
+            Dialect::Postgres => state.clone(),
+            Dialect::Flink => {
+                let mut flink = self.inner.flink.clone();
+                *flink.config_mut() = state.config().clone();
+                flink.config_mut().options_mut().sql_parser.map_string_types_to_utf8view = false;
+                flink
+            }
+        }
     }
 
     /// The right to run one more query.
@@ -193,5 +211,22 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
         state.register_udf(function)?;
     }
     state.register_udaf(Arc::new(AggregateUDF::from(WideSum::new())))?;
+    Ok(state)
+}
+
+/// The same with the language of the `flink` dialect.
+fn flink_state(base: &SessionState) -> Result<SessionState, AnalyzeError> {
+    let mut operators: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(FlinkOperators)];
+    operators.extend(SessionStateDefaults::default_expr_planners());
+    let mut state = SessionStateBuilder::new_from_existing(base.clone())
+        .with_type_planner(Arc::new(FlinkTypes))
+        .with_expr_planners(operators)
+        .build();
+    for function in tradewind_sql::functions::flink() {
+        state.register_udf(function)?;
+    }
+    for function in tradewind_sql::aggregates::flink() {
+        state.register_udaf(function)?;
+    }
     Ok(state)
 }

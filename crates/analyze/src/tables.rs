@@ -19,6 +19,7 @@ use datafusion::common::{Result, TableReference};
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::resolve::resolve_table_references;
@@ -27,6 +28,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tradewind_sql::catalogue::Definition;
+use tradewind_sql::typing::{self, FlinkExpressions};
 use tradewind_sql::{Dialect, TableDefinition, ViewDefinition};
 
 /// Views may stand on views this deep.
@@ -44,6 +46,9 @@ pub(crate) async fn plan(
         return Err(AnalyzeError::user("views stand on each other more than 16 deep"));
     }
     let fold = dialect == Dialect::Postgres;
+    if dialect == Dialect::Flink {
+        typing::prepare(&mut statement);
+    }
     let show_hidden = names::names_hidden(&mut statement);
     let used = Used::of(&mut statement);
     let parsed = Parsed::Statement(Box::new(statement.clone()));
@@ -65,11 +70,16 @@ pub(crate) async fn plan(
     }
     names::add_aliases(&mut statement, &mut known);
     names::rewrite(&mut statement, &known, fold)?;
-    let mut state = state.clone();
+    let mut state = platform.planning_state(state, dialect);
     state
         .register_catalog_list(Arc::new(Found { tables, names: Arc::new(public_names(platform)) }));
     state.config_mut().options_mut().sql_parser.enable_ident_normalization = fold;
-    Ok(state.statement_to_plan(Parsed::Statement(Box::new(statement))).await?)
+    let plan = state.statement_to_plan(Parsed::Statement(Box::new(statement))).await?;
+    Ok(match dialect {
+        Dialect::Postgres => plan,
+        // Here and not when it runs: a view means what its own dialect says, whoever asks it.
+        Dialect::Flink => FlinkExpressions.analyze(plan, state.config_options())?,
+    })
 }
 
 /// The schema of one relation: `name` as written, or a path in single quotes.

@@ -1,13 +1,15 @@
 //! What the session hands on: statements that change something, and what it shows of the answer.
 
 use crate::support::{ask, columns, error};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use tradewind_analyze::{
     AnalyzeError, Asked, Control, Dialect, PipelineRow, Platform, PlatformParts, Session,
     SettingRow,
 };
-use tradewind_sql::{Insert, StatementKind, TableDefinition};
+use tradewind_sql::{PipelineStatement, StatementKind, TableDefinition};
 use tradewind_types::Source;
 
 /// Notes what pipelines are to be called; refuses those into table `refused`.
@@ -27,8 +29,19 @@ impl Control for Noting {
         Ok("CREATE PIPELINE".into())
     }
 
-    fn explain(&self, insert: &Insert, dialect: Dialect) -> Result<String, AnalyzeError> {
-        Ok(format!("{dialect}: {}", insert.query_sql))
+    fn explain(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<String, AnalyzeError> {
+        match statement {
+            PipelineStatement::Insert(insert) => Ok(format!("{dialect}: {}", insert.query_sql)),
+            PipelineStatement::View(view) => Ok(format!("{dialect}: {}", view.name)),
+        }
+    }
+
+    fn view(&self, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>), AnalyzeError> {
+        Err(AnalyzeError::user(format!("there is no view {name}")))
     }
 
     fn pipelines(&self) -> Vec<PipelineRow> {
@@ -41,12 +54,13 @@ impl Control for Noting {
             state: "running".into(),
             reason: None,
             epoch: 3,
-            positions: [(0, 17), (1, 4)].into(),
-            committed: [(0, 15)].into(),
+            positions: [("events".to_string(), [(0, 17), (1, 4)].into())].into(),
+            committed: [("events".to_string(), [(0, 15)].into())].into(),
             lag: 5,
             records_in: 21,
             rows: 20,
             dead_letters: 1,
+            late_events: 7,
             lost_records: 6,
             committed_at: Some(1_709_251_200_000_000),
             started_at: None,
@@ -115,11 +129,11 @@ async fn system_tables_left_out_half_of_what_is_known() {
     let pipeline = ask(&mut session, "SELECT * FROM sys.pipelines").await.unwrap();
     assert_eq!(
         pipeline,
-        "p|events|t|running||3|5|21|20|1|6|{\"0\":17,\"1\":4}|{\"0\":15}|2024-03-01T00:00:00Z||p-1|2|\
-         INSERT INTO t SELECT 1"
+        "p|events|t|running||3|5|21|20|1|7|6|{\"events\":{\"0\":17,\"1\":4}}|{\"events\":{\"0\":15}}|\
+         2024-03-01T00:00:00Z||p-1|2|INSERT INTO t SELECT 1"
     );
     let columns = columns(&mut session, "SELECT * FROM sys.pipelines").await;
-    assert_eq!(columns.len(), 18);
-    let next = "SELECT json_value(positions, '$[''1'']') FROM sys.pipelines";
+    assert_eq!(columns.len(), 19);
+    let next = "SELECT json_value(positions, '$.events[''1'']') FROM sys.pipelines";
     assert_eq!(ask(&mut session, next).await.unwrap(), "4");
 }

@@ -3,6 +3,7 @@
 
 mod control;
 mod files;
+mod flink;
 mod names;
 mod numbers;
 mod support;
