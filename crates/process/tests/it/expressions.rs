@@ -33,6 +33,7 @@ async fn evaluate(expression: &str) -> Result<String, String> {
 
 #[tokio::test(start_paused = true)]
 async fn values() {
+    let mut wrong = Vec::new();
     for (expression, expected) in [
         ("price * 3", "59.985000"),
         ("price * price", "399.800025000000"),
@@ -41,12 +42,14 @@ async fn values() {
         ("CAST(price AS DECIMAL(18, 2))", "20.00"),
         ("CAST(-price AS DECIMAL(18, 2))", "-20.00"),
         ("CAST('0.005' AS DECIMAL(10, 2))", "0.01"),
-        ("price / 3", "6.6650000000"),
-        ("2.0 / 3", "0.66666"),
+        ("price / 3", "6.66500000000000000"),
+        ("2.0 / 3", "0.666666666667"),
+        ("wide * 10", "NULL"),
+        ("CAST(price AS DECIMAL(3, 2))", "NULL"),
         ("0.1 + 0.2", "0.3"),
         ("i / 2", "1073741823"),
         ("CAST(i AS BIGINT) + 1", "2147483648"),
-        ("at", "2026-11-22T01:30:00.000001Z"),
+        ("at", "2026-11-22 01:30:00.000001"),
         ("CAST(at AS DATE)", "2026-11-22"),
         ("r.a.b", "deep"),
         ("t.r.a.b || '!'", "deep!"),
@@ -59,32 +62,37 @@ async fn values() {
         ("JSON_VALUE('{\"a\": [{\"b\": 1.10}]}', '$.a[0].b')", "1.10"),
         ("JSON_VALUE('{\"a\": {}}', '$.a')", "NULL"),
         ("JSON_QUERY('{\"a\": {\"b\": 1}}', '$.a')", "{\"b\": 1}"),
-        ("JSON_EXISTS('{\"a\": null}', '$.a')", "true"),
+        ("JSON_EXISTS('{\"a\": null}', '$.a')", "TRUE"),
         ("TRY_CAST(s AS INT)", "NULL"),
         ("CASE WHEN i > 0 THEN 'up' ELSE 'down' END", "up"),
         ("COALESCE(NULLIF(i, i), 7)", "7"),
-        ("s LIKE 'Tea%'", "true"),
+        ("s LIKE 'Tea%'", "TRUE"),
     ] {
-        assert_eq!(evaluate(expression).await.as_deref(), Ok(expected), "{expression}");
+        let found = evaluate(expression).await;
+        if found.as_deref() != Ok(expected) {
+            wrong.push(format!("{expression} is {found:?}, not {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn failures() {
+    let mut wrong = Vec::new();
     for (expression, expected) in [
         ("i + i", "Overflow"),
         ("big + 1", "Overflow"),
         ("big * 2", "Overflow"),
         ("-(-big - 1)", "Overflow"),
-        ("wide * 10", "Overflow"),
-        ("i / (i - i)", "Divide by zero"),
-        ("CAST(s AS INT)", "Cannot cast string 'Tea, 12%' to value of Int32 type"),
-        ("CAST(price AS DECIMAL(3, 2))", "too large"),
-        ("CAST(big AS INT)", "Can't cast value"),
+        ("i / (i - i)", "division by zero"),
+        ("CAST(s AS INT)", "is no INT"),
+        ("CAST(big AS INT)", "9223372036854775807 does not fit INT"),
         ("FROM_BASE64(s)", "from_base64: "),
     ] {
-        let reason = evaluate(expression).await.expect_err(expression);
-        assert!(reason.contains(expected), "{expression}: {reason}");
-        assert!(reason.ends_with("(project-1)"), "{expression}: {reason}");
+        match evaluate(expression).await {
+            Err(reason) if reason.contains(expected) && reason.ends_with("(project-1)") => {}
+            found => wrong.push(format!("{expression} is {found:?}, not {expected}")),
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
