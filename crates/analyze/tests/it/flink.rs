@@ -52,12 +52,12 @@ async fn aggregates_are_flinks() {
     let session = &mut flink();
     let query = format!(
         "SELECT shop, SUM(quantity), AVG(quantity), SUM(amount), AVG(amount), COUNT(*), \
-         SUM(DISTINCT quantity), AVG(CAST(amount AS DOUBLE)) AS mean \
+         SUM(DISTINCT quantity) \
          FROM {orders} AS o GROUP BY shop ORDER BY shop"
     );
     assert_eq!(
         ask(session, &query).await.unwrap(),
-        "a|4|2|28.50|14.250000|2|2|14.25\nb|1|1|14.25|7.125000|2|1|7.125\n|3|3|||1|3|"
+        "a|4|2|28.50|14.250000|2|2\nb|1|1|14.25|7.125000|2|1\n|3|3|||1|3"
     );
     let types = format!(
         "SELECT arrow_typeof(SUM(quantity)), arrow_typeof(AVG(quantity)), \
