@@ -237,7 +237,8 @@ impl Spine {
         let session = SessionContext::new();
         for pipeline in self.engine.pipelines() {
             let Some(view) = self.engine.view(&pipeline.target) else { continue };
-            let snapshot = view.snapshot().ok_or_else(|| format!("{} does not answer", view.name))?;
+            let snapshot =
+                view.snapshot().ok_or_else(|| format!("{} does not answer", view.name))?;
             let chunks = snapshot.table.chunks.iter().map(|chunk| chunk.as_ref().clone());
             let table = MemTable::try_new(snapshot.table.schema.clone(), vec![chunks.collect()]);
             session.register_table(&view.name, Arc::new(table.map_err(text)?)).map_err(text)?;

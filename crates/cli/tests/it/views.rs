@@ -84,12 +84,14 @@ fn views_are_made_explained_listed_and_dropped_in_sql() {
     server.send(&[order(1), order(2)]);
     flink("CREATE MATERIALIZED VIEW by_user AS SELECT user_id, COUNT(*) AS orders FROM order_events_stream GROUP BY user_id").unwrap_or_default();
     server.wait_for("SELECT SUM(orders) FROM by_user", &["2"]);
-    let plan = flink("EXPLAIN CREATE MATERIALIZED VIEW v AS SELECT COUNT(*) AS n FROM events_stream");
+    let plan =
+        flink("EXPLAIN CREATE MATERIALIZED VIEW v AS SELECT COUNT(*) AS n FROM events_stream");
     let plan = plan.unwrap().concat().concat();
     assert!(plan.contains("aggregate-1") && plan.contains("materialize-1"), "{plan}");
     let shown = flink("SHOW MATERIALIZED VIEWS").unwrap().concat();
     assert!(shown.contains(&"by_user".to_string()), "{shown:?}");
-    let columns = "SELECT name, data_type FROM sys.columns WHERE table_name = 'by_user' ORDER BY position";
+    let columns =
+        "SELECT name, data_type FROM sys.columns WHERE table_name = 'by_user' ORDER BY position";
     assert_eq!(server.rows(columns).unwrap(), [["user_id", "STRING"], ["orders", "BIGINT"]]);
     let taken = server.rows("DROP PIPELINE by_user").unwrap_err();
     assert!(taken.contains("DROP MATERIALIZED VIEW"), "{taken}");
@@ -110,11 +112,8 @@ fn words_of_a_socket_are_counted_as_flink_counts_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("query.sql");
     std::fs::write(&file, script.unwrap().replace("'8888'", &format!("'{port}'"))).unwrap();
-    let mut child = tradewind()
-        .args(["run", file.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        tradewind().args(["run", file.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
     let (mut connection, _) = listener.accept().unwrap();
     let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut table = std::collections::BTreeMap::new();
@@ -148,8 +147,11 @@ fn words_of_a_socket_are_counted_as_flink_counts_them() {
 #[test]
 fn a_script_runs_to_the_end_of_its_files() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("in.json"), "{\"w\":\"be\"}\n{\"w\":\"to\"}\n{\"w\":\"be\"}\n")
-        .unwrap();
+    std::fs::write(
+        folder.path().join("in.json"),
+        "{\"w\":\"be\"}\n{\"w\":\"to\"}\n{\"w\":\"be\"}\n",
+    )
+    .unwrap();
     let script = format!(
         "CREATE TABLE t (w STRING) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json');
          SELECT w, COUNT(*) AS n FROM t GROUP BY w;",

@@ -82,7 +82,11 @@ fn wanted(
     let mut wanted = Vec::new();
     for (index, sink) in plan.sinks.iter().enumerate() {
         if let Target::Table(table) = &sink.target {
-            wanted.push((format!("sink-{}", index + 1), Feeds::Rows(index), table.as_ref().clone()));
+            wanted.push((
+                format!("sink-{}", index + 1),
+                Feeds::Rows(index),
+                table.as_ref().clone(),
+            ));
         }
     }
     let letters = |letters: LetterTable| -> Result<_, ProcessError> {

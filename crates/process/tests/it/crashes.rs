@@ -103,10 +103,11 @@ fn finish(world: &World, seed: u64, next: i64) {
     runtime.block_on(async {
         let engine = world.engine().await.unwrap();
         let end = [(0, next / 2 + next % 2), (1, next / 2)].into();
-        world.status(&engine, "a", |status| {
-            status.sources.first().is_some_and(|source| source.positions == end)
-        })
-        .await;
+        world
+            .status(&engine, "a", |status| {
+                status.sources.first().is_some_and(|source| source.positions == end)
+            })
+            .await;
         engine.shutdown().await.unwrap();
     });
     let ids: Vec<i64> =

@@ -52,7 +52,8 @@ fn the_orders_pipeline_reads_only_what_it_needs() {
     let plan = plan_statement(&orders.statement, orders.dialect, &catalogue).unwrap();
     assert_eq!(plan.sources[0].read.prefilters.len(), 1);
     assert_eq!(plan.sources[0].read.prefilters[0].values, ["Order Completed"]);
-    let properties = plan.sources[0].read.columns.iter().find(|column| column.field.name() == "properties");
+    let properties =
+        plan.sources[0].read.columns.iter().find(|column| column.field.name() == "properties");
     let properties = format!("{}", properties.unwrap().field.data_type());
     assert!(properties.contains("order_id") && !properties.contains("products"), "{properties}");
 }

@@ -74,16 +74,23 @@ impl Connector {
             ));
         };
         let mut options = Options::new(options, error);
-        let made = match connector.as_str() {
-            "kafka" => TopicTable::from_options(&mut options).map(Self::Topic)?,
+        match Self::of(connector, &mut options) {
+            Ok(made) => options.finish().map(|()| made),
+            Err(error) => Err(options.misspelt().unwrap_or(error)),
+        }
+    }
+
+    fn of(connector: &str, options: &mut Options<'_>) -> Result<Self, SqlError> {
+        Ok(match connector {
+            "kafka" => TopicTable::from_options(options).map(Self::Topic)?,
             "delta" => Self::Lake,
-            "filesystem" => FileTable::from_options(&mut options).map(Self::File)?,
+            "filesystem" => FileTable::from_options(options).map(Self::File)?,
             "socket" => Self::Socket(SocketTable {
                 hostname: options.text("hostname").unwrap_or_else(|| "localhost".into()),
                 port: options.required_number("port")?,
-                format: Format::from_options(&mut options, Some("raw"))?,
+                format: Format::from_options(options, Some("raw"))?,
             }),
-            "datagen" => DatagenTable::from_options(&mut options).map(Self::Datagen)?,
+            "datagen" => DatagenTable::from_options(options).map(Self::Datagen)?,
             "print" => {
                 options.ignore("standard-error");
                 Self::Print(PrintTable { identifier: options.text("print-identifier") })
@@ -93,11 +100,9 @@ impl Connector {
                 let hint = did_you_mean(other, CONNECTORS)
                     .unwrap_or_else(|| format!("one of {}", CONNECTORS.join(", ")));
                 let message = format!("there is no connector {other:?}");
-                return Err(error("connector", message).hint(hint));
+                return Err(options.error("connector", message).hint(hint));
             }
-        };
-        options.finish()?;
-        Ok(made)
+        })
     }
 
     /// How a record is read, where there are records.

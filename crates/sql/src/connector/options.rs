@@ -88,6 +88,22 @@ impl<'a> Options<'a> {
         keys.cloned().collect()
     }
 
+    /// A key that nobody knows and that looks like one that is missing: the likely cause of an error
+    /// about a missing one.
+    pub(super) fn misspelt(&self) -> Option<SqlError> {
+        let missing: Vec<&str> = self
+            .asked
+            .iter()
+            .map(String::as_str)
+            .filter(|key| !self.all.contains_key(*key))
+            .collect();
+        let unknown = self.all.keys().filter(|key| !self.asked.contains(*key));
+        let mut suggested =
+            unknown.filter_map(|key| Some((key, did_you_mean(key, missing.iter().copied())?)));
+        let (key, hint) = suggested.next()?;
+        Some(self.error(key, format!("there is no option {key:?}")).hint(hint))
+    }
+
     /// Refuses what nobody has asked for.
     pub(super) fn finish(self) -> Result<(), SqlError> {
         match self.all.keys().find(|key| !self.asked.contains(*key)) {

@@ -174,7 +174,7 @@ fn postgres_folds_and_flink_keeps() {
 fn a_table_among_arguments_is_read_and_places_stay() {
     let text = "SELECT *\nFROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)), TABLE(HOP(DATA => TABLE u)) WHERE nothing(";
     let error = parse_script(text, Dialect::Flink).unwrap_err();
-    assert_eq!((error.line, error.column), (2, 112), "{error}");
+    assert_eq!((error.line, error.column), (2, 109), "{error}");
     for text in [
         "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))",
         "SELECT * FROM TABLE(TUMBLE(TABLE (SELECT 1), DESCRIPTOR(ts), INTERVAL '1' MINUTE)) AS w",

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewind_disk::Disk;
 use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineRequest, PipelineStatus};
-use tradewind_sql::{Catalogue, Dialect, Insert, Owner, PipelineStatement, StatementKind, parse_script};
+use tradewind_sql::{
+    Catalogue, Dialect, Insert, Owner, PipelineStatement, StatementKind, parse_script,
+};
 use tradewind_types::{Clock, Log, ManualClock, TopicSpec};
 
 pub(crate) use super::lake::Row;
