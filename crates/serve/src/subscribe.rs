@@ -148,14 +148,13 @@ impl Subscription {
                 return None;
             }
             match self.seen {
-                None => match self.view.snapshot() {
-                    Some(snapshot) => {
+                // Without a snapshot it catches up after a start.
+                None => {
+                    if let Some(snapshot) = self.view.snapshot() {
                         self.sending = Some((snapshot, 0));
                         continue;
                     }
-                    // It catches up after a start.
-                    None => {}
-                },
+                }
                 Some(seen) => match self.view.changes_after(seen) {
                     Some(changes) if changes.is_empty() => {}
                     Some(changes) => return self.changes(&changes),
