@@ -14,23 +14,6 @@ pub enum DataflowError {
         /// Which aggregate, of what, and what to write instead.
         reason: String,
     },
-    /// State that was kept cannot be read back.
-    #[error("{path}: {reason}")]
-    State {
-        /// The file.
-        path: String,
-        /// What does not hold.
-        reason: String,
-    },
-    /// The file system failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: String,
-        /// What the operating system said.
-        #[source]
-        source: std::io::Error,
-    },
     /// Our bug: batches that do not fit their schemas, weights that do not add up.
     #[error("internal error: {0}")]
     Internal(String),

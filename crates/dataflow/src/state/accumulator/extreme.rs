@@ -3,7 +3,8 @@
 //! Guarantees: over rows that are only added one value is kept for each slot; over rows that may
 //! be taken back all of them in order, since the next one may be wanted.
 
-use super::tally::{Gone, Saved, Tally};
+use super::multisets::Multisets;
+use super::tally::Tally;
 use super::values::{Kept, kept_as};
 use super::{About, Accumulator, Rows, Values, same};
 use crate::DataflowError;
@@ -31,15 +32,7 @@ fn best<K: Kept>(argument: DataType, about: About, max: bool) -> Box<dyn Accumul
 }
 
 fn ordered<K: Kept>(argument: DataType, about: About, max: bool) -> Box<dyn Accumulator> {
-    Box::new(Ordered::<K> {
-        argument,
-        about,
-        max,
-        sets: Vec::new(),
-        gone: Gone::default(),
-        entries: 0,
-        extra: 0,
-    })
+    Box::new(Ordered::<K> { about, max, sets: Multisets::new(argument) })
 }
 
 /// The best value so far.
@@ -151,41 +144,14 @@ impl<K: Kept> Accumulator for Best<K> {
 
 /// All values, in order.
 struct Ordered<K: Kept> {
-    argument: DataType,
     about: About,
     max: bool,
-    sets: Vec<BTreeMap<K::Owned, Tally>>,
-    gone: Gone<K::Owned>,
-    entries: usize,
-    extra: usize,
+    sets: Multisets<K, BTreeMap<K::Owned, Tally>>,
 }
 
 impl<K: Kept> Ordered<K> {
-    fn add(&mut self, slot: usize, value: &K::Value, weight: i64) {
-        let set = &mut self.sets[slot];
-        match set.get_mut(value) {
-            Some(tally) => {
-                tally.add(weight);
-                if tally.count() == 0
-                    && let Some((value, tally)) = set.remove_entry(value)
-                {
-                    self.entries -= 1;
-                    self.extra = self.extra.saturating_sub(K::extra(value.borrow()));
-                    self.gone.note(slot as u32, value, tally);
-                }
-            }
-            None => {
-                let mut tally = Tally::NEW;
-                tally.add(weight);
-                set.insert(K::own(value), tally);
-                self.entries += 1;
-                self.extra += K::extra(value);
-            }
-        }
-    }
-
     fn best(&self, slot: u32) -> Option<&K::Value> {
-        let mut there = self.sets[slot as usize].iter().filter(|(_, tally)| tally.is_there());
+        let mut there = self.sets.of(slot).iter().filter(|(_, tally)| tally.is_there());
         let best = if self.max { there.next_back() } else { there.next() };
         best.map(|(value, _)| value.borrow())
     }
@@ -193,13 +159,15 @@ impl<K: Kept> Ordered<K> {
 
 impl<K: Kept> Accumulator for Ordered<K> {
     fn grow(&mut self, slots: usize) {
-        self.sets.resize_with(slots.max(self.sets.len()), BTreeMap::new);
+        self.sets.grow(slots);
     }
 
     fn update(&mut self, rows: &Rows) -> Result<(), DataflowError> {
         let Some(argument) = &rows.argument else { return Err(self.about.wrong(&DataType::Null)) };
         let column = K::column(argument)?;
-        rows.each(|row, slot, weight| self.add(slot, K::value(&column, row), weight));
+        rows.each(|row, slot, weight| {
+            self.sets.add(slot, K::value(&column, row), weight);
+        });
         Ok(())
     }
 
@@ -211,8 +179,8 @@ impl<K: Kept> Accumulator for Ordered<K> {
     ) -> Result<(), DataflowError> {
         let other = same::<Self>(other)?;
         for (from, into) in from.iter().zip(into) {
-            for (value, tally) in &other.sets[*from as usize] {
-                self.add(*into as usize, value.borrow(), tally.count());
+            for (value, tally) in other.sets.of(*from) {
+                self.sets.add(*into as usize, value.borrow(), tally.count());
             }
         }
         Ok(())
@@ -223,10 +191,7 @@ impl<K: Kept> Accumulator for Ordered<K> {
     }
 
     fn clear(&mut self, slot: u32) {
-        for (value, _) in std::mem::take(&mut self.sets[slot as usize]) {
-            self.entries -= 1;
-            self.extra = self.extra.saturating_sub(K::extra(value.borrow()));
-        }
+        self.sets.clear(slot);
     }
 
     fn fields(&self) -> Vec<Field> {
@@ -242,42 +207,16 @@ impl<K: Kept> Accumulator for Ordered<K> {
     }
 
     fn save_values(&mut self, slots: &[u32], all: bool) -> Result<Option<Values>, DataflowError> {
-        let gone = self.gone.take();
-        let mut sets: Vec<_> = self.sets.iter_mut().map(Some).collect();
-        let mut saved = Saved::with(&gone, slots, all);
-        for slot in slots {
-            if let Some(set) = sets[*slot as usize].take() {
-                saved.add(*slot, set.iter_mut(), all);
-            }
-        }
-        let values = saved.values.iter().map(|value| Some((*value).borrow()));
-        let values = K::array(values, &self.argument)?;
-        Ok(Some(Values { slots: saved.slots, values, counts: saved.counts }))
+        self.sets.save(slots, all).map(Some)
     }
 
     fn load_values(&mut self, values: &Values) -> Result<(), DataflowError> {
-        let column = K::column(&values.values)?;
-        for (row, (slot, count)) in values.slots.iter().zip(&values.counts).enumerate() {
-            let value = K::value(&column, row);
-            let set = &mut self.sets[*slot as usize];
-            if set.remove(value).is_some() {
-                self.entries -= 1;
-                self.extra = self.extra.saturating_sub(K::extra(value));
-            }
-            if *count != 0 {
-                set.insert(K::own(value), Tally::loaded(*count));
-                self.entries += 1;
-                self.extra += K::extra(value);
-            }
-        }
-        Ok(())
+        self.sets.load(values)
     }
 
     fn bytes(&self) -> usize {
-        let set = size_of::<BTreeMap<K::Owned, Tally>>();
         // Nodes are between half and wholly full.
-        let entry = size_of::<(K::Owned, Tally)>() * 3 / 2;
-        self.sets.capacity() * set + self.entries * entry + self.extra
+        self.sets.bytes(size_of::<(K::Owned, Tally)>() * 3 / 2)
     }
 
     fn as_any(&self) -> &dyn Any {

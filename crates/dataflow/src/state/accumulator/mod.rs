@@ -8,6 +8,7 @@
 mod count;
 mod distinct;
 mod extreme;
+mod multisets;
 mod sum;
 mod tally;
 mod values;

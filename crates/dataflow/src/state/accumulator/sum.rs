@@ -361,14 +361,7 @@ impl Accumulator for FloatSum {
 
     fn save(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
         let ints = |value: &dyn Fn(u32) -> i64| -> ArrayRef {
-            Arc::new(
-                slots
-                    .iter()
-                    .map(|slot| value(*slot))
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .collect::<Int64Array>(),
-            )
+            Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| value(*slot))))
         };
         let sums = slots.iter().map(|slot| self.sums[*slot as usize].sum).collect::<Vec<_>>();
         Ok(vec![
