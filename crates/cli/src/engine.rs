@@ -4,12 +4,13 @@
 //! runs it as the server does.
 //! Left out: ports, and the order in which a server opens its parts.
 
+use crate::history::LakeHistory;
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
 use tradewind_disk::Disk;
 use tradewind_lake::{Lake, LakeError, TableSpec};
-use tradewind_process::{Engine, EngineParts, EngineSettings, ProcessError, Sinks};
+use tradewind_process::{Engine, EngineParts, EngineSettings, History, ProcessError, Sinks};
 use tradewind_sql::{Catalogue, TableDefinition};
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log, Sink, SinkError};
@@ -63,6 +64,10 @@ impl Sinks for LakeSinks {
         };
         self.0.create_table(&table_spec(table)).await.map_err(failed)?;
         self.0.sink(&table.name, writer).map_err(failed)
+    }
+
+    fn history(&self, table: &str) -> Option<Arc<dyn History>> {
+        Some(Arc::new(LakeHistory::new(self.0.table(table)?)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod commands;
 mod control;
 pub mod data_dir;
 pub mod engine;
+mod history;
 pub mod packs;
 pub mod server;
 pub mod settings;

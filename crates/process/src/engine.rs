@@ -3,10 +3,11 @@
 //! Guarantees: what is answered is durable; each pipeline runs in a task of its own.
 //! Left out: where topics and tables live.
 
+use crate::history::{HistoricLog, History};
 use crate::status::{PipelineState, PipelineStatus, SourceStatus};
 use crate::stream::checkpoint::{Runtime, holder, source_name, view_of};
 use crate::stream::manifest::ManifestStore;
-use crate::stream::plan::{StreamPlan, explain, plan_statement};
+use crate::stream::plan::{SourcePlan, StreamPlan, explain, plan_statement};
 use crate::stream::source::SourceEnvironment;
 use crate::stream::tick::Command;
 use crate::supervisor::supervise;
@@ -21,10 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tradewind_disk::Disk;
 use tradewind_sql::{
-    Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement,
+    Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement, StartupMode,
     TableDefinition, did_you_mean,
 };
-use tradewind_types::{Clock, Log, Sink, SinkError};
+use tradewind_types::connector::Positions;
+use tradewind_types::{Clock, Log, LogError, Sink, SinkError, SourceError};
 
 /// Commands that may wait for a pipeline: people and shutdown send them, one at a time.
 const COMMANDS_MAX: usize = 16;
@@ -36,6 +38,12 @@ pub trait Sinks: Send + Sync + 'static {
     /// table apart, over restarts.
     async fn open(&self, table: &TableDefinition, writer: &str)
     -> Result<Box<dyn Sink>, SinkError>;
+
+    /// A table of events for reading back; `None` where there is none of that name.
+    fn history(&self, table: &str) -> Option<Arc<dyn History>> {
+        let _ = table;
+        None
+    }
 }
 
 /// What an engine is made of.
@@ -451,13 +459,48 @@ impl Shared {
         Some(view)
     }
 
-    /// What sources are opened with.
-    pub(crate) fn environment(&self, pipeline: &str) -> SourceEnvironment {
-        SourceEnvironment {
-            log: Some(self.log.clone()),
-            clock: self.clock.clone(),
-            name: format!("pipeline:{pipeline}"),
+    /// What a source is opened with, which reads from `saved` on or anew.
+    pub(crate) async fn environment(
+        &self,
+        pipeline: &Pipeline,
+        source: &SourcePlan,
+        saved: Option<&Positions>,
+    ) -> Result<SourceEnvironment, ProcessError> {
+        let log = self.log_of(pipeline, source, saved).await.map_err(SourceError::from)?;
+        let (clock, name) = (self.clock.clone(), format!("pipeline:{}", pipeline.name));
+        Ok(SourceEnvironment { log: Some(log), clock, name })
+    }
+
+    /// The log, with a topic's history where its table names one and retention has begun to take
+    /// records that the pipeline wants. What fills the history reads the log alone.
+    async fn log_of(
+        &self,
+        pipeline: &Pipeline,
+        source: &SourcePlan,
+        saved: Option<&Positions>,
+    ) -> Result<Arc<dyn Log>, LogError> {
+        let log = self.log.clone();
+        let Some(topic) = source.definition.topic() else { return Ok(log) };
+        let named = topic.history.as_ref().filter(|table| **table != pipeline.target);
+        let Some(table) = named else { return Ok(log) };
+        if saved.is_none() && topic.startup != StartupMode::Earliest {
+            return Ok(log);
         }
+        let Some(info) = log.topic(&topic.topic) else { return Ok(log) };
+        let mut is_behind = false;
+        for partition in 0..info.partitions {
+            let wanted = saved.map_or(0, |saved| saved.get(&partition).copied().unwrap_or(0));
+            is_behind |= wanted < log.watermarks(&topic.topic, partition)?.log_start;
+        }
+        if !is_behind {
+            return Ok(log);
+        }
+        let missing = || {
+            let name = &source.definition.name;
+            LogError::Invalid(format!("{name}: its 'history.table' {table:?} does not exist"))
+        };
+        let history = self.sinks.history(table).ok_or_else(missing)?;
+        Ok(Arc::new(HistoricLog::open(log, &topic.topic, table, history).await?))
     }
 
     fn lag(&self, status: &PipelineStatus) -> u64 {

@@ -8,6 +8,7 @@ mod blocking;
 pub mod dead_letters;
 mod engine;
 mod error;
+mod history;
 pub mod script;
 mod settings;
 mod status;
@@ -17,6 +18,7 @@ mod view;
 
 pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;
+pub use history::History;
 pub use settings::EngineSettings;
 pub use status::{PipelineState, PipelineStatus, SourceStatus};
-pub use view::{View, ViewChanges, ViewSnapshot};
+pub use view::{Reached, View, ViewChanges, ViewSnapshot};

@@ -4,7 +4,8 @@
 //! Guarantees: `snapshot` events hold the view as it was after one tick, whole; each `changes`
 //! event holds one tick's changes, none left out: applied in order they leave the view. An event's
 //! `id` is a resume token: a client that comes back with it (`Last-Event-ID`) goes on behind it, or
-//! is sent a `reset` and a snapshot where the changes since are no longer kept.
+//! is sent a `reset` and a snapshot where the changes since are no longer kept. With each token
+//! stands up to which records of its topics the view is the answer.
 //! Left out: filters: a view is the filter.
 
 use crate::{origin, render};
@@ -21,11 +22,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tradewind_process::stream::manifest::SourcePositions;
 use tradewind_process::{Engine, View, ViewChanges, ViewSnapshot};
+use tradewind_types::connector::Positions;
 
 /// Rows of a snapshot in one event.
 const EVENT_ROWS_MAX: usize = 1_000;
@@ -183,11 +187,14 @@ impl Subscription {
         if let Some(piece) = pieces.get(sent) {
             render::json_rows(piece, usize::MAX, &mut data).ok()?;
         }
-        data.push_str("]}");
+        data.push(']');
         if sent + 1 < pieces.len() {
+            data.push('}');
             self.sending = Some((snapshot, sent + 1));
             return Some(event("snapshot", None, &data));
         }
+        data.push_str(&positions(&snapshot.positions));
+        data.push('}');
         self.seen = Some(snapshot.epoch);
         Some(event("snapshot", Some(self.token(snapshot.epoch)), &data))
     }
@@ -195,7 +202,7 @@ impl Subscription {
     fn changes(&mut self, ticks: &[Arc<ViewChanges>]) -> Option<String> {
         let mut text = String::new();
         for tick in ticks {
-            let data = changes(&tick.rows).ok()?;
+            let data = changes(tick).ok()?;
             text.push_str(&event("changes", Some(self.token(tick.epoch)), &data));
             self.seen = Some(tick.epoch);
         }
@@ -218,10 +225,24 @@ fn pieces(snapshot: &ViewSnapshot) -> Vec<RecordBatch> {
     pieces
 }
 
+/// `,"positions":{"events":{"0":17}}`: the next offset by topic and partition; the least of them
+/// where tables over one topic stand apart.
+fn positions(reached: &[SourcePositions]) -> String {
+    let mut topics: BTreeMap<&str, Positions> = BTreeMap::new();
+    for source in reached {
+        let topic = topics.entry(&source.topic).or_default();
+        for (partition, offset) in &source.positions {
+            let least = topic.entry(*partition).or_insert(*offset);
+            *least = (*least).min(*offset);
+        }
+    }
+    format!(",\"positions\":{}", serde_json::json!(topics))
+}
+
 /// `{"delete":[…],"insert":[…]}`: rows taken back, then rows added, each as often as it counts.
-fn changes(batches: &[RecordBatch]) -> Result<String, ArrowError> {
+fn changes(tick: &ViewChanges) -> Result<String, ArrowError> {
     let (mut deleted, mut inserted) = (String::new(), String::new());
-    for batch in batches {
+    for batch in &tick.rows {
         let weight = batch.num_columns() - 1;
         let weights = batch.column(weight).as_primitive::<Int64Type>();
         let visible: Vec<usize> = (0..weight).collect();
@@ -238,7 +259,8 @@ fn changes(batches: &[RecordBatch]) -> Result<String, ArrowError> {
             }
         }
     }
-    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]}}"))
+    let positions = positions(&tick.positions);
+    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{positions}}}"))
 }
 
 fn event(name: &str, id: Option<String>, data: &str) -> String {

@@ -90,9 +90,11 @@ impl Runtime {
             .as_ref()
             .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
         let start_anew = taken_up.is_none();
-        for source in &plan.sources {
-            sources
-                .push(open_source(&shared.environment(&pipeline.name), source, start_anew).await?);
+        for (index, source) in plan.sources.iter().enumerate() {
+            let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
+            let environment =
+                shared.environment(&pipeline, source, saved.map(|saved| &saved.positions)).await?;
+            sources.push(open_source(&environment, source, start_anew).await?);
         }
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
@@ -364,7 +366,7 @@ fn resume(job: &mut Job, manifest: &Manifest, topic_ids: &[String]) -> Result<()
             Err(SourceError::Position { source_name: name.to_string(), reason }.into())
         };
         let id = source_id(index);
-        let Some(saved) = manifest.sources.iter().find(|saved| saved.operator == id) else {
+        let Some(saved) = manifest.source(&id) else {
             return refuse(format!("epoch {} has no positions for {id}", manifest.epoch));
         };
         let topic_id = &topic_ids[index];

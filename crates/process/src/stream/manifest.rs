@@ -49,6 +49,13 @@ pub struct Manifest {
     pub staged: Vec<SinkWork>,
 }
 
+impl Manifest {
+    /// How far a source had been read, by its operator id.
+    pub fn source(&self, operator: &str) -> Option<&SourcePositions> {
+        self.sources.iter().find(|source| source.operator == operator)
+    }
+}
+
 /// How far a source has been read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourcePositions {

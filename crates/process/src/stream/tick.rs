@@ -13,6 +13,7 @@ use super::state_store::OperatorState;
 use crate::view::ViewSnapshot;
 use crate::{ProcessError, dead_letters};
 use arrow::array::RecordBatch;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -269,14 +270,19 @@ impl Runtime {
         self.catching_up.retain(|(source, partition), target| {
             self.positions[*source].get(partition).is_some_and(|position| position < target)
         });
-        if !self.catching_up.is_empty() || (changes.is_empty() && view.snapshot().is_some()) {
+        if !self.catching_up.is_empty() {
+            return Ok(());
+        }
+        let positions = self.source_positions().into();
+        if changes.is_empty() && view.snapshot().is_some() {
+            view.advance(positions);
             return Ok(());
         }
         self.view_epoch += 1;
         let snapshot = ViewSnapshot {
             epoch: self.view_epoch,
-            table: self.job.executor.publish(node)?,
-            positions: self.source_positions(),
+            table: Arc::new(self.job.executor.publish(node)?),
+            positions,
         };
         view.publish(snapshot, changes);
         Ok(())
