@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
-use tradewind_process::dead_letters::LetterTable;
 use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
     ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
 };
-use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus};
+use tradewind_process::{
+    Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus, writers,
+};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
     Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
@@ -295,20 +296,6 @@ impl Controller {
             }
         }
     }
-}
-
-/// The tables a pipeline writes to, each with the names it has used there: the engine opens sinks
-/// as `id/incarnation`, and as `id/incarnation/dead-letters` where its dead letters go.
-fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
-    let incarnations = 1..=pipeline.incarnation;
-    let all = incarnations.flat_map(|incarnation| {
-        let name = format!("{}/{incarnation}", pipeline.id);
-        let letters =
-            LetterTable::ALL.map(|letters| (letters.name(), format!("{name}/{}", letters.sink())));
-        let [dead_letters, late_events] = letters;
-        [(pipeline.target.as_str(), name), dead_letters, late_events]
-    });
-    all.collect()
 }
 
 #[cfg(test)]
