@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tradewind_analyze::{AnalyzeSettings, Platform, PlatformParts};
-use tradewind_serve::{Health, Limits, SqlLimits, http, sql_router};
+use tradewind_serve::{Health, Limits, SqlLimits, SubscribeLimits, Subscribers, http, sql_router};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,7 +26,9 @@ impl Edge {
         let settings = AnalyzeSettings { queries_max: 1, ..AnalyzeSettings::default() };
         let parts = PlatformParts { settings, ..PlatformParts::default() };
         let health = Health::default();
-        let router = sql_router(Platform::new(parts).unwrap(), sql).merge(health.router());
+        let subscribers = Subscribers::new(SubscribeLimits::default(), watch::channel(false).1);
+        let platform = Platform::new(parts).unwrap();
+        let router = sql_router(platform, sql, subscribers).merge(health.router());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
