@@ -8,7 +8,9 @@ pub mod commands;
 mod control;
 pub mod data_dir;
 pub mod engine;
+mod follow;
 pub mod packs;
+mod pipeline_rows;
 pub mod server;
 pub mod settings;
 

@@ -4,7 +4,7 @@
 //! Left out: where topics and tables live.
 
 use crate::shared::Shared;
-use crate::status::PipelineStatus;
+use crate::status::{PipelineState, PipelineStatus};
 use crate::stream::checkpoint::holder;
 use crate::stream::manifest::ManifestStore;
 use crate::stream::plan::{StreamPlan, explain, plan_statement};
@@ -248,10 +248,12 @@ impl Engine {
     /// There is none; the catalogue's disk.
     pub async fn resume(&self, name: &str) -> Result<(), ProcessError> {
         let _changing = self.changing.lock().await;
+        let commands = self.commands(name)?;
         if self.shared.catalogue.pipeline(name).is_some_and(|pipeline| pipeline.paused) {
             self.shared.catalogue.set_paused(name, false)?;
+            // Whoever looks now is not told that it is paused still.
+            self.shared.set_state(name, PipelineState::Starting, None);
         }
-        let commands = self.commands(name)?;
         // A task that has ended in the meantime needs no waking.
         let _ = commands.send(Command::Resume).await;
         Ok(())
