@@ -348,8 +348,10 @@ impl Session {
             }
             Some(found) => {
                 let kind = found.kind().name();
-                Err(AnalyzeError::user(format!("\"{name}\" is a {kind}, and only materialized views tell their changes"))
-                    .hint("CREATE MATERIALIZED VIEW name AS SELECT ..., and SUBSCRIBE to that"))
+                Err(AnalyzeError::user(format!(
+                    "\"{name}\" is a {kind}, and only materialized views tell their changes"
+                ))
+                .hint("CREATE MATERIALIZED VIEW name AS SELECT ..., and SUBSCRIBE to that"))
             }
             None => {
                 let views = catalogue.relations();

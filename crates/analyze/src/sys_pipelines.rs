@@ -100,8 +100,7 @@ pub(crate) async fn operators(platform: &Platform) -> Columns {
         .iter()
         .flat_map(|row| row.operators.iter().map(|operator| (row.name.as_str(), operator)))
         .collect();
-    let inputs: Vec<String> =
-        rows.iter().map(|(_, operator)| operator.inputs.join(", ")).collect();
+    let inputs: Vec<String> = rows.iter().map(|(_, operator)| operator.inputs.join(", ")).collect();
     let number = |of: fn(&OperatorRow) -> u64| numbers(rows.iter().map(|(_, one)| of(one)));
     vec![
         ("pipeline", text(rows.iter().map(|(name, _)| *name))),

@@ -23,6 +23,4 @@ pub use settings::EngineSettings;
 pub use status::{OperatorStatus, PipelineState, PipelineStatus, SourceStatus};
 pub use stream::sinks::writers;
 pub use subscription::{ResumeToken, Subscription, ViewEvent};
-pub use view::{
-    CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, View, ViewChanges, ViewSnapshot,
-};
+pub use view::{CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, View, ViewChanges, ViewSnapshot};

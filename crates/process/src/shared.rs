@@ -200,7 +200,8 @@ impl Shared {
                 Some((*partition, marks.high_watermark))
             };
             source.ends = source.positions.keys().filter_map(end).collect();
-            let behind = source.ends.iter().map(|(partition, end)| end - source.positions[partition]);
+            let behind =
+                source.ends.iter().map(|(partition, end)| end - source.positions[partition]);
             status.lag += behind.filter_map(|behind| u64::try_from(behind).ok()).sum::<u64>();
         }
     }

@@ -170,3 +170,73 @@ impl View {
 fn count(rows: &[RecordBatch]) -> usize {
     rows.iter().map(RecordBatch::num_rows).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscription::{Subscription, ViewEvent};
+    use arrow::datatypes::Schema;
+
+    fn view() -> Arc<View> {
+        Arc::new(View::new("v", 1, Arc::new(Schema::empty()), Vec::new()))
+    }
+
+    fn tick(view: &View, epoch: u64) {
+        let table = Published { schema: view.schema.clone(), chunks: Vec::new() };
+        view.publish(ViewSnapshot { epoch, table, positions: Vec::new() }, Vec::new());
+    }
+
+    #[test]
+    fn changes_follow_each_other_until_they_are_no_longer_kept() {
+        let view = view();
+        assert!(matches!(view.following(1), Following::Anew), "it shows nothing yet");
+        for epoch in 5..8 {
+            tick(&view, epoch);
+        }
+        assert!(matches!(view.following(5), Following::Changes(next) if next.epoch == 6));
+        assert!(matches!(view.following(7), Following::Nothing));
+        for other in [4, 8] {
+            assert!(matches!(view.following(other), Following::Anew), "{other}");
+        }
+        for epoch in 8..8 + CHANGES_TICKS_MAX as u64 {
+            tick(&view, epoch);
+        }
+        assert!(matches!(view.following(7), Following::Lost));
+        assert!(matches!(view.following(8), Following::Changes(_)));
+    }
+
+    #[test]
+    fn what_is_settled_goes_on_only_from_the_same_checkpoint() {
+        let view = view();
+        tick(&view, 5);
+        view.settle(2);
+        view.take_up(2);
+        assert!(view.snapshot().is_some());
+        // It has run since.
+        view.take_up(2);
+        assert!(view.snapshot().is_none());
+        tick(&view, 6);
+        view.settle(3);
+        view.take_up(4);
+        assert!(view.snapshot().is_none());
+        tick(&view, 9);
+        assert!(matches!(view.following(6), Following::Anew));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_falls_behind_is_told_before_it_begins_anew() {
+        let view = view();
+        tick(&view, 1);
+        let mut reader = Subscription::new(view.clone(), None);
+        let first = reader.next().await;
+        assert!(matches!(first, Some(ViewEvent::Snapshot { rows: None, token: Some(_) })));
+        for epoch in 2..=CHANGES_TICKS_MAX as u64 + 2 {
+            tick(&view, epoch);
+        }
+        assert!(matches!(reader.next().await, Some(ViewEvent::Behind)));
+        assert!(matches!(reader.next().await, Some(ViewEvent::Reset)));
+        assert!(matches!(reader.next().await, Some(ViewEvent::Snapshot { .. })));
+        view.close();
+        assert!(reader.next().await.is_none());
+    }
+}

@@ -146,7 +146,8 @@ mod tests {
     use tradewind_process::OperatorStatus;
 
     fn pipeline(name: &str, operators: usize) -> PipelineStatus {
-        let operator = |number| OperatorStatus { id: format!("filter-{number}"), ..Default::default() };
+        let operator =
+            |number| OperatorStatus { id: format!("filter-{number}"), ..Default::default() };
         PipelineStatus {
             name: name.to_string(),
             lag: 5,
@@ -160,11 +161,19 @@ mod tests {
     fn names_are_escaped_and_what_is_not_known_has_no_line() {
         let text = text(&[pipeline("a \"b\\", 1)]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines.contains(&r#"tradewind_pipeline_lag_records{pipeline="a \"b\\"} 5"#), "{text}");
+        assert!(
+            lines.contains(&r#"tradewind_pipeline_lag_records{pipeline="a \"b\\"} 5"#),
+            "{text}"
+        );
         assert!(lines.contains(&r#"tradewind_pipeline_lag_seconds{pipeline="a \"b\\"} 1.5"#));
-        assert!(!lines.iter().any(|line| line.starts_with("tradewind_operator_watermark_seconds{")));
+        assert!(
+            !lines.iter().any(|line| line.starts_with("tradewind_operator_watermark_seconds{"))
+        );
         for line in lines.iter().filter(|line| !line.starts_with('#')) {
-            assert_eq!(line.rsplit(' ').next().map(|value| value.parse::<f64>().is_ok()), Some(true));
+            assert_eq!(
+                line.rsplit(' ').next().map(|value| value.parse::<f64>().is_ok()),
+                Some(true)
+            );
         }
     }
 

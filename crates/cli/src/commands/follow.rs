@@ -63,7 +63,8 @@ pub(super) fn remote(
             };
             let mut text = String::new();
             for line in lines.drain(..) {
-                let line = line.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
+                let line =
+                    line.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
                 printer.line(&line, &mut text)?;
             }
             print(&text)?;

@@ -409,9 +409,7 @@ pub(super) fn print_remote(answer: &RemoteAnswer, format: Format) -> anyhow::Res
 pub(super) fn remote_table(answer: &RemoteAnswer) -> String {
     let names = answer.columns.iter().map(|column| column.name.clone()).collect();
     let right: Vec<bool> = answer.columns.iter().map(|column| is_number(&column.kind)).collect();
-    let rows = answer.rows.iter().map(|row| {
-        row.iter().map(plain_cell).collect()
-    });
+    let rows = answer.rows.iter().map(|row| row.iter().map(plain_cell).collect());
     render::text_table(names, rows.collect(), &right)
 }
 

@@ -137,7 +137,9 @@ fn every_other_statement_is_known() {
         StatementKind::Drop { kind: ObjectKind::Pipeline, if_exists: false, .. }
     ));
     assert!(matches!(found[7], StatementKind::Show(ObjectKind::Pipeline)));
-    assert!(matches!(&found[8], StatementKind::ShowCreate { kind: ObjectKind::Table, name } if name == "t"));
+    assert!(
+        matches!(&found[8], StatementKind::ShowCreate { kind: ObjectKind::Table, name } if name == "t")
+    );
     assert!(matches!(&found[11], StatementKind::Explain { statement, .. }
         if statement.text == "INSERT INTO t SELECT 1"));
     assert!(
@@ -203,7 +205,8 @@ fn subscriptions_are_to_views_and_queries() {
         }
         other => panic!("{other:?}"),
     });
-    let of_v = |after: Option<&str>, limit| (Some("v".to_string()), after.map(str::to_string), limit);
+    let of_v =
+        |after: Option<&str>, limit| (Some("v".to_string()), after.map(str::to_string), limit);
     assert_eq!(
         asked.collect::<Vec<_>>(),
         [
