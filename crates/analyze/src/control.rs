@@ -1,17 +1,16 @@
 //! What the session asks others to do: statements that change something, the state of pipelines,
-//! and decoded topics.
+//! decoded topics, and the changes of views.
 //!
 //! Guarantees asked of an implementation: what it answered is durable.
 //! Left out: the implementation, which joins the catalogue, the lake and the engine and is the
 //! binary's.
 
+use crate::changes::ChangeStream;
 use crate::error::AnalyzeError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
 use tradewind_sql::{Dialect, PipelineStatement, Statement, TableDefinition};
-use tradewind_types::connector::Positions;
 use tradewind_types::{Source, TimestampMicros};
 
 /// Carries out what a session does not do itself.
@@ -42,7 +41,18 @@ pub trait Control: Send + Sync + 'static {
     fn view(&self, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>), AnalyzeError>;
 
     /// Every pipeline, as it is now.
-    fn pipelines(&self) -> Vec<PipelineRow>;
+    async fn pipelines(&self) -> Vec<PipelineRow>;
+
+    /// The changes of a materialized view as they come: from behind `after`, the resume token of
+    /// whoever has seen some already, where they are still kept, else from what it is now.
+    ///
+    /// # Errors
+    /// There is no such view; `after` is no token.
+    fn subscribe(
+        &self,
+        view: &str,
+        after: Option<&str>,
+    ) -> Result<Box<dyn ChangeStream>, AnalyzeError>;
 
     /// The records of a declared topic, decoded: the columns of those names that the table has,
     /// the hidden ones last.
@@ -67,8 +77,8 @@ pub struct Asked<'a> {
     pub pipeline_name: Option<&'a str>,
 }
 
-/// A pipeline in `sys.pipelines`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A pipeline in `sys.pipelines`. Counters are of the time since the server started.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PipelineRow {
     /// Its name.
     pub name: String,
@@ -76,36 +86,103 @@ pub struct PipelineRow {
     pub id: String,
     /// How often its definition has changed, from 1.
     pub incarnation: u64,
+    /// `materialized view` or `insert`.
+    pub kind: String,
+    /// Who may change it.
+    pub owner: String,
     /// What it reads, commas between; empty until it is planned.
     pub topic: String,
+    /// How far it has read each partition of that; empty until it is opened.
+    pub sources: Vec<SourceRow>,
+    /// What it does with rows, inputs before those who use them; empty until it is planned.
+    pub operators: Vec<OperatorRow>,
     /// The table or materialized view it writes.
     pub target: String,
     /// `running`, `paused`, `failed` …
     pub state: String,
     /// Why it does not run, where it does not.
     pub reason: Option<String>,
+    /// What it last failed with.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub failed_at: Option<TimestampMicros>,
     /// The last checkpoint.
     pub epoch: u64,
-    /// The next record to read, by topic and partition.
-    pub positions: BTreeMap<String, Positions>,
-    /// The same as of the last checkpoint that is committed.
-    pub committed: BTreeMap<String, Positions>,
     /// Records of its topics it has not read yet.
     pub lag: u64,
-    /// Records read since the start.
+    /// How old the oldest of them is, by their own timestamps.
+    pub lag_seconds: f64,
+    /// Ticks.
+    pub ticks: u64,
+    /// How long they took together.
+    pub busy_seconds: f64,
+    /// Records read.
     pub records_in: u64,
-    /// Rows written since the start.
+    /// Rows written.
     pub rows: u64,
-    /// Rows that went to `dead_letters` since the start.
+    /// Rows that went to `dead_letters`.
     pub dead_letters: u64,
-    /// Rows that went to `late_events` since the start.
+    /// Rows that went to `late_events`.
     pub late_events: u64,
     /// Records that retention had taken before they were read.
     pub lost_records: u64,
     /// When it last committed.
     pub committed_at: Option<TimestampMicros>,
+    /// How long ago that is.
+    pub checkpoint_age_seconds: Option<f64>,
+    /// How long the last checkpoint took.
+    pub checkpoint_seconds: f64,
+    /// Bytes of state and manifest that the last checkpoint wrote.
+    pub checkpoint_bytes: u64,
     /// When it last started to run.
     pub started_at: Option<TimestampMicros>,
     /// The statement.
     pub sql: String,
+}
+
+/// A partition of what a pipeline reads: a row of `sys.pipeline_sources`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SourceRow {
+    /// The topic, or the table of what is no topic.
+    pub topic: String,
+    /// Which partition.
+    pub partition: i32,
+    /// The next record to read.
+    pub position: i64,
+    /// The same as of the last checkpoint that is committed.
+    pub committed: Option<i64>,
+    /// Where the topic's partition ends now.
+    pub end: Option<i64>,
+    /// How old the next record is, where there is one.
+    pub lag_seconds: Option<f64>,
+}
+
+/// An operator of a pipeline: a row of `sys.operators`. Counters are of the time since the
+/// pipeline last started.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperatorRow {
+    /// `aggregate-1`.
+    pub id: String,
+    /// `aggregate`.
+    pub kind: String,
+    /// Whose rows it gets.
+    pub inputs: Vec<String>,
+    /// What it does and keeps.
+    pub description: String,
+    /// Workers that its state is divided among; 0 without state.
+    pub workers: u64,
+    /// Rows that came.
+    pub rows_in: u64,
+    /// Rows it gave.
+    pub rows_out: u64,
+    /// Rows that came after their windows.
+    pub late_rows: u64,
+    /// Keys it keeps.
+    pub state_rows: u64,
+    /// Their bytes in memory, about.
+    pub state_bytes: u64,
+    /// Up to where its input is complete.
+    pub watermark: Option<TimestampMicros>,
+    /// How long it worked, all workers together.
+    pub busy_seconds: f64,
 }

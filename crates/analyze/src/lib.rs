@@ -6,6 +6,7 @@
 //! Left out: running pipelines (`process`) and the wire (`serve`). Statements that change
 //! something go to whoever implements [`Control`].
 
+mod changes;
 mod control;
 mod declared;
 mod error;
@@ -17,11 +18,14 @@ mod scan;
 mod session;
 mod sums;
 mod sys;
+mod sys_pipelines;
 mod tables;
 mod topic;
 
-pub use control::{Asked, Control, PipelineRow};
+pub use changes::{Change, ChangeStream, Changes};
+pub use control::{Asked, Control, OperatorRow, PipelineRow, SourceRow};
 pub use error::{AnalyzeError, Fault, closest};
 pub use platform::{AnalyzeSettings, FileAccess, Platform, PlatformParts, SettingRow};
 pub use session::{Answer, Rows, Session};
+pub use tradewind_sql::text::RowKind;
 pub use tradewind_sql::{Dialect, type_name};

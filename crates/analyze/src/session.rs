@@ -4,6 +4,7 @@
 //! takes its snapshots anew.
 //! Left out: transactions. Every statement stands for itself.
 
+use crate::changes::Changes;
 use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
 use crate::platform::Platform;
@@ -20,7 +21,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tradewind_sql::{
-    Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind, parse_script,
+    Catalogue, Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind,
+    Subscribe, Subscribed, parse_script,
 };
 
 /// A connection's state.
@@ -37,6 +39,8 @@ pub struct Session {
 pub enum Answer {
     /// Rows.
     Rows(Rows),
+    /// Changes of a view as they come, without an end of their own.
+    Changes(Changes),
     /// Nothing to show: what was done, in the words of a command tag.
     Done(String),
 }
@@ -115,8 +119,13 @@ impl Session {
             return Err(AnalyzeError::user("there is no statement"));
         };
         for statement in before {
-            if let Answer::Rows(mut rows) = self.run(statement).await? {
-                while rows.next().await.transpose()?.is_some() {}
+            match self.run(statement).await? {
+                Answer::Rows(mut rows) => while rows.next().await.transpose()?.is_some() {},
+                Answer::Changes(_) => {
+                    return Err(AnalyzeError::user("SUBSCRIBE does not end")
+                        .hint("let it be the last statement"));
+                }
+                Answer::Done(_) => {}
             }
         }
         self.run(last).await
@@ -138,7 +147,11 @@ impl Session {
             }
             StatementKind::Set { key, value } => self.set(key, value),
             StatementKind::Show(kind) => self.show(*kind).await.map(Answer::Rows),
-            StatementKind::ShowCreate(name) => self.show_create(name).map(Answer::Rows),
+            StatementKind::ShowCreate { kind: ObjectKind::Pipeline, name } => {
+                self.show_create_pipeline(name).map(Answer::Rows)
+            }
+            StatementKind::ShowCreate { name, .. } => self.show_create(name).map(Answer::Rows),
+            StatementKind::Subscribe(subscribe) => self.subscribe(subscribe).map(Answer::Changes),
             StatementKind::Describe(name) => self.describe(name).await.map(Answer::Rows),
             StatementKind::Other(other) if let Some((key, value)) = assignment(other) => {
                 self.set(&key, &value)
@@ -272,7 +285,8 @@ impl Session {
                        WHERE kind = 'materialized view') AS views ON view_name = name ORDER BY name"
             }
             ObjectKind::Pipeline => {
-                "SELECT name, target, state, reason FROM sys.pipelines ORDER BY name"
+                "SELECT name, kind, target, state, lag, lag_seconds, reason FROM sys.pipelines \
+                 ORDER BY name"
             }
         };
         let statements = parse_script(query, Dialect::Postgres)?;
@@ -299,6 +313,53 @@ impl Session {
                 .did_you_mean(name, names.iter().map(String::as_str)));
         };
         fixed(vec![("sql", Arc::new(StringArray::from(vec![relation.sql()])) as ArrayRef)])
+    }
+
+    fn show_create_pipeline(&self, name: &str) -> Result<Rows, AnalyzeError> {
+        let catalogue = self.platform.parts().catalogue.as_ref();
+        let pipelines = catalogue.map(|catalogue| catalogue.pipelines()).unwrap_or_default();
+        let Some(pipeline) = pipelines.iter().find(|pipeline| pipeline.name == name) else {
+            return Err(AnalyzeError::user(format!("pipeline \"{name}\" does not exist"))
+                .did_you_mean(name, pipelines.iter().map(|pipeline| pipeline.name.as_str())));
+        };
+        fixed(vec![("sql", Arc::new(StringArray::from(vec![pipeline.sql.as_str()])) as ArrayRef)])
+    }
+
+    fn subscribe(&self, subscribe: &Subscribe) -> Result<Changes, AnalyzeError> {
+        let Subscribed::View(name) = &subscribe.to else {
+            return Err(AnalyzeError::user("not supported: SUBSCRIBE to a query")
+                .hint("CREATE MATERIALIZED VIEW name AS ..., and SUBSCRIBE to that"));
+        };
+        let control = self.control()?;
+        let view = match &self.platform.parts().catalogue {
+            Some(catalogue) => self.followable(catalogue, name)?,
+            None => name.clone(),
+        };
+        let stream = control.subscribe(&view, subscribe.after.as_deref())?;
+        Ok(Changes::new(stream, subscribe.limit))
+    }
+
+    /// The materialized view that is meant by a name.
+    fn followable(&self, catalogue: &Catalogue, name: &str) -> Result<String, AnalyzeError> {
+        let found = catalogue.resolve(name, self.dialect);
+        match found.map_err(|error| AnalyzeError::user(error.to_string()))? {
+            Some(found) if found.kind() == ObjectKind::MaterializedView => {
+                Ok(found.name().to_string())
+            }
+            Some(found) => {
+                let kind = found.kind().name();
+                Err(AnalyzeError::user(format!(
+                    "\"{name}\" is a {kind}, and only materialized views tell their changes"
+                ))
+                .hint("CREATE MATERIALIZED VIEW name AS SELECT ..., and SUBSCRIBE to that"))
+            }
+            None => {
+                let views = catalogue.relations();
+                let views = views.iter().filter(|one| one.kind() == ObjectKind::MaterializedView);
+                let missing = format!("materialized view \"{name}\" does not exist");
+                Err(AnalyzeError::user(missing).did_you_mean(name, views.map(|one| one.name())))
+            }
+        }
     }
 
     async fn describe(&self, name: &str) -> Result<Rows, AnalyzeError> {

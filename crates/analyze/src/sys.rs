@@ -1,30 +1,26 @@
-//! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.pipelines`, `sys.settings`, and
-//! the standard's `information_schema.tables` and `.columns`.
+//! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.settings`, those of pipelines
+//! beside this, and the standard's `information_schema.tables` and `.columns`.
 //!
 //! Guarantees: a table is what it describes at the moment the query is planned.
 //! Left out: history. Counters over time are at `/metrics`.
 
-use crate::control::PipelineRow;
 use crate::error::AnalyzeError;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
-use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use crate::sys_pipelines;
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Field;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewind_sql::catalogue::{Definition, Relation};
 use tradewind_sql::{Connector, PipelineStatement, type_name};
-use tradewind_types::TimestampMicros;
-use tradewind_types::connector::Positions;
 
 /// The system tables, by name.
-const TABLES: [&str; 5] = ["columns", "pipelines", "settings", "tables", "topics"];
+const TABLES: [&str; 7] =
+    ["columns", "operators", "pipeline_sources", "pipelines", "settings", "tables", "topics"];
 
 /// A table of schema `sys`.
-pub(crate) fn table(
+pub(crate) async fn table(
     platform: &Platform,
     name: &str,
 ) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
@@ -32,7 +28,9 @@ pub(crate) fn table(
         "tables" => tables(platform),
         "columns" => columns(platform),
         "topics" => topics(platform),
-        "pipelines" => pipelines(platform),
+        "pipelines" => sys_pipelines::pipelines(platform).await,
+        "pipeline_sources" => sys_pipelines::sources(platform).await,
+        "operators" => sys_pipelines::operators(platform).await,
         "settings" => settings(platform),
         _ => return Err(missing(SYS, name, &TABLES)),
     };
@@ -69,7 +67,7 @@ fn in_memory(columns: Vec<(&str, ArrayRef)>) -> Result<Arc<dyn TableProvider>, A
     Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
 }
 
-fn text<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
+pub(crate) fn text<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
@@ -204,56 +202,6 @@ fn topics(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
         ("high_watermark", Arc::new(Int64Array::from(ends))),
         ("records", Arc::new(records)),
     ]
-}
-
-fn pipelines(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
-    let control = platform.parts().control.as_ref();
-    let rows: Vec<PipelineRow> = control.map_or_else(Vec::new, |control| control.pipelines());
-    let number = |of: fn(&PipelineRow) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| of(row) as i64)))
-    };
-    let offsets = |of: fn(&PipelineRow) -> &BTreeMap<String, Positions>| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| by_topic(of(row)))))
-    };
-    vec![
-        ("name", text(rows.iter().map(|row| row.name.as_str()))),
-        ("topic", text(rows.iter().map(|row| row.topic.as_str()))),
-        ("target", text(rows.iter().map(|row| row.target.as_str()))),
-        ("state", text(rows.iter().map(|row| row.state.as_str()))),
-        ("reason", Arc::new(StringArray::from_iter(rows.iter().map(|row| row.reason.as_deref())))),
-        ("epoch", number(|row| row.epoch)),
-        ("lag", number(|row| row.lag)),
-        ("records_in", number(|row| row.records_in)),
-        ("rows", number(|row| row.rows)),
-        ("dead_letters", number(|row| row.dead_letters)),
-        ("late_events", number(|row| row.late_events)),
-        ("lost_records", number(|row| row.lost_records)),
-        ("positions", offsets(|row| &row.positions)),
-        ("committed", offsets(|row| &row.committed)),
-        ("committed_at", instants(rows.iter().map(|row| row.committed_at))),
-        ("started_at", instants(rows.iter().map(|row| row.started_at))),
-        ("id", text(rows.iter().map(|row| row.id.as_str()))),
-        ("incarnation", number(|row| row.incarnation)),
-        ("sql", text(rows.iter().map(|row| row.sql.as_str()))),
-    ]
-}
-
-/// `{"events":{"0":17,"1":4}}`, which `json_value` reads.
-fn by_topic(topics: &BTreeMap<String, Positions>) -> String {
-    let each = topics.iter().map(|(topic, positions)| {
-        // A topic's name has no character that JSON escapes.
-        format!("\"{topic}\":{}", by_partition(positions))
-    });
-    format!("{{{}}}", each.collect::<Vec<_>>().join(","))
-}
-
-fn by_partition(positions: &Positions) -> String {
-    let each = positions.iter().map(|(partition, offset)| format!("\"{partition}\":{offset}"));
-    format!("{{{}}}", each.collect::<Vec<_>>().join(","))
-}
-
-fn instants(times: impl Iterator<Item = Option<TimestampMicros>>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
 }
 
 fn settings(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {

@@ -183,7 +183,7 @@ impl Finder<'_> {
         }
         match reference.schema() {
             None | Some(PUBLIC) => self.public(name).await,
-            Some(SYS) => sys::table(self.platform, name),
+            Some(SYS) => sys::table(self.platform, name).await,
             Some(INFORMATION_SCHEMA) => sys::information_schema(self.platform, name),
             Some(other) => Err(AnalyzeError::user(format!("schema \"{other}\" does not exist"))
                 .did_you_mean(other, [PUBLIC, SYS, INFORMATION_SCHEMA])),

@@ -5,25 +5,24 @@
 //! Left out: queries.
 
 use crate::engine::table_spec;
+use crate::follow::Follower;
+use crate::pipeline_rows;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tradewind_analyze::{AnalyzeError, Asked, Control, Dialect, PipelineRow};
+use tradewind_analyze::{AnalyzeError, Asked, ChangeStream, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
-use tradewind_process::dead_letters::LetterTable;
 use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
     ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
 };
-use tradewind_process::{Engine, PipelineRequest, PipelineStatus, ProcessError, SourceStatus};
+use tradewind_process::{Engine, PipelineRequest, ProcessError, writers};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
     Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
     PipelineStatement, StatementKind, TableDefinition,
 };
-use tradewind_types::connector::Positions;
 use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
@@ -96,8 +95,20 @@ impl Control for Controller {
         }
     }
 
-    fn pipelines(&self) -> Vec<PipelineRow> {
-        self.engine.pipelines().into_iter().map(row).collect()
+    async fn pipelines(&self) -> Vec<PipelineRow> {
+        let (statuses, now) = (self.engine.overview().await, self.clock.now_us());
+        statuses.into_iter().map(|status| pipeline_rows::row(status, now)).collect()
+    }
+
+    fn subscribe(
+        &self,
+        view: &str,
+        after: Option<&str>,
+    ) -> Result<Box<dyn ChangeStream>, AnalyzeError> {
+        match self.engine.view(view) {
+            Some(view) => Ok(Box::new(Follower::new(view, after)?)),
+            None => Err(self.does_not_answer(view)),
+        }
     }
 
     fn explain(
@@ -110,14 +121,7 @@ impl Control for Controller {
 
     fn view(&self, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>), AnalyzeError> {
         let snapshot = self.engine.view(name).and_then(|view| view.snapshot());
-        let Some(snapshot) = snapshot else {
-            let state = self.engine.status(name).map_err(process_error)?;
-            let reason = state.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            return Err(AnalyzeError::environment(format!(
-                "materialized view \"{name}\" has not caught up since the server started ({}{reason})",
-                state.state
-            )));
-        };
+        let Some(snapshot) = snapshot else { return Err(self.does_not_answer(name)) };
         let chunks = snapshot.table.chunks.iter().map(|chunk| chunk.as_ref().clone());
         Ok((Arc::clone(&snapshot.table.schema), chunks.collect()))
     }
@@ -182,46 +186,20 @@ pub(crate) fn kept_topic(catalogue: &Catalogue, topic: &str) -> Option<String> {
     Some(format!("table \"{0}\" reads topic \"{topic}\": DROP TABLE {0} first", reader.name))
 }
 
-fn topics(status: &PipelineStatus) -> String {
-    let topics: Vec<&str> = status.sources.iter().map(|source| source.topic.as_str()).collect();
-    topics.join(", ")
-}
-
-fn by_topic(
-    status: &PipelineStatus,
-    of: fn(&SourceStatus) -> &Positions,
-) -> BTreeMap<String, Positions> {
-    status.sources.iter().map(|source| (source.topic.clone(), of(source).clone())).collect()
-}
-
-fn row(status: PipelineStatus) -> PipelineRow {
-    let topic = topics(&status);
-    let positions = by_topic(&status, |source| &source.positions);
-    let committed = by_topic(&status, |source| &source.committed);
-    PipelineRow {
-        name: status.name,
-        id: status.id,
-        incarnation: status.incarnation,
-        topic,
-        target: status.target,
-        state: status.state.to_string(),
-        reason: status.reason,
-        epoch: status.epoch,
-        positions,
-        committed,
-        lag: status.lag,
-        records_in: status.records_in,
-        rows: status.rows_out,
-        dead_letters: status.dead_letters,
-        late_events: status.late_events,
-        lost_records: status.lost_records,
-        committed_at: status.committed_at,
-        started_at: status.started_at,
-        sql: status.sql,
-    }
-}
-
 impl Controller {
+    /// Why a view has no rows yet.
+    fn does_not_answer(&self, view: &str) -> AnalyzeError {
+        let status = match self.engine.status(view) {
+            Ok(status) => status,
+            Err(error) => return process_error(error),
+        };
+        let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        AnalyzeError::environment(format!(
+            "materialized view \"{view}\" has not caught up since the server started ({}{reason})",
+            status.state
+        ))
+    }
+
     async fn create_table(&self, table: &CreateTable) -> Result<String, AnalyzeError> {
         let definition = &table.definition;
         let outcome = self.catalogue.create_table(table, &Owner::Sql).map_err(catalogue_error)?;
@@ -295,20 +273,6 @@ impl Controller {
             }
         }
     }
-}
-
-/// The tables a pipeline writes to, each with the names it has used there: the engine opens sinks
-/// as `id/incarnation`, and as `id/incarnation/dead-letters` where its dead letters go.
-fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
-    let incarnations = 1..=pipeline.incarnation;
-    let all = incarnations.flat_map(|incarnation| {
-        let name = format!("{}/{incarnation}", pipeline.id);
-        let letters =
-            LetterTable::ALL.map(|letters| (letters.name(), format!("{name}/{}", letters.sink())));
-        let [dead_letters, late_events] = letters;
-        [(pipeline.target.as_str(), name), dead_letters, late_events]
-    });
-    all.collect()
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ pub mod commands;
 mod control;
 pub mod data_dir;
 pub mod engine;
+mod follow;
 mod history;
 pub mod packs;
+mod pipeline_rows;
 pub mod server;
 pub mod settings;
 

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tradewind_cli::commands::{demo, doctor, replay, run, serve, sql};
+use tradewind_cli::commands::{demo, doctor, pipeline, replay, run, serve, sql};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +24,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Ask in SQL: a statement, a script or a prompt; of a server, a data folder or files.
     Sql(sql::Arguments),
+    /// The pipelines of a server: list, look at, pause, resume or drop them.
+    Pipeline(pipeline::Arguments),
     /// Run a streaming script to the end of its sources, or until it is stopped.
     Run(run::Arguments),
     /// Send a file's rows to a server as live traffic.
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
+        Command::Pipeline(arguments) => pipeline::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

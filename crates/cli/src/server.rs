@@ -30,7 +30,7 @@ use tradewind_lake::Lake;
 use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
-use tradewind_serve::{Health, SubscribeLimits, http, metrics};
+use tradewind_serve::{Health, SubscribeLimits, Subscribers, http, metrics};
 use tradewind_sql::Catalogue;
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log};
@@ -115,7 +115,8 @@ impl Server {
                 return Err(error);
             }
         };
-        let _ = routes.set(parts.routes(&config, kafka_addr)?);
+        let subscribers = Subscribers::new(SubscribeLimits::default(), stop.subscribe());
+        let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             parts.log.clone(),
@@ -324,16 +325,20 @@ impl Parts {
         WireLimits { kept_topics, ..settings::wire(config) }
     }
 
-    fn routes(&self, config: &Config, kafka: SocketAddr) -> Result<Router, StartError> {
+    fn routes(
+        &self,
+        config: &Config,
+        kafka: SocketAddr,
+        subscribers: Subscribers,
+    ) -> Result<Router, StartError> {
         let recorder = metrics::install().map_err(part)?;
+        let (platform, engine) = (self.platform.clone(), self.engine.clone());
+        let limits = settings::sql_limits(config);
         Ok(Router::new()
             .merge(tradewind_collect::http::router(Arc::clone(&self.collector)))
-            .merge(tradewind_serve::sql_router(self.platform.clone(), settings::sql_limits(config)))
-            .merge(tradewind_serve::subscribe_router(
-                self.engine.clone(),
-                SubscribeLimits::default(),
-            ))
-            .merge(metrics::router(recorder))
+            .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
+            .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers))
+            .merge(metrics::router(recorder, engine))
             .merge(tradewind_serve::home(kafka.to_string())))
     }
 

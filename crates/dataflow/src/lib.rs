@@ -16,7 +16,9 @@ pub mod state;
 mod window;
 
 pub use error::DataflowError;
-pub use executor::{Executor, ExecutorSettings, LateRows, SourceInput, StateRows, TickOutput};
+pub use executor::{
+    Executor, ExecutorSettings, LateRows, OperatorWork, SourceInput, StateRows, TickOutput,
+};
 pub use expression::{Expression, Failed, Named, RowError};
 pub use graph::{Graph, Node, NodeIndex, OperatorId, OperatorKind};
 pub use hidden::Hidden;

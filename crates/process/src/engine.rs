@@ -3,12 +3,12 @@
 //! Guarantees: what is answered is durable; each pipeline runs in a task of its own.
 //! Left out: where topics and tables live.
 
-use crate::history::{HistoricLog, History};
-use crate::status::{PipelineState, PipelineStatus, SourceStatus};
-use crate::stream::checkpoint::{Runtime, holder, source_name, view_of};
+use crate::history::History;
+use crate::shared::Shared;
+use crate::status::{PipelineState, PipelineStatus};
+use crate::stream::checkpoint::holder;
 use crate::stream::manifest::ManifestStore;
-use crate::stream::plan::{SourcePlan, StreamPlan, explain, plan_statement};
-use crate::stream::source::SourceEnvironment;
+use crate::stream::plan::{StreamPlan, explain, plan_statement};
 use crate::stream::tick::Command;
 use crate::supervisor::supervise;
 use crate::view::View;
@@ -22,11 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tradewind_disk::Disk;
 use tradewind_sql::{
-    Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement, StartupMode,
+    Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement,
     TableDefinition, did_you_mean,
 };
-use tradewind_types::connector::Positions;
-use tradewind_types::{Clock, Log, LogError, Sink, SinkError, SourceError};
+use tradewind_types::{Clock, Log, Sink, SinkError};
 
 /// Commands that may wait for a pipeline: people and shutdown send them, one at a time.
 const COMMANDS_MAX: usize = 16;
@@ -83,19 +82,8 @@ pub struct PipelineRequest {
 pub struct Engine {
     shared: Arc<Shared>,
     tasks: Arc<Mutex<BTreeMap<String, Task>>>,
-}
-
-/// What every pipeline uses.
-pub(crate) struct Shared {
-    pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) log: Arc<dyn Log>,
-    pub(crate) sinks: Arc<dyn Sinks>,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) dir: PathBuf,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) settings: EngineSettings,
-    statuses: Mutex<BTreeMap<String, PipelineStatus>>,
-    views: Mutex<BTreeMap<String, Arc<View>>>,
+    /// Held while somebody pauses, resumes or drops: a task that is replaced is never missed.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A pipeline's task.
@@ -114,18 +102,11 @@ impl Engine {
         let dir = parts.dir;
         crate::blocking::blocking(|| parts.disk.create_dir_all(&dir))
             .map_err(|source| ProcessError::Io { path: dir.display().to_string(), source })?;
-        let shared = Arc::new(Shared {
-            catalogue: parts.catalogue,
-            log: parts.log,
-            sinks: parts.sinks,
-            disk: parts.disk,
-            dir,
-            clock: parts.clock,
-            settings: parts.settings,
-            statuses: Mutex::new(BTreeMap::new()),
-            views: Mutex::new(BTreeMap::new()),
-        });
-        let engine = Self { shared, tasks: Arc::new(Mutex::new(BTreeMap::new())) };
+        let engine = Self {
+            shared: Arc::new(Shared::new(EngineParts { dir, ..parts })),
+            tasks: Arc::default(),
+            changing: Arc::default(),
+        };
         engine.refresh().await;
         Ok(engine)
     }
@@ -228,16 +209,14 @@ impl Engine {
         name: &str,
         if_exists: bool,
     ) -> Result<bool, ProcessError> {
+        let _changing = self.changing.lock().await;
         let pipeline = self.shared.catalogue.pipeline(name);
         if !self.shared.catalogue.drop_object(kind, name, if_exists)? {
             return Ok(false);
         }
         let sources = self.shared.status_of(name).map(|status| status.sources).unwrap_or_default();
         self.stop(name).await;
-        self.shared.statuses.lock().remove(name);
-        if let Some(view) = self.shared.views.lock().remove(name) {
-            view.close();
-        }
+        self.shared.forget(name);
         if let Some(pipeline) = pipeline {
             sources.iter().for_each(|source| self.release(&pipeline, &source.topic));
             let dir = self.shared.dir.join(&pipeline.id);
@@ -254,11 +233,16 @@ impl Engine {
         }
     }
 
-    /// Checkpoints a pipeline and lets it stand still, over restarts too.
+    /// Checkpoints a pipeline and lets it stand still, over restarts too. A view goes on answering
+    /// as it was then. One that is paused already stays as it is.
     ///
     /// # Errors
     /// There is none; the catalogue's disk.
     pub async fn pause(&self, name: &str) -> Result<(), ProcessError> {
+        let _changing = self.changing.lock().await;
+        if self.shared.catalogue.pipeline(name).ok_or_else(|| self.missing(name))?.paused {
+            return Ok(());
+        }
         let pipeline = self.shared.catalogue.set_paused(name, true)?;
         self.stop(name).await;
         self.spawn(&pipeline);
@@ -270,10 +254,13 @@ impl Engine {
     /// # Errors
     /// There is none; the catalogue's disk.
     pub async fn resume(&self, name: &str) -> Result<(), ProcessError> {
+        let _changing = self.changing.lock().await;
+        let commands = self.commands(name)?;
         if self.shared.catalogue.pipeline(name).is_some_and(|pipeline| pipeline.paused) {
             self.shared.catalogue.set_paused(name, false)?;
+            // Whoever looks now is not told that it is paused still.
+            self.shared.set_state(name, PipelineState::Starting, None);
         }
-        let commands = self.commands(name)?;
         // A task that has ended in the meantime needs no waking.
         let _ = commands.send(Command::Resume).await;
         Ok(())
@@ -306,24 +293,30 @@ impl Engine {
 
     /// A materialized view that is kept here, or `None`.
     pub fn view(&self, name: &str) -> Option<Arc<View>> {
-        self.shared.views.lock().get(name).cloned()
+        self.shared.kept_view(name)
     }
 
-    /// Every pipeline as it is now, by name.
+    /// Every pipeline as it is now, by name; without the ages of what is unread.
     pub fn pipelines(&self) -> Vec<PipelineStatus> {
-        let mut statuses: Vec<_> = self.shared.statuses.lock().values().cloned().collect();
-        statuses.iter_mut().for_each(|status| status.lag = self.shared.lag(status));
+        self.shared.statuses()
+    }
+
+    /// Every pipeline as it is now, by name. Reads one record of each partition that a pipeline
+    /// is behind in.
+    pub async fn overview(&self) -> Vec<PipelineStatus> {
+        let mut statuses = self.shared.statuses();
+        for status in &mut statuses {
+            self.shared.measure_ages(status).await;
+        }
         statuses
     }
 
-    /// One pipeline as it is now.
+    /// One pipeline as it is now; without the age of what is unread.
     ///
     /// # Errors
     /// There is none of that name.
     pub fn status(&self, name: &str) -> Result<PipelineStatus, ProcessError> {
-        let mut status = self.shared.status_of(name).ok_or_else(|| self.missing(name))?;
-        status.lag = self.shared.lag(&status);
-        Ok(status)
+        self.shared.measured(name).ok_or_else(|| self.missing(name))
     }
 
     /// Stops every pipeline after a last checkpoint.
@@ -367,150 +360,5 @@ impl Engine {
         let pipelines = self.shared.catalogue.pipelines();
         let names = pipelines.iter().map(|pipeline| pipeline.name.as_str());
         ProcessError::NoPipeline { name: name.to_string(), hint: did_you_mean(name, names) }
-    }
-}
-
-impl Shared {
-    /// A status for a pipeline that is about to start; counters of an earlier one stay.
-    fn begin(&self, pipeline: &Pipeline) {
-        let mut statuses = self.statuses.lock();
-        let old = statuses.remove(&pipeline.name);
-        let status = PipelineStatus {
-            name: pipeline.name.clone(),
-            id: pipeline.id.clone(),
-            incarnation: pipeline.incarnation,
-            target: pipeline.target.clone(),
-            sql: pipeline.sql.clone(),
-            state: PipelineState::Starting,
-            reason: None,
-            epoch: old.as_ref().map_or(0, |old| old.epoch),
-            sources: old.as_ref().map(|old| old.sources.clone()).unwrap_or_default(),
-            lag: 0,
-            records_in: old.as_ref().map_or(0, |old| old.records_in),
-            rows_out: old.as_ref().map_or(0, |old| old.rows_out),
-            dead_letters: old.as_ref().map_or(0, |old| old.dead_letters),
-            late_events: old.as_ref().map_or(0, |old| old.late_events),
-            lost_records: old.as_ref().map_or(0, |old| old.lost_records),
-            committed_at: old.and_then(|old| old.committed_at),
-            started_at: None,
-        };
-        statuses.insert(pipeline.name.clone(), status);
-    }
-
-    pub(crate) fn status_of(&self, name: &str) -> Option<PipelineStatus> {
-        self.statuses.lock().get(name).cloned()
-    }
-
-    pub(crate) fn update(&self, name: &str, change: impl FnOnce(&mut PipelineStatus)) {
-        if let Some(status) = self.statuses.lock().get_mut(name) {
-            change(status);
-        }
-    }
-
-    pub(crate) fn set_state(&self, name: &str, state: PipelineState, reason: Option<String>) {
-        self.update(name, |status| {
-            status.state = state;
-            status.reason = reason;
-        });
-    }
-
-    /// Notes what a pipeline reads; how far it had come stays known while that is the same.
-    pub(crate) fn reads(&self, name: &str, plan: &StreamPlan) {
-        self.update(name, |status| {
-            let topics = plan.sources.iter().map(source_name);
-            if !topics.clone().eq(status.sources.iter().map(|source| &*source.topic)) {
-                let source =
-                    |topic: &str| SourceStatus { topic: topic.into(), ..Default::default() };
-                status.sources = topics.map(source).collect();
-            }
-        });
-    }
-
-    pub(crate) fn running(&self, name: &str, runtime: &Runtime) {
-        let now = self.clock.now_us();
-        let epoch = runtime.epoch;
-        self.update(name, |status| {
-            status.state = PipelineState::Running;
-            status.reason = None;
-            for (source, positions) in status.sources.iter_mut().zip(&runtime.positions) {
-                source.positions.clone_from(positions);
-            }
-            status.epoch = epoch;
-            status.started_at = Some(now);
-        });
-        tracing::info!(pipeline = name, epoch, "pipeline runs");
-    }
-
-    /// The view a pipeline keeps, new where its definition is.
-    pub(crate) fn view(&self, pipeline: &Pipeline, plan: &StreamPlan) -> Option<Arc<View>> {
-        let name = view_of(plan)?;
-        let mut views = self.views.lock();
-        let current = views.get(name).filter(|view| view.incarnation == pipeline.incarnation);
-        if let Some(view) = current {
-            view.forget();
-            return Some(view.clone());
-        }
-        let sink = plan.sinks.first()?;
-        let (schema, key) = (sink.schema.clone(), sink.key.clone());
-        let view = Arc::new(View::new(name, pipeline.incarnation, schema, key));
-        if let Some(old) = views.insert(name.to_string(), view.clone()) {
-            old.close();
-        }
-        Some(view)
-    }
-
-    /// What a source is opened with, which reads from `saved` on or anew.
-    pub(crate) async fn environment(
-        &self,
-        pipeline: &Pipeline,
-        source: &SourcePlan,
-        saved: Option<&Positions>,
-    ) -> Result<SourceEnvironment, ProcessError> {
-        let log = self.log_of(pipeline, source, saved).await.map_err(SourceError::from)?;
-        let (clock, name) = (self.clock.clone(), format!("pipeline:{}", pipeline.name));
-        Ok(SourceEnvironment { log: Some(log), clock, name })
-    }
-
-    /// The log, with a topic's history where its table names one and retention has begun to take
-    /// records that the pipeline wants. What fills the history reads the log alone.
-    async fn log_of(
-        &self,
-        pipeline: &Pipeline,
-        source: &SourcePlan,
-        saved: Option<&Positions>,
-    ) -> Result<Arc<dyn Log>, LogError> {
-        let log = self.log.clone();
-        let Some(topic) = source.definition.topic() else { return Ok(log) };
-        let named = topic.history.as_ref().filter(|table| **table != pipeline.target);
-        let Some(table) = named else { return Ok(log) };
-        if saved.is_none() && topic.startup != StartupMode::Earliest {
-            return Ok(log);
-        }
-        let Some(info) = log.topic(&topic.topic) else { return Ok(log) };
-        let mut is_behind = false;
-        for partition in 0..info.partitions {
-            let wanted = saved.map_or(0, |saved| saved.get(&partition).copied().unwrap_or(0));
-            is_behind |= wanted < log.watermarks(&topic.topic, partition)?.log_start;
-        }
-        if !is_behind {
-            return Ok(log);
-        }
-        let missing = || {
-            let name = &source.definition.name;
-            LogError::Invalid(format!("{name}: its 'history.table' {table:?} does not exist"))
-        };
-        let history = self.sinks.history(table).ok_or_else(missing)?;
-        Ok(Arc::new(HistoricLog::open(log, &topic.topic, table, history).await?))
-    }
-
-    fn lag(&self, status: &PipelineStatus) -> u64 {
-        let of_source = |source: &SourceStatus| -> u64 {
-            let behind = |(partition, position): (&i32, &i64)| {
-                let marks = self.log.watermarks(&source.topic, *partition).ok()?;
-                u64::try_from(marks.high_watermark - position).ok()
-            };
-            source.positions.iter().filter_map(behind).sum()
-        };
-        status.sources.iter().map(of_source).sum()
     }
 }

@@ -11,8 +11,10 @@ mod error;
 mod history;
 pub mod script;
 mod settings;
+mod shared;
 mod status;
 pub mod stream;
+mod subscription;
 mod supervisor;
 mod view;
 
@@ -20,5 +22,9 @@ pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;
 pub use history::History;
 pub use settings::EngineSettings;
-pub use status::{PipelineState, PipelineStatus, SourceStatus};
-pub use view::{Reached, View, ViewChanges, ViewSnapshot};
+pub use status::{OperatorStatus, PipelineState, PipelineStatus, SourceStatus};
+pub use stream::sinks::writers;
+pub use subscription::{ResumeToken, Subscription, ViewEvent};
+pub use view::{
+    CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, Reached, View, ViewChanges, ViewSnapshot,
+};

@@ -6,19 +6,20 @@
 //! Left out: the run itself.
 
 use crate::ProcessError;
-use crate::engine::Shared;
+use crate::shared::{Shared, keeps_view, paused_reason};
 use crate::status::PipelineState;
 use crate::stream::checkpoint::Runtime;
 use crate::stream::plan::{StreamPlan, plan_statement};
 use crate::stream::tick::{self, Command};
 use futures::FutureExt;
 use std::any::Any;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tradewind_sql::{Pipeline, PipelineStatement};
+use tradewind_sql::Pipeline;
 
 /// How long to wait between looks for a topic that is not there.
 const TOPIC_WAIT: Duration = Duration::from_secs(1);
@@ -40,15 +41,12 @@ pub(crate) async fn supervise(
     loop {
         let Some(pipeline) = shared.catalogue.pipeline(&name) else { return };
         if pipeline.paused {
-            shared.set_state(&name, PipelineState::Paused, Some("paused by hand".into()));
+            rest(&shared, pipeline).await;
             if stand_still(&mut commands).await { continue } else { return }
         }
         shared.set_state(&name, PipelineState::Starting, None);
         let before = committed(&shared, &name);
-        let run = AssertUnwindSafe(run_once(&shared, pipeline, &mut commands)).catch_unwind();
-        let result = run.await.unwrap_or_else(|panic| {
-            Err(ProcessError::Internal(format!("a panic: {}", message(&*panic))))
-        });
+        let result = caught(run_once(&shared, pipeline, &mut commands)).await;
         attempt = if committed(&shared, &name) > before { 1 } else { attempt + 1 };
         let next = after(&shared, &name, result, attempt);
         let goes_on = match next {
@@ -74,35 +72,65 @@ fn committed(shared: &Shared, name: &str) -> i64 {
     shared.status_of(name).map_or(0, sum)
 }
 
-/// Plans, opens and runs.
+/// Lets a pipeline that is paused stand where it stopped. After a start of the server that is
+/// looked up once: what it had written is committed, its records are held, its view answers.
+async fn rest(shared: &Arc<Shared>, pipeline: Arc<Pipeline>) {
+    let (name, reason) = (pipeline.name.clone(), paused_reason(&pipeline));
+    shared.set_state(&name, PipelineState::Paused, Some(reason.clone()));
+    if shared.status_of(&name).is_none_or(|status| !status.sources.is_empty()) {
+        return;
+    }
+    let looked = async {
+        let mut runtime = open(shared, pipeline).await?;
+        runtime.show()?;
+        shared.opened(&name, &mut runtime);
+        Ok(())
+    };
+    if let Err(error) = caught(looked).await {
+        tracing::warn!(pipeline = name, %error, "a paused pipeline cannot be opened");
+        shared.failed(&name, &error);
+        let reason = format!("{reason}; it cannot be opened: {error}");
+        shared.set_state(&name, PipelineState::Paused, Some(reason));
+    }
+}
+
+/// Runs something; a panic is an error of ours.
+async fn caught(run: impl Future<Output = Result<(), ProcessError>>) -> Result<(), ProcessError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        Err(ProcessError::Internal(format!("a panic: {}", message(&*panic))))
+    })
+}
+
+/// Opens and runs.
 async fn run_once(
     shared: &Arc<Shared>,
     pipeline: Arc<Pipeline>,
     commands: &mut mpsc::Receiver<Command>,
 ) -> Result<(), ProcessError> {
-    let plan = plan_statement(&pipeline.statement, pipeline.dialect, &shared.catalogue)?;
-    let pipeline = freeze(shared, pipeline, &plan)?;
     let name = pipeline.name.clone();
-    shared.reads(&name, &plan);
-    let view = shared.view(&pipeline, &plan);
-    let opened = Runtime::open(shared.clone(), pipeline.clone(), plan, view).await;
-    let mut runtime = match opened {
+    let can_renew = keeps_view(&pipeline);
+    let mut runtime = match open(shared, pipeline).await {
         // What a view keeps can be computed again from its topics.
-        Err(error @ ProcessError::StateChanged { .. }) if is_view(&pipeline) => {
+        Err(error @ ProcessError::StateChanged { .. }) if can_renew => {
             tracing::warn!(pipeline = name, %error, "the view is computed anew");
             shared.catalogue.renew(&name)?;
             return Err(ProcessError::Renewed);
         }
         opened => opened?,
     };
-    shared.running(&name, &runtime);
+    shared.running(&name, &mut runtime);
     let result = tick::run(&mut runtime, commands).await;
     runtime.settle().await;
     result
 }
 
-fn is_view(pipeline: &Pipeline) -> bool {
-    matches!(pipeline.statement, PipelineStatement::View(_))
+/// Plans a pipeline and opens it where its newest manifest stands.
+async fn open(shared: &Arc<Shared>, pipeline: Arc<Pipeline>) -> Result<Runtime, ProcessError> {
+    let plan = plan_statement(&pipeline.statement, pipeline.dialect, &shared.catalogue)?;
+    let pipeline = freeze(shared, pipeline, &plan)?;
+    shared.reads(&pipeline.name, &plan);
+    let view = shared.view(&pipeline, &plan);
+    Runtime::open(shared.clone(), pipeline, plan, view).await
 }
 
 /// Holds a query to the columns it was made with.
@@ -133,6 +161,7 @@ fn after(shared: &Shared, name: &str, result: Result<(), ProcessError>, attempt:
         return Next::Retry(Duration::ZERO);
     }
     let reason = error.to_string();
+    shared.failed(name, &error);
     if error.is_missing_topic() {
         shared.set_state(name, PipelineState::Waiting, Some(reason));
         return Next::Retry(TOPIC_WAIT);

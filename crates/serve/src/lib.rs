@@ -1,10 +1,12 @@
-//! The serving edge over HTTP: `POST /api/sql`, `/api/subscribe`, `/healthz`, `/metrics`, and the loop that runs
-//! every HTTP route of the server.
+//! The serving edge over HTTP: `POST /api/sql`, `/api/subscribe`, `/healthz`, `/metrics`, and the
+//! loop that runs every HTTP route of the server.
 //!
 //! Guarantees: what one connection, one request or one answer may cost is bounded by [`Limits`]
 //! and [`SqlLimits`]; a client that goes away ends its query.
 //! Left out: which routes there are beside these; the binary merges the collectors' in.
 
+mod changes;
+mod figures;
 pub mod health;
 mod home;
 pub mod http;
@@ -18,7 +20,7 @@ pub use health::Health;
 pub use home::home;
 pub use http::Limits;
 pub use sql::{SqlLimits, sql_router};
-pub use subscribe::{SubscribeLimits, subscribe_router};
+pub use subscribe::{SubscribeLimits, Subscribers, subscribe_router};
 
 /// Why the edge could not start.
 #[derive(Debug, thiserror::Error)]

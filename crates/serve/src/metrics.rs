@@ -1,15 +1,17 @@
-//! `GET /metrics`: every counter, gauge and histogram of the process as Prometheus text.
+//! `GET /metrics`: every counter, gauge and histogram of the process as Prometheus text, and the
+//! figures of pipelines as they are when they are asked for.
 //!
 //! Guarantees: one recorder a process, whoever asks first installs it.
 //! Left out: which metrics there are; each crate records its own.
 
-use crate::ServeError;
+use crate::{ServeError, figures};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tradewind_process::Engine;
 
 /// How often histograms are drained: unread samples take memory until then.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -41,10 +43,13 @@ pub async fn upkeep(handle: PrometheusHandle) {
 }
 
 /// The route.
-pub fn router(handle: PrometheusHandle) -> Router {
+pub fn router(handle: PrometheusHandle, engine: Engine) -> Router {
     let answer = move || {
-        let text = handle.render();
-        async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text) }
+        let (handle, engine) = (handle.clone(), engine.clone());
+        async move {
+            let text = handle.render() + &figures::text(&engine.overview().await);
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+        }
     };
     Router::new().route("/metrics", get(answer))
 }

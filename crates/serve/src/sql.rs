@@ -2,10 +2,11 @@
 //!
 //! Guarantees: an answer holds at most `rows_max` rows and `bytes_max` bytes and says when it was
 //! cut; a statement ends with its time, or with its client; an error before the first row has a
-//! status of its own, a later one stands at the end of the answer.
+//! status of its own, a later one stands at the end of the answer. `SUBSCRIBE` alone goes on.
 //! Left out: who may ask what.
 
-use crate::{origin, render};
+use crate::subscribe::{Subscribers, too_many};
+use crate::{changes, origin, render};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -38,17 +39,18 @@ pub struct SqlLimits {
 }
 
 /// The route.
-pub fn sql_router(platform: Platform, limits: SqlLimits) -> Router {
+pub fn sql_router(platform: Platform, limits: SqlLimits, subscribers: Subscribers) -> Router {
     Router::new()
         .route("/api/sql", post(answer))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Edge { platform, limits })
+        .with_state(Edge { platform, limits, subscribers })
 }
 
 #[derive(Clone)]
 struct Edge {
     platform: Platform,
     limits: SqlLimits,
+    subscribers: Subscribers,
 }
 
 /// What is asked. As a JSON body, or (all but `sql`) in the address of a text body.
@@ -59,10 +61,12 @@ struct Request {
     sql: String,
     dialect: Option<String>,
     format: Option<String>,
+    /// How long it may take, if that is less than the server allows; when a `SUBSCRIBE` ends.
+    timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     Json,
     Csv,
 }
@@ -84,9 +88,19 @@ async fn answer(
         Ok(format) => format,
         Err(error) => return failure(StatusCode::BAD_REQUEST, &error),
     };
-    let deadline = Deadline::after(edge.limits.statement_timeout);
+    let wanted = asked.timeout_ms.map(Duration::from_millis);
+    let most = edge.limits.statement_timeout;
+    let deadline = Deadline::after(wanted.map_or(most, |wanted| wanted.min(most)));
     match execute(&edge, &asked, deadline).await {
         Ok(Answer::Done(tag)) => done(&tag, format, deadline),
+        Ok(Answer::Changes(answer)) => match edge.subscribers.admit() {
+            // It has no end of its own: only the client's.
+            Some(place) => {
+                let end = wanted.and_then(|wanted| deadline.start.checked_add(wanted));
+                changes::answer(answer, format, end, place)
+            }
+            None => too_many(),
+        },
         Ok(Answer::Rows(rows)) => stream_rows(rows, format, edge.limits, deadline).await,
         Err(error) => failure(status_of(&error), &error),
     }
@@ -180,7 +194,7 @@ fn status_of(error: &AnalyzeError) -> StatusCode {
     }
 }
 
-fn error_json(error: &AnalyzeError) -> serde_json::Value {
+pub(crate) fn error_json(error: &AnalyzeError) -> serde_json::Value {
     json!({"message": error.message, "detail": error.detail, "hint": error.hint})
 }
 

@@ -9,7 +9,7 @@
 //! Left out: filters: a view is the filter.
 
 use crate::{origin, render};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -27,21 +27,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 use tradewind_process::stream::manifest::SourcePositions;
-use tradewind_process::{Engine, View, ViewChanges, ViewSnapshot};
+use tradewind_process::{Engine, ResumeToken, Subscription, ViewChanges, ViewEvent};
 use tradewind_types::connector::Positions;
 
-/// Rows of a snapshot in one event.
-const EVENT_ROWS_MAX: usize = 1_000;
-/// Silence after which a comment says that the connection is alive: proxies cut after a minute.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Silence after which a client is told that the connection is alive: proxies cut after a minute.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Seconds to wait before asking again when there are too many subscribers.
 const RETRY_SECONDS: &str = "5";
 
 /// What subscribers may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct SubscribeLimits {
-    /// Subscribers at once; more are asked to come again.
+    /// Subscribers at once, over every route; more are asked to come again.
     pub subscribers_max: usize,
 }
 
@@ -51,16 +50,55 @@ impl Default for SubscribeLimits {
     }
 }
 
+/// Room for subscribers, whichever way they ask.
+#[derive(Debug, Clone)]
+pub struct Subscribers {
+    slots: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// One subscriber's place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    stopping: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Subscribers {
+    /// Room within limits, until `stopping` says so: what has no end must not hold up a stop.
+    pub fn new(limits: SubscribeLimits, stopping: watch::Receiver<bool>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(limits.subscribers_max)), stopping }
+    }
+
+    pub(crate) fn admit(&self) -> Option<Place> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(Place { stopping: self.stopping.clone(), _slot: slot })
+    }
+}
+
+impl Place {
+    /// Done when the server is stopping.
+    pub(crate) async fn stopped(&mut self) {
+        // A sender that is gone means the same.
+        let _ = self.stopping.wait_for(|stop| *stop).await;
+    }
+}
+
+/// An answer to whom there is no place for.
+pub(crate) fn too_many() -> Response {
+    let retry = [(RETRY_AFTER, RETRY_SECONDS)];
+    (StatusCode::SERVICE_UNAVAILABLE, retry, "too many subscribers\n").into_response()
+}
+
 /// The route.
-pub fn subscribe_router(engine: Engine, limits: SubscribeLimits) -> Router {
-    let slots = Arc::new(Semaphore::new(limits.subscribers_max));
-    Router::new().route("/api/subscribe", get(subscribe)).with_state(Edge { engine, slots })
+pub fn subscribe_router(engine: Engine, subscribers: Subscribers) -> Router {
+    Router::new().route("/api/subscribe", get(subscribe)).with_state(Edge { engine, subscribers })
 }
 
 #[derive(Clone)]
 struct Edge {
     engine: Engine,
-    slots: Arc<Semaphore>,
+    subscribers: Subscribers,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,153 +121,69 @@ async fn subscribe(
         let reason = format!("materialized view {:?} does not exist\n", request.view);
         return (StatusCode::NOT_FOUND, reason).into_response();
     };
-    let Ok(slot) = edge.slots.try_acquire_owned() else {
-        let reason = "too many subscribers\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_SECONDS)], reason)
-            .into_response();
-    };
+    let Some(place) = edge.subscribers.admit() else { return too_many() };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_string);
-    let token = last.or(request.after).and_then(|text| Token::parse(&text));
-    let subscription = Subscription::new(view, token, slot);
-    let events = stream::unfold(subscription, |mut subscription| async {
-        let text = subscription.next().await?;
-        Some((Ok::<_, Infallible>(text), subscription))
+    let token = last.or(request.after).and_then(|text| ResumeToken::parse(&text));
+    let columns = render::json_columns(&view.schema);
+    let events = Events { subscription: Subscription::new(view, token), columns, place };
+    let events = stream::unfold(events, |mut events| async {
+        let text = events.next().await?;
+        Some((Ok::<_, Infallible>(text), events))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(events)).into_response()
 }
 
-/// Up to where somebody has seen a view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Token {
-    incarnation: u64,
-    epoch: u64,
+/// One subscriber's events as text.
+struct Events {
+    subscription: Subscription,
+    columns: String,
+    place: Place,
 }
 
-impl Token {
-    fn parse(text: &str) -> Option<Self> {
-        let (incarnation, epoch) = text.split_once('-')?;
-        Some(Self { incarnation: incarnation.parse().ok()?, epoch: epoch.parse().ok()? })
-    }
-}
-
-/// One subscriber.
-struct Subscription {
-    view: Arc<View>,
-    epochs: watch::Receiver<u64>,
-    /// The last tick whose changes were sent.
-    seen: Option<u64>,
-    /// A snapshot that is being sent, and how many of its pieces were.
-    sending: Option<(Arc<ViewSnapshot>, usize)>,
-    /// The client had seen something that cannot be continued.
-    reset: bool,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl Subscription {
-    fn new(view: Arc<View>, token: Option<Token>, slot: OwnedSemaphorePermit) -> Self {
-        let kept = |token: &Token| {
-            token.incarnation == view.incarnation && view.changes_after(token.epoch).is_some()
-        };
-        let seen = token.filter(kept).map(|token| token.epoch);
-        let reset = token.is_some() && seen.is_none();
-        let epochs = view.watch();
-        Self { view, epochs, seen, sending: None, reset, _slot: slot }
-    }
-
-    /// The next event's text; `None` when a value cannot be written, which ends the stream.
+impl Events {
+    /// The next event's text; `None` when the view was dropped, the server stops, or a value
+    /// cannot be written, which ends the stream.
     async fn next(&mut self) -> Option<String> {
-        loop {
-            if std::mem::take(&mut self.reset) {
-                return Some("event: reset\ndata: {}\n\n".to_string());
-            }
-            if self.sending.is_some() {
-                return self.piece();
-            }
-            self.epochs.borrow_and_update();
-            // It was dropped or replaced; whoever comes back is told.
-            if self.view.is_closed() {
-                return None;
-            }
-            match self.seen {
-                // Without a snapshot it catches up after a start.
-                None => {
-                    if let Some(snapshot) = self.view.snapshot() {
-                        self.sending = Some((snapshot, 0));
-                        continue;
-                    }
+        let next = tokio::select! {
+            () = self.place.stopped() => return None,
+            next = timeout(HEARTBEAT, self.subscription.next()) => next,
+        };
+        match next {
+            Err(_) => Some(": alive\n\n".to_string()),
+            Ok(event) => self.text(event?).ok(),
+        }
+    }
+
+    fn text(&self, event: ViewEvent) -> Result<String, ArrowError> {
+        Ok(match event {
+            ViewEvent::Reset => "event: reset\ndata: {}\n\n".to_string(),
+            // The reset that follows says it.
+            ViewEvent::Behind => ": behind\n\n".to_string(),
+            ViewEvent::Snapshot { rows, token, positions } => {
+                let mut data = format!("{{\"columns\":{},\"rows\":[", self.columns);
+                if let Some(rows) = rows {
+                    render::json_rows(&rows, usize::MAX, &mut data)?;
                 }
-                Some(seen) => match self.view.changes_after(seen) {
-                    Some(changes) if changes.is_empty() => {}
-                    Some(changes) => return self.changes(&changes),
-                    // More ticks than are kept, or the view began anew.
-                    None => {
-                        (self.seen, self.reset) = (None, true);
-                        continue;
-                    }
-                },
+                data.push(']');
+                if token.is_some() {
+                    data.push_str(&reached(&positions));
+                }
+                data.push('}');
+                framed("snapshot", token, &data)
             }
-            match tokio::time::timeout(HEARTBEAT, self.epochs.changed()).await {
-                Ok(Ok(())) => {}
-                Err(_) => return Some(": alive\n\n".to_string()),
-                Ok(Err(_)) => return None,
+            ViewEvent::Changes { changes, token } => {
+                framed("changes", Some(token), &changed(&changes)?)
             }
-        }
+        })
     }
-
-    /// The next piece of a snapshot. The last one has the token.
-    fn piece(&mut self) -> Option<String> {
-        let (snapshot, sent) = self.sending.take()?;
-        let pieces = pieces(&snapshot);
-        let mut data = String::from("{\"columns\":");
-        data.push_str(&render::json_columns(&self.view.schema));
-        data.push_str(",\"rows\":[");
-        if let Some(piece) = pieces.get(sent) {
-            render::json_rows(piece, usize::MAX, &mut data).ok()?;
-        }
-        data.push(']');
-        if sent + 1 < pieces.len() {
-            data.push('}');
-            self.sending = Some((snapshot, sent + 1));
-            return Some(event("snapshot", None, &data));
-        }
-        data.push_str(&positions(&snapshot.positions));
-        data.push('}');
-        self.seen = Some(snapshot.epoch);
-        Some(event("snapshot", Some(self.token(snapshot.epoch)), &data))
-    }
-
-    fn changes(&mut self, ticks: &[Arc<ViewChanges>]) -> Option<String> {
-        let mut text = String::new();
-        for tick in ticks {
-            let data = changes(tick).ok()?;
-            text.push_str(&event("changes", Some(self.token(tick.epoch)), &data));
-            self.seen = Some(tick.epoch);
-        }
-        Some(text)
-    }
-
-    fn token(&self, epoch: u64) -> String {
-        format!("{}-{epoch}", self.view.incarnation)
-    }
-}
-
-/// A snapshot's rows, some for each event.
-fn pieces(snapshot: &ViewSnapshot) -> Vec<RecordBatch> {
-    let mut pieces = Vec::new();
-    for chunk in &snapshot.table.chunks {
-        for begin in (0..chunk.num_rows()).step_by(EVENT_ROWS_MAX) {
-            pieces.push(chunk.slice(begin, EVENT_ROWS_MAX.min(chunk.num_rows() - begin)));
-        }
-    }
-    pieces
 }
 
 /// `,"positions":{"events":{"0":17}}`: the next offset by topic and partition; the least of them
 /// where tables over one topic stand apart.
-fn positions(reached: &[SourcePositions]) -> String {
+fn reached(sources: &[SourcePositions]) -> String {
     let mut topics: BTreeMap<&str, Positions> = BTreeMap::new();
-    for source in reached {
+    for source in sources {
         let topic = topics.entry(&source.topic).or_default();
         for (partition, offset) in &source.positions {
             let least = topic.entry(*partition).or_insert(*offset);
@@ -240,7 +194,7 @@ fn positions(reached: &[SourcePositions]) -> String {
 }
 
 /// `{"delete":[…],"insert":[…]}`: rows taken back, then rows added, each as often as it counts.
-fn changes(tick: &ViewChanges) -> Result<String, ArrowError> {
+fn changed(tick: &ViewChanges) -> Result<String, ArrowError> {
     let (mut deleted, mut inserted) = (String::new(), String::new());
     for batch in &tick.rows {
         let weight = batch.num_columns() - 1;
@@ -259,12 +213,12 @@ fn changes(tick: &ViewChanges) -> Result<String, ArrowError> {
             }
         }
     }
-    let positions = positions(&tick.positions);
-    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{positions}}}"))
+    let reached = reached(&tick.positions);
+    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{reached}}}"))
 }
 
-fn event(name: &str, id: Option<String>, data: &str) -> String {
-    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+fn framed(name: &str, token: Option<ResumeToken>, data: &str) -> String {
+    let id = token.map(|token| format!("id: {token}\n")).unwrap_or_default();
     // A line feed in the data would end it: each line is a `data:` of its own.
     let data = data.replace('\n', "\ndata: ");
     format!("event: {name}\n{id}data: {data}\n\n")

@@ -30,7 +30,7 @@ pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
 pub use script::parse_script;
 pub use statement::{
-    CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind, Subscribe,
+    CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind, Subscribe, Subscribed,
 };
 pub use table::{Column, ColumnKind, TableDefinition, Watermark};
 pub use types::{FlinkTypes, PRECISION, field_type_name, precision_of, type_name, with_precision};

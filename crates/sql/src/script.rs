@@ -8,7 +8,7 @@
 use crate::ddl::{Cursor, byte_at, create_table, line_starts};
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
-    Subscribe, did_you_mean,
+    Subscribe, Subscribed, did_you_mean,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -218,7 +218,7 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.eat(&["SUBSCRIBE"]) {
         return subscribe(cursor);
     }
-    if cursor.eat(&["ALTER", "PIPELINE"]) {
+    if cursor.eat(&["ALTER", "PIPELINE"]) || cursor.eat(&["ALTER", "MATERIALIZED", "VIEW"]) {
         return alter_pipeline(cursor);
     }
     if cursor.at_words(&["SET"]) {
@@ -312,10 +312,11 @@ fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         return Ok(StatementKind::Show(kind));
     }
     if cursor.eat(&["CREATE"]) {
-        if object_kind(cursor, false).is_none() {
+        let Some(kind) = object_kind(cursor, false) else {
             return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
-        }
-        return cursor.identifier("a name").map(StatementKind::ShowCreate);
+        };
+        let name = cursor.identifier("a name")?;
+        return Ok(StatementKind::ShowCreate { kind, name });
     }
     Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES or CREATE TABLE"))
 }
@@ -333,19 +334,31 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Ok(StatementKind::Explain { analyze, statement: Box::new(Statement { kind, text, span }) })
 }
 
-/// `SUBSCRIBE [TO] view` or `SUBSCRIBE [TO] (query)`
+/// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
 fn subscribe(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.eat(&["TO"]);
-    if !cursor.at_token(&Token::LParen) {
-        let view = cursor.identifier("a materialized view, or a query in parentheses")?;
-        return Ok(StatementKind::Subscribe(Subscribe::View(view)));
-    }
-    cursor.expect_token(&Token::LParen)?;
-    let (query, _) = cursor.query()?;
-    if !cursor.eat_token(&Token::RParen) {
-        return Err(cursor.expected("')'"));
-    }
-    Ok(StatementKind::Subscribe(Subscribe::Query(query)))
+    let to = match cursor.eat_token(&Token::LParen) {
+        true => {
+            let (query, _) = cursor.query()?;
+            if !cursor.eat_token(&Token::RParen) {
+                return Err(cursor.expected("')'"));
+            }
+            Subscribed::Query(query)
+        }
+        false => {
+            let view = cursor.identifier("a materialized view, or a query in parentheses")?;
+            Subscribed::View(view)
+        }
+    };
+    let after = match cursor.eat(&["AFTER"]) {
+        true => Some(cursor.string("a resume token in quotes")?),
+        false => None,
+    };
+    let limit = match cursor.eat(&["LIMIT"]) {
+        true => Some(cursor.integer("a number of rows")?),
+        false => None,
+    };
+    Ok(StatementKind::Subscribe(Subscribe { to, after, limit }))
 }
 
 fn alter_pipeline(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {

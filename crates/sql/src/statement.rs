@@ -39,8 +39,13 @@ pub enum StatementKind {
     },
     /// `SHOW TABLES`, `SHOW VIEWS`, `SHOW MATERIALIZED VIEWS`, `SHOW PIPELINES`
     Show(ObjectKind),
-    /// `SHOW CREATE TABLE name`, `SHOW CREATE VIEW name`
-    ShowCreate(String),
+    /// `SHOW CREATE TABLE | VIEW | MATERIALIZED VIEW | PIPELINE name`
+    ShowCreate {
+        /// Of what kind.
+        kind: ObjectKind,
+        /// Which one.
+        name: String,
+    },
     /// `DESCRIBE name`, `DESC name`
     Describe(String),
     /// `EXPLAIN statement`
@@ -57,22 +62,33 @@ pub enum StatementKind {
         /// Its value.
         value: String,
     },
-    /// `ALTER PIPELINE name PAUSE | RESUME`
+    /// `ALTER PIPELINE | MATERIALIZED VIEW name PAUSE | RESUME`
     AlterPipeline {
         /// Which one.
         name: String,
         /// Whether it shall stand still.
         pause: bool,
     },
-    /// `SUBSCRIBE [TO] view`, `SUBSCRIBE [TO] (query)`
+    /// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
     Subscribe(Subscribe),
     /// Everything else, as sqlparser reads it: queries above all.
     Other(Box<ast::Statement>),
 }
 
+/// A question for changes as they come.
+#[derive(Debug, Clone)]
+pub struct Subscribe {
+    /// Of what.
+    pub to: Subscribed,
+    /// The resume token of whoever has seen some already.
+    pub after: Option<String>,
+    /// Rows after which it ends.
+    pub limit: Option<u64>,
+}
+
 /// What changes are asked for of.
 #[derive(Debug, Clone)]
-pub enum Subscribe {
+pub enum Subscribed {
     /// A materialized view.
     View(String),
     /// A query that is kept up to date for as long as somebody listens.

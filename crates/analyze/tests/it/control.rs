@@ -1,14 +1,15 @@
 //! What the session hands on: statements that change something, and what it shows of the answer.
 
 use crate::support::{ask, columns, error};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use tradewind_analyze::{
-    AnalyzeError, Asked, Control, Dialect, PipelineRow, Platform, PlatformParts, Session,
-    SettingRow,
+    AnalyzeError, Answer, Asked, Change, ChangeStream, Control, Dialect, OperatorRow, PipelineRow,
+    Platform, PlatformParts, Session, SettingRow, SourceRow,
 };
+use tradewind_sql::text::RowKind;
 use tradewind_sql::{PipelineStatement, StatementKind, TableDefinition};
 use tradewind_types::Source;
 
@@ -44,29 +45,75 @@ impl Control for Noting {
         Err(AnalyzeError::user(format!("there is no view {name}")))
     }
 
-    fn pipelines(&self) -> Vec<PipelineRow> {
+    async fn pipelines(&self) -> Vec<PipelineRow> {
+        let source = |partition, position, committed| SourceRow {
+            topic: "events".into(),
+            partition,
+            position,
+            committed,
+            end: Some(position + 5),
+            lag_seconds: Some(1.5),
+        };
+        let operator = |id: &str, watermark| OperatorRow {
+            id: id.into(),
+            kind: "aggregate".into(),
+            inputs: vec!["source-1".into(), "source-2".into()],
+            description: "COUNT(*) by a".into(),
+            workers: 2,
+            rows_in: 21,
+            rows_out: 20,
+            late_rows: 7,
+            state_rows: 3,
+            state_bytes: 400,
+            watermark,
+            busy_seconds: 0.25,
+        };
         let row = PipelineRow {
             name: "p".into(),
             id: "p-1".into(),
             incarnation: 2,
+            kind: "insert".into(),
+            owner: "sql".into(),
             topic: "events".into(),
+            sources: vec![source(0, 17, Some(15)), source(1, 4, None)],
+            operators: vec![
+                operator("aggregate-1", Some(1_709_251_200_000_000)),
+                operator("aggregate-2", None),
+            ],
             target: "t".into(),
             state: "running".into(),
             reason: None,
+            last_error: Some("it rained".into()),
+            failed_at: Some(1_709_251_200_000_000),
             epoch: 3,
-            positions: [("events".to_string(), [(0, 17), (1, 4)].into())].into(),
-            committed: [("events".to_string(), [(0, 15)].into())].into(),
             lag: 5,
+            lag_seconds: 1.5,
+            ticks: 8,
+            busy_seconds: 0.5,
             records_in: 21,
             rows: 20,
             dead_letters: 1,
             late_events: 7,
             lost_records: 6,
             committed_at: Some(1_709_251_200_000_000),
+            checkpoint_age_seconds: Some(2.5),
+            checkpoint_seconds: 0.125,
+            checkpoint_bytes: 900,
             started_at: None,
             sql: "INSERT INTO t SELECT 1".into(),
         };
         vec![row]
+    }
+
+    fn subscribe(
+        &self,
+        view: &str,
+        after: Option<&str>,
+    ) -> Result<Box<dyn ChangeStream>, AnalyzeError> {
+        match after {
+            Some(token) => Err(AnalyzeError::user(format!("{token} is no token of {view}"))),
+            None => Ok(Box::new(Counting(0))),
+        }
     }
 
     fn open_topic(
@@ -75,6 +122,27 @@ impl Control for Noting {
         _columns: &[&str],
     ) -> Result<Box<dyn Source>, AnalyzeError> {
         Err(AnalyzeError::user("there are no topics"))
+    }
+}
+
+/// Three rows, and where that is, again and again.
+struct Counting(usize);
+
+#[async_trait]
+impl ChangeStream for Counting {
+    fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
+    }
+
+    async fn next(&mut self) -> Result<Change, AnalyzeError> {
+        self.0 += 1;
+        if self.0.is_multiple_of(2) {
+            return Ok(Change::Progress(format!("1-{}", self.0)));
+        }
+        let numbers = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_new(self.schema(), vec![numbers]).unwrap();
+        let kinds = vec![(0, RowKind::Insert), (0, RowKind::Insert), (1, RowKind::Delete)];
+        Ok(Change::Rows { batch, kinds })
     }
 }
 
@@ -129,11 +197,43 @@ async fn system_tables_left_out_half_of_what_is_known() {
     let pipeline = ask(&mut session, "SELECT * FROM sys.pipelines").await.unwrap();
     assert_eq!(
         pipeline,
-        "p|events|t|running||3|5|21|20|1|7|6|{\"events\":{\"0\":17,\"1\":4}}|{\"events\":{\"0\":15}}|\
-         2024-03-01T00:00:00Z||p-1|2|INSERT INTO t SELECT 1"
+        "p|insert|events|t|running||5|1.5|2024-03-01T00:00:00Z|21|20|1|7|6|\
+         {\"events\":{\"0\":17,\"1\":4}}|{\"events\":{\"0\":15}}|3|2024-03-01T00:00:00Z|2.5|0.125|900|\
+         6|800|8|0.5||it rained|2024-03-01T00:00:00Z|sql|p-1|2|INSERT INTO t SELECT 1"
     );
     let columns = columns(&mut session, "SELECT * FROM sys.pipelines").await;
-    assert_eq!(columns.len(), 19);
+    assert_eq!(columns.len(), 32);
     let next = "SELECT json_value(positions, '$.events[''1'']') FROM sys.pipelines";
     assert_eq!(ask(&mut session, next).await.unwrap(), "4");
+    let sources = ask(&mut session, "SELECT * FROM sys.pipeline_sources").await.unwrap();
+    assert_eq!(sources, "p|events|0|17|15|22|5|1.5\np|events|1|4||9|5|1.5");
+    let operators = "SELECT * FROM sys.operators WHERE operator = 'aggregate-1'";
+    assert_eq!(
+        ask(&mut session, operators).await.unwrap(),
+        "p|aggregate-1|aggregate|source-1, source-2|COUNT(*) by a|2|21|20|7|3|400|\
+         2024-03-01T00:00:00Z|0.25"
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_the_row_that_was_asked_for_last() {
+    let (mut session, _) = session();
+    let Answer::Changes(mut changes) = session.execute("SUBSCRIBE v LIMIT 5").await.unwrap() else {
+        panic!("a subscription gives changes");
+    };
+    let mut told = Vec::new();
+    while let Some(change) = changes.next().await.unwrap() {
+        told.push(match change {
+            Change::Rows { kinds, .. } => kinds.len().to_string(),
+            Change::Progress(token) => token,
+            Change::Reset => "reset".to_string(),
+        });
+    }
+    assert_eq!(told, ["3", "1-2", "2"]);
+    let said = error(&mut session, "SUBSCRIBE v AFTER 'x'").await;
+    assert_eq!(said, "x is no token of v");
+    let said = error(&mut session, "SUBSCRIBE v; SELECT 1").await;
+    assert!(said.starts_with("SUBSCRIBE does not end"), "{said}");
+    let said = error(&mut session, "SUBSCRIBE (SELECT 1)").await;
+    assert!(said.contains("CREATE MATERIALIZED VIEW"), "{said}");
 }

@@ -19,6 +19,7 @@ pub(crate) async fn ask(session: &mut Session, sql: &str) -> Result<String, Anal
     let rows = match session.execute(sql).await? {
         Answer::Rows(rows) => rows,
         Answer::Done(tag) => return Ok(tag),
+        Answer::Changes(_) => panic!("{sql} has no end"),
     };
     let text = pretty_format_batches(&rows.collect().await?).unwrap().to_string();
     let lines = text.lines().filter(|line| line.starts_with('|')).skip(1);
@@ -35,7 +36,7 @@ pub(crate) async fn columns(session: &mut Session, sql: &str) -> Vec<String> {
         Answer::Rows(rows) => {
             rows.schema().fields().iter().map(|field| field.name().clone()).collect()
         }
-        Answer::Done(_) => Vec::new(),
+        Answer::Done(_) | Answer::Changes(_) => Vec::new(),
     }
 }
 

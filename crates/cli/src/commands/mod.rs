@@ -2,6 +2,8 @@
 
 pub mod demo;
 pub mod doctor;
+mod follow;
+pub mod pipeline;
 mod prompt;
 mod remote;
 pub mod replay;

@@ -1,9 +1,10 @@
 //! A server to ask, over `POST /api/sql`.
 //!
 //! Guarantees: the server's own message is what an error says.
-//! Left out: streaming. An answer is bounded by the server.
+//! Left out: rows of a query as they come. Such an answer is bounded by the server.
 
 use serde::Deserialize;
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 /// Bytes of an answer that are read: the server's own bound is below it.
@@ -19,7 +20,7 @@ pub(crate) struct Remote {
 }
 
 /// Rows as the server writes them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct RemoteAnswer {
     #[serde(default)]
     pub(crate) columns: Vec<RemoteColumn>,
@@ -32,22 +33,22 @@ pub(crate) struct RemoteAnswer {
     error: Option<RemoteError>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct RemoteColumn {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) kind: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct RemoteError {
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RemoteError {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
 }
 
 impl RemoteError {
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
         let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
         format!("{}{detail}{hint}", self.message)
@@ -88,27 +89,55 @@ impl Remote {
         self.post(sql, "csv")
     }
 
-    fn post(&self, sql: &str, format: &str) -> anyhow::Result<String> {
-        let request = serde_json::json!({"sql": sql, "format": format});
-        let mut response = self
-            .agent
-            .post(format!("{}/api/sql", self.url))
-            .send_json(&request)
-            .map_err(|error| anyhow::anyhow!("{} cannot be asked: {error}", self.url))?;
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_string()
-            .map_err(|error| anyhow::anyhow!("{}: the answer broke off: {error}", self.url))?;
+    /// The lines of an answer that goes on, as they come.
+    ///
+    /// # Errors
+    /// As [`Remote::ask`].
+    pub(crate) fn lines(
+        &self,
+        sql: &str,
+        format: &str,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<impl Iterator<Item = std::io::Result<String>> + Send + use<>> {
+        let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
+        let request = serde_json::json!({"sql": sql, "format": format, "timeout_ms": timeout_ms});
+        let mut response = self.send(&request)?;
         if response.status().is_success() {
-            return Ok(text);
+            return Ok(BufReader::new(response.into_body().into_reader()).lines());
         }
-        match serde_json::from_str::<RemoteAnswer>(&text) {
-            Ok(RemoteAnswer { error: Some(error), .. }) => Err(anyhow::anyhow!(error.line())),
-            _ => {
-                Err(anyhow::anyhow!("{} answered {}: {}", self.url, response.status(), text.trim()))
-            }
+        let text = self.read(&mut response)?;
+        Err(self.refusal(&text, response.status()))
+    }
+
+    fn post(&self, sql: &str, format: &str) -> anyhow::Result<String> {
+        let mut response = self.send(&serde_json::json!({"sql": sql, "format": format}))?;
+        let text = self.read(&mut response)?;
+        match response.status().is_success() {
+            true => Ok(text),
+            false => Err(self.refusal(&text, response.status())),
+        }
+    }
+
+    fn send(&self, request: &serde_json::Value) -> anyhow::Result<Response> {
+        self.agent
+            .post(format!("{}/api/sql", self.url))
+            .send_json(request)
+            .map_err(|error| anyhow::anyhow!("{} cannot be asked: {error}", self.url))
+    }
+
+    fn read(&self, response: &mut Response) -> anyhow::Result<String> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        body.read_to_string()
+            .map_err(|error| anyhow::anyhow!("{}: the answer broke off: {error}", self.url))
+    }
+
+    /// What a server that refuses has said.
+    fn refusal(&self, text: &str, status: ureq::http::StatusCode) -> anyhow::Error {
+        match serde_json::from_str::<RemoteAnswer>(text) {
+            Ok(RemoteAnswer { error: Some(error), .. }) => anyhow::anyhow!(error.line()),
+            _ => anyhow::anyhow!("{} answered {status}: {}", self.url, text.trim()),
         }
     }
 }
+
+type Response = ureq::http::Response<ureq::Body>;

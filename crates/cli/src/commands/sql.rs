@@ -4,6 +4,7 @@
 //! code 1.
 //! Left out: paging and plots.
 
+use super::follow;
 use super::prompt::editor;
 use super::remote::{Remote, RemoteAnswer};
 use super::serve::Configuration;
@@ -17,12 +18,12 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tradewind_analyze::{AnalyzeError, Answer, Dialect, Platform, PlatformParts, Rows, Session};
 use tradewind_disk::OsDisk;
 use tradewind_serve::render;
-use tradewind_sql::{StatementKind, parse_script};
+use tradewind_sql::{Statement, StatementKind, parse_script};
 use tradewind_types::SystemClock;
 
 /// Rows of a table that are held to find its columns' widths; more need csv or json.
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// postgres or flink.
     #[arg(long)]
     pub dialect: Option<String>,
+    /// Ends a SUBSCRIBE after this many seconds; else LIMIT or Ctrl-C does.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
     #[command(flatten)]
     pub configuration: Configuration,
 }
@@ -62,6 +66,19 @@ pub enum Format {
     Csv,
     /// One object a line.
     Json,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// How answers are shown.
+#[derive(Debug, Clone, Copy)]
+struct Showing {
+    format: Format,
+    /// When a `SUBSCRIBE` ends.
+    timeout: Option<Duration>,
 }
 
 /// Who answers.
@@ -96,9 +113,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (None, None) => None,
     };
     let mut backend = Backend::open(arguments)?;
+    let showing = Showing { format: arguments.format, timeout: arguments.timeout };
     let outcome = match script {
-        Some(script) => backend.script(&script, arguments.format),
-        None => backend.prompt(arguments.format),
+        Some(script) => backend.script(&script, showing),
+        None => backend.prompt(showing),
     };
     let closed = backend.close();
     outcome?;
@@ -180,13 +198,17 @@ impl Backend {
     }
 
     /// Runs statements one after another and prints each one's answer.
-    fn script(&mut self, script: &str, format: Format) -> anyhow::Result<()> {
+    fn script(&mut self, script: &str, showing: Showing) -> anyhow::Result<()> {
+        let Showing { format, timeout } = showing;
         match self {
             Self::Remote { remote, dialect, prefix, pipeline_name } => {
                 for statement in parse_script(script, *dialect).map_err(AnalyzeError::from)? {
                     let started = Instant::now();
                     let asked = format!("{prefix}{pipeline_name}{}", statement.text);
                     let rows = match format {
+                        _ if matches!(statement.kind, StatementKind::Subscribe(_)) => {
+                            follow::remote(remote, &asked, format, timeout)?
+                        }
                         Format::Csv => print(&remote.ask_csv(&asked)?).map(|()| None)?,
                         _ => print_remote(&remote.ask(&asked)?, format)?,
                     };
@@ -211,17 +233,7 @@ impl Backend {
                 let statements = session.parse(script)?;
                 for statement in &statements {
                     let started = Instant::now();
-                    let rows = runtime.block_on(async {
-                        tokio::select! {
-                            printed = async {
-                                match session.run(statement).await? {
-                                    Answer::Rows(rows) => print_rows(rows, format).await,
-                                    Answer::Done(tag) => { tell(&tag); Ok(None) }
-                                }
-                            } => printed,
-                            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
-                        }
-                    })?;
+                    let rows = runtime.block_on(run_local(session, statement, showing))?;
                     tell_time(rows, started);
                 }
                 Ok(())
@@ -229,7 +241,7 @@ impl Backend {
         }
     }
 
-    fn prompt(&mut self, format: Format) -> anyhow::Result<()> {
+    fn prompt(&mut self, showing: Showing) -> anyhow::Result<()> {
         let (mut editor, history) = editor(self.names())?;
         eprintln!("statements end with ; and \\q leaves");
         loop {
@@ -241,7 +253,7 @@ impl Backend {
                         eprintln!("there is no {command}; \\q leaves");
                     }
                     statement => {
-                        if let Err(error) = self.script(statement, format) {
+                        if let Err(error) = self.script(statement, showing) {
                             eprintln!("error: {error}");
                         }
                     }
@@ -273,8 +285,35 @@ impl Backend {
     }
 }
 
+async fn run_local(
+    session: &mut Session,
+    statement: &Statement,
+    showing: Showing,
+) -> anyhow::Result<Option<usize>> {
+    let printed = async {
+        match session.run(statement).await? {
+            Answer::Rows(rows) => print_rows(rows, showing.format).await,
+            Answer::Changes(changes) => {
+                follow::local(changes, showing.format, showing.timeout).await
+            }
+            Answer::Done(tag) => {
+                tell(&tag);
+                Ok(None)
+            }
+        }
+    };
+    // An interrupt is how a subscription ends, not how it fails.
+    if matches!(statement.kind, StatementKind::Subscribe(_)) {
+        return printed.await;
+    }
+    tokio::select! {
+        printed = printed => printed,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+    }
+}
+
 /// Writes to stdout; a reader that has enough (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -282,7 +321,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     if std::io::stdout().is_terminal() {
         eprintln!("{text}");
     }
@@ -342,7 +381,7 @@ fn shown(batches: Vec<RecordBatch>) -> Vec<RecordBatch> {
     shown
 }
 
-fn print_remote(answer: &RemoteAnswer, format: Format) -> anyhow::Result<Option<usize>> {
+pub(super) fn print_remote(answer: &RemoteAnswer, format: Format) -> anyhow::Result<Option<usize>> {
     if let Some(tag) = &answer.done {
         tell(tag);
         return Ok(None);
@@ -367,21 +406,23 @@ fn print_remote(answer: &RemoteAnswer, format: Format) -> anyhow::Result<Option<
     Ok(Some(answer.rows.len()))
 }
 
-fn remote_table(answer: &RemoteAnswer) -> String {
+pub(super) fn remote_table(answer: &RemoteAnswer) -> String {
     let names = answer.columns.iter().map(|column| column.name.clone()).collect();
     let right: Vec<bool> = answer.columns.iter().map(|column| is_number(&column.kind)).collect();
-    let rows = answer.rows.iter().map(|row| {
-        let cells = row.iter().map(|value| match value {
-            serde_json::Value::Null => String::new(),
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        cells.collect()
-    });
+    let rows = answer.rows.iter().map(|row| row.iter().map(plain_cell).collect());
     render::text_table(names, rows.collect(), &right)
 }
 
-fn is_number(kind: &str) -> bool {
+/// A value of an answer as a person reads it.
+pub(super) fn plain_cell(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn is_number(kind: &str) -> bool {
     let kind = kind.split('(').next().unwrap_or_default().trim();
     ["TINYINT", "SMALLINT", "INT", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE", "REAL"].contains(&kind)
 }

@@ -3,12 +3,14 @@
 //! Guarantees: at the end of a tick every operator has seen the same input; work goes in pieces of
 //! bounded size, those furthest down the graph first, so that a tick's memory is bounded by
 //! [`ExecutorSettings`] and not by how many rows match; the result does not depend on the number of
-//! workers. Nothing here waits, reads a clock or touches a disk.
+//! workers. Nothing here waits or touches a disk, and no result depends on a clock.
 //! Left out: when a tick begins, and what its input is.
 
+mod meter;
 mod route;
 mod state;
 
+pub use meter::OperatorWork;
 pub use state::StateRows;
 
 use crate::operator::assign_watermark::Watermarks;
@@ -173,7 +175,9 @@ impl Executor {
         let hash = hash_columns(&[], 1)?[0];
         let owner = ShardRange::worker(shard_of(hash), self.settings.workers);
         match self.states[node].get_mut(owner) {
-            Some(Stateful::Materialize(worker)) => worker.publish(),
+            Some(Stateful::Materialize(worker)) => {
+                self.router.meters[node].time(|| worker.publish())
+            }
             _ => Err(DataflowError::Internal(format!("node {node} keeps no table"))),
         }
     }
@@ -232,7 +236,9 @@ impl Executor {
             let marked = self.spread(group, rows, output)?;
             let mut noted = Vec::with_capacity(marked.len());
             for (node, batch) in marked {
-                noted.push((node, self.note_watermarks(node, &batch)?));
+                let router = self.router.clone();
+                let noting = || self.note_watermarks(node, &batch);
+                noted.push((node, router.meters[node].time(noting)?));
             }
             let more = self.spread(noted, rows, output)?;
             debug_assert!(more.is_empty(), "a watermark is assigned once, behind its source");
@@ -308,20 +314,19 @@ impl Executor {
 
     fn end_tick(&mut self, node: NodeIndex, output: &mut TickOutput) -> Result<(), DataflowError> {
         let watermark = self.complete[node];
+        let router = self.router.clone();
         for state in &mut self.states[node] {
-            state.worker().end_tick(watermark)?;
+            router.meters[node].time(|| state.worker().end_tick(watermark))?;
         }
         self.pump(node, output)?;
-        let graph = self.router.graph.clone();
+        let graph = &router.graph;
         let hidden = graph.nodes[graph.nodes[node].inputs[0]].hidden;
         for state in &mut self.states[node] {
-            let late = state.worker().take_late().into_iter();
             let operator = &graph.nodes[node].id;
-            output.late.extend(late.map(|rows| LateRows {
-                operator: operator.clone(),
-                rows,
-                hidden,
-            }));
+            for rows in state.worker().take_late() {
+                router.meters[node].late(rows.num_rows());
+                output.late.push(LateRows { operator: operator.clone(), rows, hidden });
+            }
         }
         Ok(())
     }
@@ -364,11 +369,11 @@ fn run_worker(
     inbox: &mut VecDeque<(usize, Keyed)>,
     settings: &ExecutorSettings,
 ) -> Result<Outbox, DataflowError> {
-    let worker = state.worker();
+    let (worker, meter) = (state.worker(), &router.meters[node]);
     let mut outbox = Outbox::default();
     let mut rows = 0;
     loop {
-        while let Some(batch) = worker.next_output(settings.chunk_rows)? {
+        while let Some(batch) = meter.time(|| worker.next_output(settings.chunk_rows))? {
             rows += batch.num_rows();
             outbox.errors.extend(worker.take_errors());
             router.forward(node, batch, &mut outbox)?;
@@ -378,7 +383,7 @@ fn run_worker(
             }
         }
         match inbox.pop_front() {
-            Some((input, keyed)) => worker.push(input, keyed)?,
+            Some((input, keyed)) => meter.time(|| worker.push(input, keyed))?,
             None => {
                 outbox.errors.extend(worker.take_errors());
                 return Ok(outbox);

@@ -3,6 +3,7 @@
 //! Guarantees: rows of one key go to one worker, in the order they come.
 //! Left out: running operators with state.
 
+use super::meter::Meter;
 use crate::operator::Keyed;
 use crate::state::hash::hash_columns;
 use crate::{
@@ -15,6 +16,8 @@ use std::sync::Arc;
 /// Knows the ways of a graph.
 pub(super) struct Router {
     pub(super) graph: Arc<Graph>,
+    /// What each node has done.
+    pub(super) meters: Vec<Meter>,
     users: Vec<Vec<(NodeIndex, usize)>>,
     workers: usize,
 }
@@ -35,7 +38,8 @@ pub(super) struct Outbox {
 
 impl Router {
     pub(super) fn new(graph: Arc<Graph>, workers: usize) -> Self {
-        Self { users: graph.users(), graph, workers }
+        let meters = graph.nodes.iter().map(|_| Meter::default()).collect();
+        Self { meters, users: graph.users(), graph, workers }
     }
 
     /// Hands what a node has given to all who use it.
@@ -45,23 +49,32 @@ impl Router {
         batch: RecordBatch,
         outbox: &mut Outbox,
     ) -> Result<(), DataflowError> {
-        if batch.num_rows() == 0 {
+        let rows = batch.num_rows();
+        if rows == 0 {
             return Ok(());
         }
         let hidden = self.graph.nodes[from].hidden;
+        self.meters[from].gave(rows);
         for (to, input) in &self.users[from] {
-            let node = &self.graph.nodes[*to];
+            let (node, meter) = (&self.graph.nodes[*to], &self.meters[*to]);
+            meter.came(rows);
             match &node.kind {
-                OperatorKind::Sink(sink) => outbox.sinks.push((*sink, batch.clone())),
+                OperatorKind::Sink(sink) => {
+                    meter.gave(rows);
+                    outbox.sinks.push((*sink, batch.clone()));
+                }
                 OperatorKind::AssignWatermark(_) => outbox.marked.push((*to, batch.clone())),
                 OperatorKind::Union => {
                     let batch = same_hidden(&batch, hidden, node)?;
                     self.forward(*to, batch, outbox)?;
                 }
                 kind => match kind.exchange(*input) {
-                    Some(keys) => self.exchange(*to, *input, keys, &batch, outbox)?,
+                    Some(keys) => {
+                        meter.time(|| self.exchange(*to, *input, keys, &batch, outbox))?;
+                    }
                     None => {
-                        for batch in node.run(batch.clone(), hidden, &mut outbox.errors) {
+                        let run = || node.run(batch.clone(), hidden, &mut outbox.errors);
+                        for batch in meter.time(run) {
                             self.forward(*to, batch, outbox)?;
                         }
                     }

@@ -119,6 +119,24 @@ fn a_row_that_is_late_for_some_hops_is_in_the_others() {
 }
 
 #[test]
+fn operators_say_what_came_what_they_gave_and_what_they_keep() {
+    let mut chain = windows(spec(10, 10), TIME, calls(), false, 2);
+    chain.tick("+ 1 1 5 1\n+ 9 1 7 9\n+ 12 1 1 9");
+    assert_eq!(chain.executor.work()[2].state_rows, 2);
+    chain.tick("+ 21 2 1 20\n+ 3 1 1 20");
+    let work = chain.executor.work();
+    let rows = |node: usize| (work[node].rows_in, work[node].rows_out);
+    assert_eq!((rows(1), rows(2), rows(3)), ((5, 5), (5, 2), (2, 2)));
+    let aggregate = work[2];
+    assert_eq!((aggregate.rows_late, aggregate.workers, aggregate.state_rows), (1, 2, 1));
+    assert_eq!(aggregate.watermark, Some(20 * SECOND));
+    assert!(aggregate.state_bytes > 0 && !aggregate.busy.is_zero());
+    chain.end();
+    let work = chain.executor.work();
+    assert_eq!((work[2].state_rows, work[2].watermark), (0, None), "the end is no time");
+}
+
+#[test]
 fn a_row_taken_back_before_its_window_ends_leaves_no_trace() {
     for spec in [spec(10, 10), spec(10, 5)] {
         let calls = vec![

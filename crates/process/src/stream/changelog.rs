@@ -5,6 +5,7 @@
 //! Left out: the text of a value, which is the language's.
 
 use super::plan::SinkPlan;
+use crate::view::View;
 use arrow::array::{Array, RecordBatch};
 use arrow::row::{RowConverter, SortField};
 use tradewind_dataflow::Hidden;
@@ -21,6 +22,11 @@ impl Changelog {
     /// For the rows of a sink.
     pub fn new(plan: &SinkPlan) -> Self {
         Self { hidden: plan.hidden, key: plan.key.clone() }
+    }
+
+    /// For the changes of a view.
+    pub fn of_view(view: &View) -> Self {
+        Self { hidden: Hidden { weight: true, ..Hidden::NONE }, key: view.key.clone() }
     }
 
     /// A batch's lines, in order.

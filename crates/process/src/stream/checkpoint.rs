@@ -6,21 +6,24 @@
 //! Left out: when a checkpoint is due, which the tick loop knows.
 
 use super::job::Job;
-use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions};
+use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions, state_files};
 use super::plan::{StreamPlan, Target};
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
-use crate::engine::Shared;
+use crate::shared::Shared;
 use crate::view::View;
 use crate::{EngineSettings, ProcessError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{OperatorKind, StateRows};
+use tradewind_dataflow::{OperatorKind, OperatorWork, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
-use tradewind_types::{Epoch, Offset, PartitionId, SinkError, Source, SourceError, Staged};
+use tradewind_types::{
+    Epoch, Offset, PartitionId, SinkError, Source, SourceError, Staged, TimestampMicros,
+};
 
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
@@ -37,10 +40,16 @@ pub(crate) struct Runtime {
     states: StateStore,
     /// What the last checkpoint's manifest says of each operator's state.
     kept: BTreeMap<String, OperatorState>,
+    /// The state files of the newest manifest.
+    named: BTreeSet<String>,
     topic_ids: Vec<String>,
     /// Where the sources were when the last tick was written.
     pub(crate) positions: Vec<Positions>,
     pub(crate) epoch: Epoch,
+    /// When the manifest was written that it goes on from, if it goes on.
+    pub(crate) taken_up_at: Option<TimestampMicros>,
+    /// How long each of the plan's sinks took to write, by its number.
+    pub(super) sink_busy: Vec<Duration>,
     /// Up to where the log reached at the start: by source and partition, until it is reached.
     pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
     /// The number of the view's last tick.
@@ -51,11 +60,19 @@ pub(crate) struct Runtime {
 
 /// A checkpoint that is under way.
 pub(crate) struct Checkpoint {
-    pub(super) handle: JoinHandle<Result<Vec<OperatorState>, ProcessError>>,
+    pub(super) handle: JoinHandle<Result<Written, ProcessError>>,
+    begun: Instant,
     epoch: Epoch,
     positions: Vec<Positions>,
     /// What is committed through the sinks themselves, by their index.
     rest: Vec<(usize, Staged)>,
+}
+
+/// What a checkpoint has written.
+pub(super) struct Written {
+    state: Vec<OperatorState>,
+    /// Of state files and manifest.
+    bytes: u64,
 }
 
 /// What is done beside the ticks.
@@ -84,12 +101,16 @@ impl Runtime {
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
         let states = StateStore::new(shared.disk.clone(), dir);
         let newest = manifests.newest()?;
+        if let Some(view) = &view {
+            view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
+        }
         let mut sources: Vec<Box<dyn Source>> = Vec::with_capacity(plan.sources.len());
         // Rows go on where an older incarnation stood; what is computed over all rows begins anew.
         let taken_up = newest
             .as_ref()
             .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
         let start_anew = taken_up.is_none();
+        let taken_up_at = taken_up.map(|manifest| manifest.written_at);
         for (index, source) in plan.sources.iter().enumerate() {
             let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
             let environment =
@@ -107,12 +128,23 @@ impl Runtime {
         }
         let sinks = sinks::open(&shared, &pipeline, &job.plan, newest.as_ref()).await?;
         let is_new = newest.as_ref().is_none_or(|last| last.incarnation < pipeline.incarnation);
+        let shown = view.as_ref().and_then(|view| view.snapshot());
+        // A view that answers goes on answering, whatever has come since it was paused.
+        let catching_up = match shown {
+            Some(_) => BTreeMap::new(),
+            None => log_ends(&shared, &job)?,
+        };
+        // Later than any number of an earlier run, as long as clocks go forward.
+        let now = u64::try_from(shared.clock.now_us()).unwrap_or(0);
+        let view_epoch = now.max(shown.map_or(0, |shown| shown.epoch));
         let mut runtime = Self {
             positions: job.positions(),
+            taken_up_at,
+            sink_busy: vec![Duration::ZERO; job.plan.sinks.len()],
+            named: newest.as_ref().map(|manifest| state_files(&manifest.state)).unwrap_or_default(),
             epoch: newest.map_or(0, |manifest| manifest.epoch),
-            catching_up: log_ends(&shared, &job)?,
-            // Later than any number of an earlier run, as long as clocks go forward.
-            view_epoch: u64::try_from(shared.clock.now_us()).unwrap_or(0),
+            catching_up,
+            view_epoch,
             shared,
             pipeline,
             job,
@@ -136,6 +168,7 @@ impl Runtime {
     /// Closes the epoch, and begins to make it durable and to commit it.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), ProcessError> {
         self.finish_commit().await?;
+        let begun = Instant::now();
         let epoch = self.epoch + 1;
         let mut staged = Vec::with_capacity(self.sinks.len());
         for sink in &mut self.sinks {
@@ -163,7 +196,7 @@ impl Runtime {
         self.epoch = epoch;
         let positions = self.positions.clone();
         let handle = tokio::spawn(work.run());
-        self.committing = Some(Checkpoint { handle, epoch, positions, rest });
+        self.committing = Some(Checkpoint { handle, begun, epoch, positions, rest });
         Ok(())
     }
 
@@ -251,28 +284,49 @@ impl Runtime {
     /// Takes in how a checkpoint ended.
     pub(super) async fn commit_ended(
         &mut self,
-        result: Result<Result<Vec<OperatorState>, ProcessError>, JoinError>,
+        result: Result<Result<Written, ProcessError>, JoinError>,
     ) -> Result<(), ProcessError> {
         let Some(checkpoint) = self.committing.take() else { return Ok(()) };
         let broken = |error| ProcessError::Internal(format!("the checkpoint ended: {error}"));
-        let states = result.map_err(broken)??;
+        let written = result.map_err(broken)??;
         for (index, staged) in &checkpoint.rest {
             self.sinks[*index].sink.commit(staged).await?;
         }
-        self.kept = states.into_iter().map(|state| (state.operator.clone(), state)).collect();
         self.hold(&checkpoint.positions);
-        let now = self.shared.clock.now_us();
-        self.shared.update(&self.pipeline.name, |status| {
+        self.report_commit(checkpoint, written.bytes);
+        // What the manifest before names is kept for as long as it is.
+        let files = state_files(&written.state);
+        let before = std::mem::replace(&mut self.named, files);
+        self.kept = written.state.into_iter().map(|one| (one.operator.clone(), one)).collect();
+        self.manifests.prune()?;
+        self.states.prune(&before.union(&self.named).cloned().collect())
+    }
+
+    fn report_commit(&self, checkpoint: Checkpoint, bytes: u64) {
+        let (name, now) = (&self.pipeline.name, self.shared.clock.now_us());
+        let took = checkpoint.begun.elapsed();
+        self.shared.update(name, |status| {
             status.committed_at = Some(now);
+            status.checkpoint_took = took;
+            status.checkpoint_bytes = bytes;
             status.epoch = checkpoint.epoch;
             for (source, positions) in status.sources.iter_mut().zip(checkpoint.positions) {
                 source.committed = positions;
             }
         });
-        metrics::gauge!("tradewind_pipeline_epoch", "pipeline" => self.pipeline.name.clone())
-            .set(checkpoint.epoch as f64);
-        let named = self.manifests.prune()?;
-        self.states.prune(&named)
+        metrics::histogram!("tradewind_pipeline_checkpoint_seconds", "pipeline" => name.clone())
+            .record(took.as_secs_f64());
+    }
+
+    /// What each operator has done since the runtime was opened.
+    pub(crate) fn work(&mut self) -> Vec<OperatorWork> {
+        let mut work = self.job.work();
+        for (node, work) in self.job.plan.graph.nodes.iter().zip(&mut work) {
+            if let OperatorKind::Sink(number) = node.kind {
+                work.busy += self.sink_busy[number];
+            }
+        }
+        work
     }
 
     /// Keeps retention off what has no manifest yet.
@@ -288,10 +342,11 @@ impl Runtime {
 }
 
 impl Background {
-    async fn run(mut self) -> Result<Vec<OperatorState>, ProcessError> {
-        let epoch = self.manifest.epoch;
+    async fn run(mut self) -> Result<Written, ProcessError> {
+        let (epoch, mut bytes) = (self.manifest.epoch, 0);
         for (rows, full) in &self.rows {
             let file = self.states.write(epoch, rows, *full)?;
+            bytes += file.bytes;
             let operator = rows.operator.to_string();
             let fingerprint = self.fingerprints.get(&operator).cloned().unwrap_or_default();
             let state = self.kept.entry(operator.clone()).or_insert_with(|| OperatorState {
@@ -305,12 +360,12 @@ impl Background {
             state.files.push(file);
         }
         self.manifest.state = self.kept.into_values().collect();
-        self.manifests.write(&self.manifest)?;
+        bytes += self.manifests.write(&self.manifest)? as u64;
         tracing::debug!(pipeline = self.manifest.pipeline, epoch, "checkpoint");
         for (committer, staged) in &mut self.committers {
             commit(committer.as_mut(), staged, &self.settings).await?;
         }
-        Ok(self.manifest.state)
+        Ok(Written { state: self.manifest.state, bytes })
     }
 }
 

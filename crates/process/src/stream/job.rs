@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tradewind_dataflow::operator::assign_watermark::WatermarkState;
 use tradewind_dataflow::{
-    Executor, ExecutorSettings, LateRows, OperatorId, RowError, SourceInput, StateRows,
+    Executor, ExecutorSettings, LateRows, OperatorId, OperatorKind, OperatorWork, RowError,
+    SourceInput, StateRows,
 };
 use tradewind_types::connector::Positions;
 use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
@@ -53,6 +54,10 @@ struct JobSource {
     has_watermark: bool,
     /// When each partition last gave something.
     seen: BTreeMap<PartitionId, Instant>,
+    /// Records read, those that are no rows included.
+    records: u64,
+    /// How long reading and decoding took.
+    busy: Duration,
 }
 
 /// All that a job needs to go on from some tick.
@@ -96,7 +101,8 @@ impl Job {
         let now = Instant::now();
         let source = |(source, planned): (Box<dyn Source>, &super::plan::SourcePlan)| {
             let seen = source.positions().into_keys().map(|partition| (partition, now)).collect();
-            JobSource { source, has_watermark: planned.has_watermark, seen }
+            let has_watermark = planned.has_watermark;
+            JobSource { source, has_watermark, seen, records: 0, busy: Duration::ZERO }
         };
         let sources = sources.into_iter().zip(&plan.sources).map(source).collect();
         Ok(Self { plan, executor, sources, clock, first: 0, flushed: false })
@@ -188,6 +194,19 @@ impl Job {
         Ok(())
     }
 
+    /// What each operator has done, in the order of the graph's nodes. Between ticks only.
+    pub(crate) fn work(&mut self) -> Vec<OperatorWork> {
+        let mut work = self.executor.work();
+        for (node, work) in self.plan.graph.nodes.iter().zip(&mut work) {
+            if let OperatorKind::Source(number) = node.kind {
+                let source = &self.sources[number];
+                work.rows_in = source.records;
+                work.busy += source.busy;
+            }
+        }
+        work
+    }
+
     /// Records that were gone before they were read, over all sources.
     pub fn lost(&self) -> u64 {
         self.sources.iter().map(|one| one.source.lost()).sum()
@@ -233,7 +252,10 @@ impl Job {
     ) -> Result<(), ProcessError> {
         let one = &mut self.sources[index];
         let before: i64 = one.source.progress();
-        for batch in one.source.poll(rows_max).await? {
+        let started = std::time::Instant::now();
+        let batches = one.source.poll(rows_max).await?;
+        one.busy += started.elapsed();
+        for batch in batches {
             if one.has_watermark {
                 one.seen.insert(batch.partition, Instant::now());
             }
@@ -242,7 +264,9 @@ impl Job {
                 input.batches.push(batch.batch);
             }
         }
-        tick.records += usize::try_from(one.source.progress() - before).unwrap_or(0);
+        let records = usize::try_from(one.source.progress() - before).unwrap_or(0);
+        one.records += records as u64;
+        tick.records += records;
         Ok(())
     }
 

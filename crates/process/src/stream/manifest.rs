@@ -22,7 +22,8 @@ use tradewind_types::{Epoch, Staged, TimestampMicros};
 pub const FORMAT_VERSION: u64 = 2;
 /// The oldest version this code reads.
 const OLDEST_VERSION: u64 = 1;
-/// How many manifests are kept: the newest, and the one before for a person to look at.
+/// How many manifests are kept: the newest, and the one before for a person to look at. The state
+/// files of both are kept too, which whoever prunes those has to know.
 const KEPT: usize = 2;
 
 /// The body of a manifest.
@@ -54,6 +55,12 @@ impl Manifest {
     pub fn source(&self, operator: &str) -> Option<&SourcePositions> {
         self.sources.iter().find(|source| source.operator == operator)
     }
+}
+
+/// The files that hold operators' state.
+pub(crate) fn state_files(state: &[OperatorState]) -> BTreeSet<String> {
+    let files = state.iter().flat_map(|state| &state.files);
+    files.map(|file| file.name.clone()).collect()
 }
 
 /// How far a source has been read.
@@ -116,29 +123,25 @@ impl ManifestStore {
         Ok(Some(manifest))
     }
 
-    /// Makes a manifest durable under its epoch.
+    /// Makes a manifest durable under its epoch. Returns its length in bytes.
     ///
     /// # Errors
     /// The disk.
-    pub fn write(&self, manifest: &Manifest) -> Result<(), ProcessError> {
+    pub fn write(&self, manifest: &Manifest) -> Result<usize, ProcessError> {
         let path = self.path(manifest.epoch);
         let bytes = encode(manifest);
-        blocking(|| self.disk.write_atomic(&path, &bytes)).map_err(|source| io_error(&path, source))
+        blocking(|| self.disk.write_atomic(&path, &bytes))
+            .map_err(|source| io_error(&path, source))?;
+        Ok(bytes.len())
     }
 
-    /// Removes all but the newest manifests. Returns the state files that those name.
+    /// Removes all but the newest manifests.
     ///
     /// # Errors
     /// The disk.
-    pub fn prune(&self) -> Result<BTreeSet<String>, ProcessError> {
+    pub fn prune(&self) -> Result<(), ProcessError> {
         let epochs = self.epochs()?;
-        let (old, kept) = epochs.split_at(epochs.len().saturating_sub(KEPT));
-        let mut named = BTreeSet::new();
-        for epoch in kept {
-            let state = self.read(*epoch)?.state;
-            let files = state.into_iter().flat_map(|state| state.files);
-            named.extend(files.map(|file| file.name));
-        }
+        let old = &epochs[..epochs.len().saturating_sub(KEPT)];
         for epoch in old {
             let path = self.path(*epoch);
             match blocking(|| self.disk.remove_file(&path)) {
@@ -148,7 +151,7 @@ impl ManifestStore {
                 _ => {}
             }
         }
-        Ok(named)
+        Ok(())
     }
 
     fn read(&self, epoch: Epoch) -> Result<Manifest, ProcessError> {

@@ -9,7 +9,7 @@ use super::plan::{StreamPlan, Target};
 use super::sink::open_sink;
 use crate::ProcessError;
 use crate::dead_letters::{self, LetterTable};
-use crate::engine::Shared;
+use crate::shared::Shared;
 use tradewind_dataflow::OperatorKind;
 use tradewind_sql::{Pipeline, TableDefinition};
 use tradewind_types::{Sink, Staged};
@@ -139,4 +139,16 @@ fn writer(id: &str, incarnation: u64, sink: &str) -> String {
         TARGET => format!("{id}/{incarnation}"),
         other => format!("{id}/{incarnation}/{other}"),
     }
+}
+
+/// The tables a pipeline may have written to, each with the names its incarnations had there: see
+/// [`crate::Sinks::open`].
+pub fn writers(pipeline: &Pipeline) -> Vec<(&str, String)> {
+    let letters = LetterTable::ALL.map(|letters| (letters.name(), letters.sink()));
+    let sinks = [(pipeline.target.as_str(), TARGET)].into_iter().chain(letters);
+    let all = sinks.flat_map(|(table, sink)| {
+        let incarnations = 1..=pipeline.incarnation;
+        incarnations.map(move |incarnation| (table, writer(&pipeline.id, incarnation, sink)))
+    });
+    all.collect()
 }

@@ -5,12 +5,11 @@
 //! command, never by polling. A row that fails is a dead letter and no more.
 //! Left out: what happens when the loop itself fails, which the supervisor decides.
 
-use super::checkpoint::{Checkpoint, Runtime, is_stateless};
+use super::checkpoint::{self, Checkpoint, Runtime, is_stateless};
 use super::job::{JobTick, TickLimits};
 use super::output::{LetterWriter, lake_rows};
 use super::sinks::Feeds;
-use super::state_store::OperatorState;
-use crate::view::ViewSnapshot;
+use crate::view::{View, ViewSnapshot};
 use crate::{ProcessError, dead_letters};
 use arrow::array::RecordBatch;
 use std::sync::Arc;
@@ -102,7 +101,7 @@ async fn until(due: Option<Instant>) {
 /// The end of a checkpoint, or never where there is none.
 async fn join(
     checkpoint: &mut Option<Checkpoint>,
-) -> Result<Result<Vec<OperatorState>, ProcessError>, tokio::task::JoinError> {
+) -> Result<Result<checkpoint::Written, ProcessError>, tokio::task::JoinError> {
     match checkpoint {
         Some(checkpoint) => (&mut checkpoint.handle).await,
         None => std::future::pending().await,
@@ -151,9 +150,22 @@ impl Runtime {
         if open.since.is_some() {
             last = self.checkpoint().await;
         }
-        if let Err(error) = last.and(self.finish_commit().await) {
+        if let Err(error) = last.and(self.finish_commit().await).and_then(|()| self.show()) {
             tracing::warn!(pipeline = self.pipeline.name, %error, "the last checkpoint failed");
+            self.shared.failed(&self.pipeline.name, &error);
         }
+    }
+
+    /// Shows the readers of a view what the checkpoint holds that was just written or read. They
+    /// see it until the pipeline goes on.
+    pub(crate) fn show(&mut self) -> Result<(), ProcessError> {
+        if let Some(view) = self.view.clone() {
+            if view.snapshot().is_none() {
+                self.publish_rows(&view, Vec::new())?;
+            }
+            view.settle(self.epoch);
+        }
+        Ok(())
     }
 
     async fn tick(&mut self, open: &mut Open) -> Result<(), ProcessError> {
@@ -181,8 +193,8 @@ impl Runtime {
                 open.since = Some(Instant::now());
             }
             open.rows += rows;
-            self.report(tick.records, &written, started);
         }
+        self.report(tick.records, &written, started);
         Ok(())
     }
 
@@ -199,7 +211,11 @@ impl Runtime {
                 Feeds::Rows(sink) => {
                     let batches = std::mem::take(&mut tick.sinks[sink]);
                     written.rows += count(&batches);
-                    self.as_written(index, sink, &batches)?
+                    let batches = self.as_written(index, sink, &batches)?;
+                    let began = std::time::Instant::now();
+                    self.write(index, batches).await?;
+                    self.sink_busy[sink] += began.elapsed();
+                    continue;
                 }
                 Feeds::DeadLetters => {
                     written.dead_letters = dead.len();
@@ -265,7 +281,7 @@ impl Runtime {
 
     /// Shows the readers of a view what it is now, once it has caught up.
     fn publish(&mut self, tick: &mut JobTick) -> Result<(), ProcessError> {
-        let (Some(view), Some(node)) = (&self.view, self.job.plan.view) else { return Ok(()) };
+        let Some(view) = self.view.clone() else { return Ok(()) };
         let changes: Vec<RecordBatch> = tick.sinks.iter_mut().flat_map(std::mem::take).collect();
         self.catching_up.retain(|(source, partition), target| {
             self.positions[*source].get(partition).is_some_and(|position| position < target)
@@ -273,42 +289,45 @@ impl Runtime {
         if !self.catching_up.is_empty() {
             return Ok(());
         }
-        let positions = self.source_positions().into();
         if changes.is_empty() && view.snapshot().is_some() {
-            view.advance(positions);
+            view.advance(self.source_positions().into());
             return Ok(());
         }
+        self.publish_rows(&view, changes)
+    }
+
+    fn publish_rows(&mut self, view: &View, changes: Vec<RecordBatch>) -> Result<(), ProcessError> {
+        let Some(node) = self.job.plan.view else { return Ok(()) };
         self.view_epoch += 1;
         let snapshot = ViewSnapshot {
             epoch: self.view_epoch,
             table: Arc::new(self.job.executor.publish(node)?),
-            positions,
+            positions: self.source_positions().into(),
         };
         view.publish(snapshot, changes);
         Ok(())
     }
 
-    fn report(&self, records: usize, written: &Written, started: std::time::Instant) {
-        let name = &self.pipeline.name;
+    fn report(&mut self, records: usize, written: &Written, started: std::time::Instant) {
+        let work = self.work();
+        let (name, took) = (&self.pipeline.name, started.elapsed());
         self.shared.update(name, |status| {
             for (source, positions) in status.sources.iter_mut().zip(&self.positions) {
                 source.positions.clone_from(positions);
             }
+            for (operator, work) in status.operators.iter_mut().zip(work) {
+                operator.work = work;
+            }
+            status.ticks += 1;
+            status.busy += took;
             status.records_in += records as u64;
             status.rows_out += written.rows as u64;
             status.dead_letters += written.dead_letters as u64;
             status.late_events += written.late_events as u64;
             status.lost_records = self.job.lost();
         });
-        let count = |metric: &'static str, by: usize| {
-            metrics::counter!(metric, "pipeline" => name.clone()).increment(by as u64);
-        };
-        count("tradewind_pipeline_records_total", records);
-        count("tradewind_pipeline_rows_total", written.rows);
-        count("tradewind_pipeline_dead_letters_total", written.dead_letters);
-        count("tradewind_pipeline_late_events_total", written.late_events);
         metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => name.clone())
-            .record(started.elapsed().as_secs_f64());
+            .record(took.as_secs_f64());
     }
 }
 

@@ -8,6 +8,7 @@ mod engine;
 mod expressions;
 mod language;
 mod packs;
+mod pauses;
 mod planner;
 mod slt;
 mod support;

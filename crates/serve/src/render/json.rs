@@ -1,12 +1,12 @@
 //! Rows as JSON: arrays in the order of the columns, or one object a row.
 
-use super::{formatter, is_null};
+use super::{formatter, is_null, weight};
 use arrow::array::{Array, AsArray, BinaryArray, LargeBinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::ArrayFormatter;
 use std::fmt::Write;
-use tradewind_analyze::type_name;
+use tradewind_analyze::{RowKind, type_name};
 
 /// Integers up to this one are exact in every JSON reader.
 const EXACT_INTEGER_MAX: u64 = 1 << 53;
@@ -34,6 +34,30 @@ pub fn json_rows(batch: &RecordBatch, rows_max: usize, to: &mut String) -> Resul
             writer.write(row, to)?;
         }
         to.push(']');
+    }
+    Ok(())
+}
+
+/// Appends changes, one a line: `{"kind":"+I","weight":1,"row":[…]}`.
+///
+/// # Errors
+/// As [`json_rows`].
+pub fn json_changes(
+    batch: &RecordBatch,
+    changes: &[(usize, RowKind)],
+    to: &mut String,
+) -> Result<(), ArrowError> {
+    let writers = writers(batch)?;
+    for (row, kind) in changes {
+        let (kind, weight) = (kind.text(), weight(*kind));
+        to.push_str(&format!("{{\"kind\":\"{kind}\",\"weight\":{weight},\"row\":["));
+        for (index, writer) in writers.iter().enumerate() {
+            if index > 0 {
+                to.push(',');
+            }
+            writer.write(*row, to)?;
+        }
+        to.push_str("]}\n");
     }
     Ok(())
 }

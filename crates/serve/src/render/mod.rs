@@ -8,14 +8,23 @@ mod csv;
 mod json;
 mod table;
 
-pub use csv::{csv_header, csv_rows};
-pub use json::{json_columns, json_objects, json_rows};
-pub use table::{table, text_table};
+pub use csv::{csv_changes, csv_changes_header, csv_header, csv_rows};
+pub use json::{json_changes, json_columns, json_objects, json_rows};
+pub use table::{RunningTable, table, text_table};
 
 use arrow::array::Array;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use tradewind_analyze::RowKind;
+
+/// How often a changed row counts.
+fn weight(kind: RowKind) -> i8 {
+    match kind {
+        RowKind::Insert | RowKind::UpdateAfter => 1,
+        RowKind::UpdateBefore | RowKind::Delete => -1,
+    }
+}
 
 /// How values are written.
 fn options() -> FormatOptions<'static> {

@@ -37,8 +37,42 @@ pub fn table(schema: &Schema, batches: &[RecordBatch]) -> Result<String, ArrowEr
 /// Texts as a table: `right` says which columns stand to the right.
 pub fn text_table(names: Vec<String>, rows: Vec<Vec<String>>, right: &[bool]) -> String {
     let lines = std::iter::once(names).chain(rows);
-    let cells = lines.map(|line| line.iter().map(|text| cell(text)).collect());
-    laid_out(&cells.collect::<Vec<_>>(), right)
+    let cells: Vec<Vec<String>> =
+        lines.map(|line| line.iter().map(|text| cell(text)).collect()).collect();
+    let mut widths = vec![0; right.len()];
+    widen(&mut widths, &cells);
+    laid_out(&cells, &widths, right, true)
+}
+
+/// A table whose rows come bit by bit: a column is as wide as its widest cell so far.
+#[derive(Debug)]
+pub struct RunningTable {
+    names: Vec<String>,
+    right: Vec<bool>,
+    widths: Vec<usize>,
+    begun: bool,
+}
+
+impl RunningTable {
+    /// Of columns, with which of them stand to the right.
+    pub fn new(names: Vec<String>, right: Vec<bool>) -> Self {
+        let widths = vec![0; names.len()];
+        Self { names, right, widths, begun: false }
+    }
+
+    /// Further rows as lines, the header before the first.
+    pub fn rows(&mut self, rows: Vec<Vec<String>>) -> String {
+        let header = (!self.begun).then(|| self.names.clone());
+        let with_header = header.is_some();
+        self.begun = true;
+        let cells: Vec<Vec<String>> = header
+            .into_iter()
+            .chain(rows)
+            .map(|row| row.iter().map(|text| cell(text)).collect())
+            .collect();
+        widen(&mut self.widths, &cells);
+        laid_out(&cells, &self.widths, &self.right, with_header)
+    }
 }
 
 /// A value on one line.
@@ -50,22 +84,25 @@ fn cell(text: &str) -> String {
     shown.replace('\n', "\\n").replace('\r', "\\r").replace('\t', " ").replace('\u{1b}', "\\e")
 }
 
-fn laid_out(rows: &[Vec<String>], right: &[bool]) -> String {
-    let mut widths = vec![0; right.len()];
+fn widen(widths: &mut [usize], rows: &[Vec<String>]) {
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
+}
+
+/// Lines of cells, under the first of them a line where it is the header.
+fn laid_out(rows: &[Vec<String>], widths: &[usize], right: &[bool], header: bool) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(&widths).zip(right).map(|((cell, width), right)| {
+        let cells = row.iter().zip(widths).zip(right).map(|((cell, width), right)| {
             let space = " ".repeat(width - cell.chars().count());
             if *right { format!(" {space}{cell} ") } else { format!(" {cell}{space} ") }
         });
         text.push_str(cells.collect::<Vec<_>>().join("|").trim_end());
         text.push('\n');
-        if index == 0 {
+        if index == 0 && header {
             let line = widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>();
             text.push_str(&line.join("+"));
             text.push('\n');

@@ -1,6 +1,7 @@
 //! The HTTP edge over real sockets, in this process.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod http;
 mod sql;
 mod support;

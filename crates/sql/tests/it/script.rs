@@ -1,7 +1,7 @@
 //! Statements are read as they are meant, each with its own text and place.
 
 use tradewind_sql::{
-    ColumnKind, Connector, Dialect, Format, ObjectKind, StartupMode, StatementKind, Subscribe,
+    ColumnKind, Connector, Dialect, Format, ObjectKind, StartupMode, StatementKind, Subscribed,
     TableDefinition, field_type_name, parse_script, type_name,
 };
 
@@ -137,7 +137,9 @@ fn every_other_statement_is_known() {
         StatementKind::Drop { kind: ObjectKind::Pipeline, if_exists: false, .. }
     ));
     assert!(matches!(found[7], StatementKind::Show(ObjectKind::Pipeline)));
-    assert!(matches!(&found[8], StatementKind::ShowCreate(name) if name == "t"));
+    assert!(
+        matches!(&found[8], StatementKind::ShowCreate { kind: ObjectKind::Table, name } if name == "t")
+    );
     assert!(matches!(&found[11], StatementKind::Explain { statement, .. }
         if statement.text == "INSERT INTO t SELECT 1"));
     assert!(
@@ -189,16 +191,41 @@ fn a_table_among_arguments_is_read_and_places_stay() {
 #[test]
 fn subscriptions_are_to_views_and_queries() {
     let found = kinds(
-        "SUBSCRIBE v; SUBSCRIBE TO `v`; SUBSCRIBE (SELECT 1 FROM t); SUBSCRIBE TO (WITH a AS (SELECT 1) SELECT * FROM a)",
+        "SUBSCRIBE v; SUBSCRIBE TO `v`; SUBSCRIBE v AFTER '1-2' LIMIT 10; \
+         SUBSCRIBE (SELECT 1 FROM t LIMIT 2) LIMIT 3; \
+         SUBSCRIBE TO (WITH a AS (SELECT 1) SELECT * FROM a)",
     );
-    for view in &found[..2] {
-        assert!(matches!(view, StatementKind::Subscribe(Subscribe::View(name)) if name == "v"));
+    let asked = found.into_iter().map(|kind| match kind {
+        StatementKind::Subscribe(subscribe) => {
+            let view = match subscribe.to {
+                Subscribed::View(name) => Some(name),
+                Subscribed::Query(_) => None,
+            };
+            (view, subscribe.after, subscribe.limit)
+        }
+        other => panic!("{other:?}"),
+    });
+    let of_v =
+        |after: Option<&str>, limit| (Some("v".to_string()), after.map(str::to_string), limit);
+    assert_eq!(
+        asked.collect::<Vec<_>>(),
+        [
+            of_v(None, None),
+            of_v(None, None),
+            of_v(Some("1-2"), Some(10)),
+            (None, None, Some(3)),
+            (None, None, None),
+        ]
+    );
+    for wrong in [
+        "SUBSCRIBE (SELECT 1",
+        "SUBSCRIBE TO SELECT 1",
+        "SUBSCRIBE v AFTER 1",
+        "SUBSCRIBE v LIMIT all",
+        "SUBSCRIBE v LIMIT 1 AFTER '1-2'",
+    ] {
+        assert!(parse_script(wrong, Dialect::Flink).is_err(), "{wrong}");
     }
-    for query in &found[2..] {
-        assert!(matches!(query, StatementKind::Subscribe(Subscribe::Query(_))));
-    }
-    assert!(parse_script("SUBSCRIBE (SELECT 1", Dialect::Flink).is_err());
-    assert!(parse_script("SUBSCRIBE TO SELECT 1", Dialect::Flink).is_err());
 }
 
 #[test]

@@ -14,26 +14,30 @@ use tradewind_sql::field_type_name;
 
 /// Describes a plan.
 pub fn explain(plan: &StreamPlan) -> String {
-    let lines = plan.graph.nodes.iter().map(|node| line(plan, node));
+    let lines = plan.graph.nodes.iter().zip(describe(plan)).map(|(node, what)| {
+        let inputs = node.inputs.iter().map(|input| plan.graph.nodes[*input].id.to_string());
+        let from = match node.inputs.is_empty() {
+            true => String::new(),
+            false => format!(" <- {}", list(inputs)),
+        };
+        format!("{}{from}: {what}", node.id)
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn line(plan: &StreamPlan, node: &Node) -> String {
-    let graph = &plan.graph;
-    let inputs: Vec<_> =
-        node.inputs.iter().map(|input| graph.nodes[*input].id.to_string()).collect();
-    let from = match inputs.is_empty() {
-        true => String::new(),
-        false => format!(" <- {}", inputs.join(", ")),
+/// For each operator what it does, what it keeps, and whether its rows may be taken back.
+pub fn describe(plan: &StreamPlan) -> Vec<String> {
+    let one = |node: &Node| {
+        let mut text = what(plan, node);
+        if let Some(state) = state(&plan.graph, node) {
+            text.push_str(&format!("; keeps {state}"));
+        }
+        if node.hidden.weight && !matches!(node.kind, OperatorKind::Sink(_)) {
+            text.push_str("; updates");
+        }
+        text
     };
-    let mut line = format!("{}{from}: {}", node.id, what(plan, node));
-    if let Some(state) = state(graph, node) {
-        line.push_str(&format!("; keeps {state}"));
-    }
-    if node.hidden.weight && !matches!(node.kind, OperatorKind::Sink(_)) {
-        line.push_str("; updates");
-    }
-    line
+    plan.graph.nodes.iter().map(one).collect()
 }
 
 fn what(plan: &StreamPlan, node: &Node) -> String {

@@ -24,7 +24,7 @@ mod times;
 mod unnest;
 mod window;
 
-pub use explain::explain;
+pub use explain::{describe, explain};
 pub use stream_plan::{Read, SinkPlan, SourcePlan, StreamPlan, Target};
 
 use crate::ProcessError;

@@ -1,0 +1,169 @@
+//! The answer to a `SUBSCRIBE`: changes as they come, as JSON lines or CSV.
+//!
+//! Guarantees: a line is whole; what stands before a `progress` line leaves the view as it was at
+//! one moment; the last line says why the answer ends, unless the connection broke. A reader that
+//! is slower than the view is cut with the reason: nothing is kept for it here.
+//! Left out: where changes come from.
+
+use crate::render;
+use crate::sql::{Format, error_json};
+use crate::subscribe::{HEARTBEAT, Place};
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde_json::json;
+use std::convert::Infallible;
+use tokio::time::{Instant, sleep_until, timeout};
+use tradewind_analyze::{AnalyzeError, Change, Changes, RowKind};
+
+/// Rows written at once: a change may be of many, and is handed on bit by bit.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// Answers with changes until somebody ends it, at `end` at the latest.
+pub(crate) fn answer(
+    changes: Changes,
+    format: Format,
+    end: Option<Instant>,
+    place: Place,
+) -> Response {
+    let schema = changes.schema();
+    let (head, kind) = match format {
+        Format::Json => {
+            let columns = render::json_columns(&schema);
+            (format!("{{\"columns\":{columns}}}\n"), "application/x-ndjson")
+        }
+        Format::Csv => (render::csv_changes_header(&schema), "text/csv; charset=utf-8"),
+    };
+    let columns = schema.fields().len();
+    let writer = Writer {
+        changes: Some(changes),
+        head: Some(head),
+        rows: None,
+        token: None,
+        columns,
+        format,
+        end,
+        place,
+    };
+    let body = stream::unfold(writer, |mut writer| async move {
+        let text = writer.next().await?;
+        Some((Ok::<_, Infallible>(text), writer))
+    });
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], Body::from_stream(body)).into_response()
+}
+
+/// Writes an answer bit by bit.
+struct Writer {
+    /// `None` when the last line was written.
+    changes: Option<Changes>,
+    head: Option<String>,
+    /// Rows that are being written, and how many of them were.
+    rows: Option<(RecordBatch, Vec<(usize, RowKind)>, usize)>,
+    /// The last token that was written.
+    token: Option<String>,
+    columns: usize,
+    format: Format,
+    end: Option<Instant>,
+    place: Place,
+}
+
+impl Writer {
+    async fn next(&mut self) -> Option<String> {
+        if let Some(head) = self.head.take() {
+            return Some(head);
+        }
+        if self.rows.is_some() {
+            return self.rows();
+        }
+        let changes = self.changes.as_mut()?;
+        let next = tokio::select! {
+            biased;
+            () = self.place.stopped() => return Some(self.ended("stopping")),
+            () = until(self.end) => return Some(self.ended("timeout")),
+            next = timeout(HEARTBEAT, changes.next()) => next,
+        };
+        match next {
+            // Nothing has changed since, which is progress too.
+            Err(_) => Some(self.progress()),
+            Ok(Ok(None)) => Some(self.ended("limit")),
+            Ok(Ok(Some(Change::Rows { batch, kinds }))) => {
+                self.rows = Some((batch, kinds, 0));
+                self.rows()
+            }
+            Ok(Ok(Some(Change::Progress(token)))) => {
+                self.token = Some(token);
+                Some(self.progress())
+            }
+            Ok(Ok(Some(Change::Reset))) => {
+                self.token = None;
+                Some(self.line("reset", "", &json!({"reset": true})))
+            }
+            Ok(Err(error)) => Some(self.failed(&error)),
+        }
+    }
+
+    /// The next of the rows that are being written.
+    fn rows(&mut self) -> Option<String> {
+        let (batch, kinds, from) = self.rows.take()?;
+        let to = kinds.len().min(from + ROWS_AT_ONCE);
+        let mut text = String::new();
+        let written = match self.format {
+            Format::Json => render::json_changes(&batch, &kinds[from..to], &mut text),
+            Format::Csv => render::csv_changes(&batch, &kinds[from..to], &mut text),
+        };
+        if to < kinds.len() {
+            self.rows = Some((batch, kinds, to));
+        }
+        Some(match written {
+            Ok(()) => text,
+            Err(error) => self.unwritable(&error),
+        })
+    }
+
+    fn unwritable(&mut self, error: &ArrowError) -> String {
+        self.rows = None;
+        self.failed(&AnalyzeError::user(error.to_string()))
+    }
+
+    fn progress(&self) -> String {
+        let token = self.token.clone().unwrap_or_default();
+        self.line("progress", &token, &json!({"progress": self.token}))
+    }
+
+    fn ended(&mut self, why: &str) -> String {
+        self.changes = None;
+        let token = self.token.clone().unwrap_or_default();
+        match self.format {
+            Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
+            Format::Csv => format!("# end: {why} {token}\n"),
+        }
+    }
+
+    fn failed(&mut self, error: &AnalyzeError) -> String {
+        self.changes = None;
+        match self.format {
+            Format::Json => {
+                format!("{}\n", json!({"error": error_json(error), "token": self.token}))
+            }
+            Format::Csv => format!("# error: {error}\n"),
+        }
+    }
+
+    /// A line that is no row.
+    fn line(&self, kind: &str, token: &str, json: &serde_json::Value) -> String {
+        match self.format {
+            Format::Json => format!("{json}\n"),
+            Format::Csv => format!("{kind},,{token}{}\n", ",".repeat(self.columns)),
+        }
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
