@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tradewind_dataflow::StateBudget;
 use tradewind_disk::Disk;
 use tradewind_sql::{
     Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement,
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: EngineSettings,
+    /// The memory of all pipelines' state.
+    pub(crate) budget: Arc<StateBudget>,
     statuses: Mutex<BTreeMap<String, PipelineStatus>>,
     views: Mutex<BTreeMap<String, Arc<View>>>,
 }
@@ -106,14 +109,16 @@ impl Engine {
         let dir = parts.dir;
         crate::blocking::blocking(|| parts.disk.create_dir_all(&dir))
             .map_err(|source| ProcessError::Io { path: dir.display().to_string(), source })?;
+        let settings = parts.settings;
         let shared = Arc::new(Shared {
+            budget: StateBudget::new(settings.state_memory_bytes, settings.view_memory_bytes),
             catalogue: parts.catalogue,
             log: parts.log,
             sinks: parts.sinks,
             disk: parts.disk,
             dir,
             clock: parts.clock,
-            settings: parts.settings,
+            settings,
             statuses: Mutex::new(BTreeMap::new()),
             views: Mutex::new(BTreeMap::new()),
         });

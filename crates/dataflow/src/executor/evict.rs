@@ -62,7 +62,15 @@ impl Executor {
         self
     }
 
-    /// Whether any state is in shards, which makes ticks cost by shards too.
+    /// Whether any state is out of memory.
+    pub fn has_evicted(&self) -> bool {
+        self.states.iter().flatten().any(|state| match state {
+            Stateful::Sharded(sharded) => sharded.has_evicted(),
+            _ => false,
+        })
+    }
+
+    /// Whether any state is in shards.
     pub fn is_sharded(&self) -> bool {
         self.states.iter().flatten().any(|state| matches!(state, Stateful::Sharded(_)))
     }

@@ -104,16 +104,28 @@ impl Executor {
     /// # Errors
     /// The rows are not such; there is no such operator.
     pub fn restore(&mut self, rows: &StateRows) -> Result<(), DataflowError> {
-        let index = self.index_of(&rows.operator)?;
         for piece in &rows.pieces {
             for batch in piece.read()? {
-                for state in &mut self.states[index] {
-                    state.worker().restore(&batch)?;
-                }
-                self.fit()?;
+                self.restore_rows(&rows.operator, &batch)?;
             }
         }
         Ok(())
+    }
+
+    /// The same for some of the rows, those that come first first.
+    ///
+    /// # Errors
+    /// The rows are not such; there is no such operator.
+    pub fn restore_rows(
+        &mut self,
+        operator: &OperatorId,
+        rows: &RecordBatch,
+    ) -> Result<(), DataflowError> {
+        let index = self.index_of(operator)?;
+        for state in &mut self.states[index] {
+            state.worker().restore(rows)?;
+        }
+        self.fit()
     }
 
     /// How far each source's partitions have come, by the operator that keeps it.

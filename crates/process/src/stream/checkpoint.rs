@@ -8,6 +8,7 @@
 use super::job::Job;
 use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions};
 use super::plan::{StreamPlan, Target};
+use super::scratch::DiskScratch;
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
@@ -17,13 +18,16 @@ use crate::{EngineSettings, ProcessError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{OperatorKind, StateRows};
+use tradewind_dataflow::{Eviction, OperatorKind, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
 use tradewind_types::{Epoch, Offset, PartitionId, SinkError, Source, SourceError, Staged};
 
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
+
+/// The folder of a pipeline's evicted state, in its own.
+const EVICTED_DIR: &str = "evicted";
 
 /// A pipeline, open.
 pub(crate) struct Runtime {
@@ -82,7 +86,7 @@ impl Runtime {
         let plan = Arc::new(plan);
         let dir = shared.dir.join(&pipeline.id);
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
-        let states = StateStore::new(shared.disk.clone(), dir);
+        let states = StateStore::new(shared.disk.clone(), dir.clone());
         let newest = manifests.newest()?;
         let mut sources: Vec<Box<dyn Source>> = Vec::with_capacity(plan.sources.len());
         // Rows go on where an older incarnation stood; what is computed over all rows begins anew.
@@ -97,7 +101,9 @@ impl Runtime {
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let settings = shared.settings.executor;
-        let mut job = Job::new(plan, sources, shared.clock.clone(), settings)?;
+        let scratch = Arc::new(DiskScratch::open(shared.disk.clone(), dir.join(EVICTED_DIR))?);
+        let eviction = Eviction { budget: shared.budget.clone(), scratch };
+        let mut job = Job::new(plan, sources, shared.clock.clone(), settings, Some(eviction))?;
         let mut kept = BTreeMap::new();
         if let Some(manifest) = taken_up {
             resume(&mut job, manifest, &topic_ids)?;
@@ -408,8 +414,10 @@ fn restore_state(
         }
         for file in &state.files {
             let operator = tradewind_dataflow::OperatorId(state.operator.as_str().into());
-            let rows = StateRows { operator, batches: states.read(file)? };
-            crate::blocking::blocking(|| job.executor.restore(&rows))?;
+            let executor = &mut job.executor;
+            states.read(file, |rows| {
+                Ok(crate::blocking::blocking(|| executor.restore_rows(&operator, &rows))?)
+            })?;
         }
         kept.insert(state.operator.clone(), state.clone());
     }

@@ -53,6 +53,11 @@ impl Sharded {
         self.parts.iter().enumerate().filter_map(resident).collect()
     }
 
+    /// Whether a shard with state is not in memory.
+    pub(crate) fn has_evicted(&self) -> bool {
+        self.parts.iter().any(|part| part.worker.is_none() && part.log.is_some())
+    }
+
     /// The shards that are not in memory and had rows in the last tick, with the bytes they have
     /// on disk.
     pub(crate) fn wanted(&self) -> Vec<(usize, u64)> {
