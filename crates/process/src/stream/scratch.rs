@@ -14,47 +14,58 @@ use tradewind_disk::{Create, Disk, OsDisk};
 
 use arrow::array::RecordBatch;
 
-/// Names files, over all folders: one that is still held never has the name of a later one.
-static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Numbers temporary folders.
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
 
-/// A folder of scratch files.
+/// Makes scratch files in a folder.
 #[derive(Debug)]
-pub struct DiskScratch {
+pub struct DiskScratch(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// The folder goes with this.
+    /// It goes with the last of its files.
     is_temporary: bool,
+    /// Numbers files.
+    next: AtomicU64,
 }
 
 #[derive(Debug)]
 struct File {
-    disk: Arc<dyn Disk>,
+    folder: Arc<Folder>,
     path: PathBuf,
     /// Bytes that were written and are wanted.
     length: AtomicU64,
 }
 
 impl DiskScratch {
-    /// Scratch files in `dir`, which is emptied; it is made with the first file.
+    /// Scratch files in `dir`, which is emptied: nobody holds any of an earlier one's. It is made
+    /// with the first file.
     ///
     /// # Errors
     /// The disk.
     pub fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Self, DataflowError> {
         match disk.remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&dir, error)),
-            _ => Ok(Self { disk, dir, is_temporary: false }),
+            _ => Ok(Self::new(disk, dir, false)),
         }
     }
 
-    /// Scratch files in a folder of the system's for such, for as long as this is there.
+    /// Scratch files in a folder of the system's for such.
     pub fn temporary() -> Self {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("tradewind-{}-{number}", std::process::id());
-        Self { disk: Arc::new(OsDisk), dir: std::env::temp_dir().join(name), is_temporary: true }
+        let dir = std::env::temp_dir().join(name);
+        Self::new(Arc::new(OsDisk), dir, true)
+    }
+
+    fn new(disk: Arc<dyn Disk>, dir: PathBuf, is_temporary: bool) -> Self {
+        Self(Arc::new(Folder { disk, dir, is_temporary, next: AtomicU64::new(0) }))
     }
 }
 
-impl Drop for DiskScratch {
+impl Drop for Folder {
     fn drop(&mut self) {
         if self.is_temporary {
             // What is left is the system's to clean up.
@@ -65,16 +76,16 @@ impl Drop for DiskScratch {
 
 impl Scratch for DiskScratch {
     fn create(&self) -> Result<Arc<dyn ScratchFile>, DataflowError> {
-        let path = self.dir.join(format!("{}.rows", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let made = match self.disk.open(&path, Create::New) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self
-                .disk
-                .create_dir_all(&self.dir)
-                .and_then(|()| self.disk.open(&path, Create::New)),
+        let Folder { disk, dir, next, .. } = &*self.0;
+        let path = dir.join(format!("{}.rows", next.fetch_add(1, Ordering::Relaxed)));
+        let made = match disk.open(&path, Create::New) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                disk.create_dir_all(dir).and_then(|()| disk.open(&path, Create::New))
+            }
             made => made,
         };
         made.map_err(|error| failed(&path, error))?;
-        Ok(Arc::new(File { disk: self.disk.clone(), path, length: AtomicU64::new(0) }))
+        Ok(Arc::new(File { folder: self.0.clone(), path, length: AtomicU64::new(0) }))
     }
 }
 
@@ -85,7 +96,7 @@ impl ScratchFile for File {
             frames::put(&mut bytes, batch)?;
         }
         let start = self.length.load(Ordering::Relaxed);
-        let file = self.disk.open(&self.path, Create::No);
+        let file = self.folder.disk.open(&self.path, Create::No);
         file.and_then(|file| file.write_all_at(&bytes, start))
             .map_err(|error| failed(&self.path, error))?;
         let bytes = bytes.len() as u64;
@@ -95,7 +106,7 @@ impl ScratchFile for File {
 
     fn read(&self, extent: Extent) -> Result<Vec<RecordBatch>, DataflowError> {
         let mut bytes = vec![0; extent.bytes as usize];
-        let file = self.disk.open(&self.path, Create::No);
+        let file = self.folder.disk.open(&self.path, Create::No);
         file.and_then(|file| file.read_exact_at(&mut bytes, extent.start))
             .map_err(|error| failed(&self.path, error))?;
         frames::read_all(&bytes).map_err(|reason| {
@@ -107,7 +118,7 @@ impl ScratchFile for File {
 impl Drop for File {
     fn drop(&mut self) {
         // Its folder is emptied at the next start.
-        let _ = self.disk.remove_file(&self.path);
+        let _ = self.folder.disk.remove_file(&self.path);
     }
 }
 
