@@ -101,6 +101,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Engine, ProcessError> {
             commit_interval_ms: config.lake.commit_interval_ms,
             tick_rows_max: config.process.tick_rows_max,
             tick_budget_ms: config.process.tick_budget_ms,
+            state_memory_bytes: config.process.state_memory_bytes,
+            view_memory_bytes: config.process.view_memory_bytes,
             retry_backoff_ms_min: config.process.retry_backoff_ms_min,
             retry_backoff_ms_max: config.process.retry_backoff_ms_max,
             retry_attempts_max: config.process.retry_attempts_max,

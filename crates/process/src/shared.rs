@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tradewind_dataflow::StateBudget;
 use tradewind_disk::Disk;
 use tradewind_sql::{Catalogue, Pipeline, PipelineStatement, StartupMode};
 use tradewind_types::connector::Positions;
@@ -28,20 +29,24 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: EngineSettings,
+    /// The memory of all pipelines' state.
+    pub(crate) budget: Arc<StateBudget>,
     statuses: Mutex<BTreeMap<String, PipelineStatus>>,
     views: Mutex<BTreeMap<String, Arc<View>>>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: EngineParts) -> Self {
+        let settings = parts.settings;
         Self {
+            budget: StateBudget::new(settings.state_memory_bytes, settings.view_memory_bytes),
             catalogue: parts.catalogue,
             log: parts.log,
             sinks: parts.sinks,
             disk: parts.disk,
             dir: parts.dir,
             clock: parts.clock,
-            settings: parts.settings,
+            settings,
             statuses: Mutex::default(),
             views: Mutex::default(),
         }

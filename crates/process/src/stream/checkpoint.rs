@@ -8,6 +8,7 @@
 use super::job::Job;
 use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions, state_files};
 use super::plan::{StreamPlan, Target};
+use super::scratch::DiskScratch;
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{OperatorKind, OperatorWork, StateRows};
+use tradewind_dataflow::{Eviction, OperatorKind, OperatorWork, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
 use tradewind_types::{
@@ -27,6 +28,9 @@ use tradewind_types::{
 
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
+
+/// The folder of a pipeline's evicted state, in its own.
+const EVICTED_DIR: &str = "evicted";
 
 /// A pipeline, open.
 pub(crate) struct Runtime {
@@ -99,7 +103,7 @@ impl Runtime {
         let plan = Arc::new(plan);
         let dir = shared.dir.join(&pipeline.id);
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
-        let states = StateStore::new(shared.disk.clone(), dir);
+        let states = StateStore::new(shared.disk.clone(), dir.clone());
         let newest = manifests.newest()?;
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
@@ -120,7 +124,9 @@ impl Runtime {
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let settings = shared.settings.executor;
-        let mut job = Job::new(plan, sources, shared.clock.clone(), settings)?;
+        let scratch = Arc::new(DiskScratch::open(shared.disk.clone(), dir.join(EVICTED_DIR))?);
+        let eviction = Eviction { budget: shared.budget.clone(), scratch };
+        let mut job = Job::new(plan, sources, shared.clock.clone(), settings, Some(eviction))?;
         let mut kept = BTreeMap::new();
         if let Some(manifest) = taken_up {
             resume(&mut job, manifest, &topic_ids)?;
@@ -465,8 +471,10 @@ fn restore_state(
         }
         for file in &state.files {
             let operator = tradewind_dataflow::OperatorId(state.operator.as_str().into());
-            let rows = StateRows { operator, batches: states.read(file)? };
-            crate::blocking::blocking(|| job.executor.restore(&rows))?;
+            let executor = &mut job.executor;
+            states.read(file, |rows| {
+                Ok(crate::blocking::blocking(|| executor.restore_rows(&operator, &rows))?)
+            })?;
         }
         kept.insert(state.operator.clone(), state.clone());
     }
