@@ -9,6 +9,7 @@ use crate::status::{PipelineState, PipelineStatus};
 use crate::stream::checkpoint::holder;
 use crate::stream::manifest::ManifestStore;
 use crate::stream::plan::{StreamPlan, explain, plan_statement};
+use crate::stream::scratch;
 use crate::stream::tick::Command;
 use crate::supervisor::supervise;
 use crate::view::View;
@@ -107,6 +108,8 @@ impl Engine {
             tasks: Arc::default(),
             changing: Arc::default(),
         };
+        let shared = &engine.shared;
+        crate::blocking::blocking(|| scratch::sweep(&*shared.disk, &shared.dir))?;
         engine.refresh().await;
         Ok(engine)
     }
@@ -128,7 +131,12 @@ impl Engine {
                 .collect()
         };
         for name in stale {
-            self.stop(&name).await;
+            // A view that answers goes on doing so until its new definition has caught up.
+            let goes_on = wanted.iter().any(|one| one.name == name);
+            match goes_on && self.shared.views.answers(&name) {
+                true => self.end(&name, Command::Replace).await,
+                false => self.stop(&name).await,
+            }
         }
         for pipeline in wanted {
             self.spawn(&pipeline);
@@ -293,7 +301,7 @@ impl Engine {
 
     /// A materialized view that is kept here, or `None`.
     pub fn view(&self, name: &str) -> Option<Arc<View>> {
-        self.shared.kept_view(name)
+        self.shared.views.get(name)
     }
 
     /// Every pipeline as it is now, by name; without the ages of what is unread.
@@ -326,6 +334,7 @@ impl Engine {
     pub async fn shutdown(&self) -> Result<(), ProcessError> {
         let names: Vec<String> = self.tasks.lock().keys().cloned().collect();
         futures::future::join_all(names.iter().map(|name| self.stop(name))).await;
+        self.shared.end_outliving().await;
         Ok(())
     }
 
@@ -343,9 +352,13 @@ impl Engine {
 
     /// Ends a pipeline's task after a last checkpoint.
     async fn stop(&self, name: &str) {
+        self.end(name, Command::Stop).await;
+    }
+
+    async fn end(&self, name: &str, command: Command) {
         let Some(task) = self.tasks.lock().remove(name) else { return };
         // A task that has ended already is what we want.
-        let _ = task.commands.send(Command::Stop).await;
+        let _ = task.commands.send(command).await;
         if let Err(error) = task.handle.await {
             tracing::error!(pipeline = name, %error, "pipeline ended badly");
         }

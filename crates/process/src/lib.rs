@@ -17,6 +17,7 @@ pub mod stream;
 mod subscription;
 mod supervisor;
 mod view;
+mod views;
 
 pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;

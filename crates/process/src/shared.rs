@@ -6,19 +6,25 @@
 use crate::history::HistoricLog;
 use crate::status::{OperatorStatus, PipelineState, PipelineStatus, SourceStatus};
 use crate::stream::checkpoint::{Runtime, source_name, view_of};
+use crate::stream::outlive::outlive;
 use crate::stream::plan::{SourcePlan, StreamPlan, describe};
 use crate::stream::source::SourceEnvironment;
 use crate::view::View;
+use crate::views::Views;
 use crate::{EngineParts, EngineSettings, ProcessError, Sinks};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 use tradewind_dataflow::StateBudget;
 use tradewind_disk::Disk;
 use tradewind_sql::{Catalogue, Pipeline, PipelineStatement, StartupMode};
 use tradewind_types::connector::Positions;
 use tradewind_types::{Clock, Log, LogError, SourceError};
+
+/// What is said of a view whose old definition answers still.
+const CATCHING_UP: &str = "catching up; the view answers as it was defined before until then";
 
 /// What every pipeline uses.
 pub(crate) struct Shared {
@@ -32,7 +38,9 @@ pub(crate) struct Shared {
     /// The memory of all pipelines' state.
     pub(crate) budget: Arc<StateBudget>,
     statuses: Mutex<BTreeMap<String, PipelineStatus>>,
-    views: Mutex<BTreeMap<String, Arc<View>>>,
+    pub(crate) views: Views,
+    /// Old definitions of views that answer until the new ones do.
+    outliving: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -48,7 +56,8 @@ impl Shared {
             clock: parts.clock,
             settings,
             statuses: Mutex::default(),
-            views: Mutex::default(),
+            views: Views::default(),
+            outliving: Mutex::default(),
         }
     }
 
@@ -79,9 +88,7 @@ impl Shared {
     /// Forgets a pipeline; readers of its view are told.
     pub(crate) fn forget(&self, name: &str) {
         self.statuses.lock().remove(name);
-        if let Some(view) = self.views.lock().remove(name) {
-            view.close();
-        }
+        self.views.forget(name);
     }
 
     pub(crate) fn status_of(&self, name: &str) -> Option<PipelineStatus> {
@@ -145,34 +152,46 @@ impl Shared {
     pub(crate) fn running(&self, name: &str, runtime: &mut Runtime) {
         self.opened(name, runtime);
         let now = self.clock.now_us();
+        let rising = runtime.view.as_ref().is_some_and(|view| self.views.is_rising(view));
         self.update(name, |status| {
             status.state = PipelineState::Running;
-            status.reason = None;
+            status.reason = rising.then(|| CATCHING_UP.to_string());
             status.started_at = Some(now);
         });
         tracing::info!(pipeline = name, epoch = runtime.epoch, "pipeline runs");
     }
 
-    /// A view that is kept here.
-    pub(crate) fn kept_view(&self, name: &str) -> Option<Arc<View>> {
-        self.views.lock().get(name).cloned()
-    }
-
     /// The view a pipeline keeps, new where its definition is.
     pub(crate) fn view(&self, pipeline: &Pipeline, plan: &StreamPlan) -> Option<Arc<View>> {
-        let name = view_of(plan)?;
-        let mut views = self.views.lock();
-        let current = views.get(name).filter(|view| view.incarnation == pipeline.incarnation);
-        if let Some(view) = current {
-            return Some(view.clone());
+        let (name, sink) = (view_of(plan)?, plan.sinks.first()?);
+        let incarnation = pipeline.incarnation;
+        let make = || View::new(name, incarnation, sink.schema.clone(), sink.key.clone());
+        Some(self.views.of(name, incarnation, make))
+    }
+
+    /// A view has shown what it is now.
+    pub(crate) fn shown(&self, view: &Arc<View>) {
+        if self.views.rise(view) {
+            tracing::info!(view = view.name, "the new definition answers");
+            self.update(&view.name, |status| status.reason = None);
         }
-        let sink = plan.sinks.first()?;
-        let (schema, key) = (sink.schema.clone(), sink.key.clone());
-        let view = Arc::new(View::new(name, pipeline.incarnation, schema, key));
-        if let Some(old) = views.insert(name.to_string(), view.clone()) {
-            old.close();
+    }
+
+    /// Lets a view's old definition follow the stream until the new one answers.
+    pub(crate) fn outlive(&self, runtime: Runtime) {
+        let mut outliving = self.outliving.lock();
+        outliving.retain(|task| !task.is_finished());
+        outliving.push(tokio::spawn(outlive(runtime)));
+    }
+
+    /// Ends what outlives its definition, at once: it keeps nothing.
+    pub(crate) async fn end_outliving(&self) {
+        let tasks = std::mem::take(&mut *self.outliving.lock());
+        for task in tasks {
+            task.abort();
+            // Aborted or ended, it is gone.
+            let _ = task.await;
         }
-        Some(view)
     }
 
     /// What a source is opened with, which reads from `saved` on or anew.

@@ -10,7 +10,7 @@ use crate::shared::{Shared, keeps_view, paused_reason};
 use crate::status::PipelineState;
 use crate::stream::checkpoint::Runtime;
 use crate::stream::plan::{StreamPlan, plan_statement};
-use crate::stream::tick::{self, Command};
+use crate::stream::tick::{self, Command, Ended};
 use futures::FutureExt;
 use std::any::Any;
 use std::future::Future;
@@ -46,7 +46,12 @@ pub(crate) async fn supervise(
         }
         shared.set_state(&name, PipelineState::Starting, None);
         let before = committed(&shared, &name);
-        let result = caught(run_once(&shared, pipeline, &mut commands)).await;
+        let result = match caught(run_once(&shared, pipeline, &mut commands)).await {
+            // The name is its successor's from now on.
+            Ok(Ended::Replaced) => return,
+            Ok(Ended::Stopped) => Ok(()),
+            Err(error) => Err(error),
+        };
         attempt = if committed(&shared, &name) > before { 1 } else { attempt + 1 };
         let next = after(&shared, &name, result, attempt);
         let goes_on = match next {
@@ -95,7 +100,7 @@ async fn rest(shared: &Arc<Shared>, pipeline: Arc<Pipeline>) {
 }
 
 /// Runs something; a panic is an error of ours.
-async fn caught(run: impl Future<Output = Result<(), ProcessError>>) -> Result<(), ProcessError> {
+async fn caught<T>(run: impl Future<Output = Result<T, ProcessError>>) -> Result<T, ProcessError> {
     AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
         Err(ProcessError::Internal(format!("a panic: {}", message(&*panic))))
     })
@@ -106,7 +111,7 @@ async fn run_once(
     shared: &Arc<Shared>,
     pipeline: Arc<Pipeline>,
     commands: &mut mpsc::Receiver<Command>,
-) -> Result<(), ProcessError> {
+) -> Result<Ended, ProcessError> {
     let name = pipeline.name.clone();
     let can_renew = keeps_view(&pipeline);
     let mut runtime = match open(shared, pipeline).await {
@@ -119,9 +124,12 @@ async fn run_once(
         opened => opened?,
     };
     shared.running(&name, &mut runtime);
-    let result = tick::run(&mut runtime, commands).await;
+    let ended = tick::run(&mut runtime, commands).await;
     runtime.settle().await;
-    result
+    if matches!(ended, Ok(Ended::Replaced)) {
+        shared.outlive(runtime);
+    }
+    ended
 }
 
 /// Plans a pipeline and opens it where its newest manifest stands.
@@ -186,7 +194,7 @@ async fn pause(commands: &mut mpsc::Receiver<Command>, wait: Duration) -> bool {
             command = commands.recv() => match command {
                 Some(Command::Resume) => return true,
                 Some(Command::Checkpoint(reply)) => not_running(reply),
-                Some(Command::Stop) | None => return false,
+                Some(Command::Stop | Command::Replace) | None => return false,
             },
             () = tokio::time::sleep_until(until) => return true,
         }
@@ -199,7 +207,7 @@ async fn stand_still(commands: &mut mpsc::Receiver<Command>) -> bool {
         match commands.recv().await {
             Some(Command::Resume) => return true,
             Some(Command::Checkpoint(reply)) => not_running(reply),
-            Some(Command::Stop) | None => return false,
+            Some(Command::Stop | Command::Replace) | None => return false,
         }
     }
 }

@@ -8,7 +8,7 @@
 use super::job::Job;
 use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions, state_files};
 use super::plan::{StreamPlan, Target};
-use super::scratch::DiskScratch;
+use super::scratch::{DiskScratch, evicted_dir};
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
@@ -29,9 +29,6 @@ use tradewind_types::{
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
 
-/// The folder of a pipeline's evicted state, in its own.
-const EVICTED_DIR: &str = "evicted";
-
 /// A pipeline, open.
 pub(crate) struct Runtime {
     pub(super) shared: Arc<Shared>,
@@ -39,7 +36,7 @@ pub(crate) struct Runtime {
     pub(super) job: Job,
     pub(super) sinks: Vec<OpenSink>,
     /// The view it keeps, if it does.
-    pub(super) view: Option<Arc<View>>,
+    pub(crate) view: Option<Arc<View>>,
     manifests: ManifestStore,
     states: StateStore,
     /// What the last checkpoint's manifest says of each operator's state.
@@ -124,7 +121,10 @@ impl Runtime {
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let settings = shared.settings.executor;
-        let scratch = Arc::new(DiskScratch::open(shared.disk.clone(), dir.join(EVICTED_DIR))?);
+        let scratch = Arc::new(DiskScratch::open(
+            shared.disk.clone(),
+            dir.join(evicted_dir(pipeline.incarnation)),
+        )?);
         let eviction = Eviction { budget: shared.budget.clone(), scratch };
         let mut job = Job::new(plan, sources, shared.clock.clone(), settings, Some(eviction))?;
         let mut kept = BTreeMap::new();

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 mod frames;
 pub mod job;
 pub mod manifest;
+pub(crate) mod outlive;
 mod output;
 pub mod plan;
 pub mod run;

@@ -5,6 +5,7 @@
 //! Left out: durability. Nothing is synced: a checkpoint copies what it needs.
 
 use super::frames;
+use crate::ProcessError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use arrow::array::RecordBatch;
 
 /// Numbers temporary folders.
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+/// What folders of evicted state are called, before their incarnation.
+const EVICTED: &str = "evicted-";
 
 /// Makes scratch files in a folder.
 #[derive(Debug)]
@@ -63,6 +67,28 @@ impl DiskScratch {
     fn new(disk: Arc<dyn Disk>, dir: PathBuf, is_temporary: bool) -> Self {
         Self(Arc::new(Folder { disk, dir, is_temporary, next: AtomicU64::new(0) }))
     }
+}
+
+/// The folder of an incarnation's evicted state, in its pipeline's. An old incarnation's may be in
+/// use while the next one begins.
+pub(crate) fn evicted_dir(incarnation: u64) -> String {
+    format!("{EVICTED}{incarnation}")
+}
+
+/// Removes what earlier processes have evicted, from the folders of all pipelines.
+pub(crate) fn sweep(disk: &dyn Disk, pipelines: &Path) -> Result<(), ProcessError> {
+    let failed =
+        |path: &Path, source| ProcessError::Io { path: path.display().to_string(), source };
+    let list = |path: &Path| disk.list(path).map_err(|error| failed(path, error));
+    for pipeline in list(pipelines)?.iter().filter(|entry| entry.dir) {
+        for entry in list(&pipeline.path)? {
+            let name = entry.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if entry.dir && name.starts_with(EVICTED) {
+                disk.remove_dir_all(&entry.path).map_err(|error| failed(&entry.path, error))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Folder {

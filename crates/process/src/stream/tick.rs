@@ -32,8 +32,19 @@ pub(crate) enum Command {
     Checkpoint(oneshot::Sender<Result<(), ProcessError>>),
     /// Checkpoint, commit, end.
     Stop,
+    /// The same, and leave the view to its readers until a new definition answers.
+    Replace,
     /// Try again at once: only a pipeline that stands still listens to it.
     Resume,
+}
+
+/// How a run was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// A new definition takes its place.
+    Replaced,
 }
 
 /// What has been taken in since the last checkpoint.
@@ -59,7 +70,7 @@ struct Written {
 pub(crate) async fn run(
     runtime: &mut Runtime,
     commands: &mut mpsc::Receiver<Command>,
-) -> Result<(), ProcessError> {
+) -> Result<Ended, ProcessError> {
     let mut open = Open::default();
     // Where nothing came since the checkpoint no tick will show the view.
     runtime.publish(&mut JobTick::default())?;
@@ -71,9 +82,13 @@ pub(crate) async fn run(
             command = commands.recv() => match command {
                 Some(Command::Checkpoint(reply)) => runtime.answer(&mut open, reply).await?,
                 Some(Command::Resume) => {}
+                Some(Command::Replace) => {
+                    runtime.stop(&open).await;
+                    return Ok(Ended::Replaced);
+                }
                 Some(Command::Stop) | None => {
                     runtime.stop(&open).await;
-                    return Ok(());
+                    return Ok(Ended::Stopped);
                 }
             },
             result = join(&mut runtime.committing) => runtime.commit_ended(result).await?,
@@ -168,14 +183,22 @@ impl Runtime {
         Ok(())
     }
 
+    fn limits(&self) -> TickLimits {
+        let settings = &self.shared.settings;
+        let budget_us = (settings.tick_budget_ms * 1_000) as i64;
+        TickLimits { rows_max: settings.tick_rows_max, budget_us }
+    }
+
+    /// A tick for the readers of the view alone.
+    pub(super) async fn follow_on(&mut self) -> Result<(), ProcessError> {
+        let mut tick = self.job.tick(self.limits()).await?;
+        self.positions = self.job.positions();
+        self.publish(&mut tick)
+    }
+
     async fn tick(&mut self, open: &mut Open) -> Result<(), ProcessError> {
         let started = std::time::Instant::now();
-        let settings = &self.shared.settings;
-        let limits = TickLimits {
-            rows_max: settings.tick_rows_max,
-            budget_us: (settings.tick_budget_ms * 1_000) as i64,
-        };
-        let mut tick = self.job.tick(limits).await?;
+        let mut tick = self.job.tick(self.limits()).await?;
         let letters = LetterWriter {
             pipeline: &self.pipeline.name,
             plan: &self.job.plan,
@@ -296,7 +319,11 @@ impl Runtime {
         self.publish_rows(&view, changes)
     }
 
-    fn publish_rows(&mut self, view: &View, changes: Vec<RecordBatch>) -> Result<(), ProcessError> {
+    fn publish_rows(
+        &mut self,
+        view: &Arc<View>,
+        changes: Vec<RecordBatch>,
+    ) -> Result<(), ProcessError> {
         let Some(node) = self.job.plan.view else { return Ok(()) };
         self.view_epoch += 1;
         let snapshot = ViewSnapshot {
@@ -305,6 +332,7 @@ impl Runtime {
             positions: self.source_positions().into(),
         };
         view.publish(snapshot, changes);
+        self.shared.shown(view);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod language;
 mod packs;
 mod pauses;
 mod planner;
+mod replaced;
 mod slt;
 mod support;
 mod ticks;
