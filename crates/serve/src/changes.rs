@@ -138,7 +138,7 @@ impl Writer {
         let token = self.token.clone().unwrap_or_default();
         match self.format {
             Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
-            Format::Csv => format!("# end: {why} {token}\n"),
+            Format::Csv => format!("{}\n", format!("# end: {why} {token}").trim_end()),
         }
     }
 

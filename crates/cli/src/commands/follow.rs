@@ -208,14 +208,15 @@ impl Printer {
     }
 
     fn csv(&mut self, line: &str, text: &mut String) {
-        match line.strip_prefix("# error: ") {
-            Some(error) => self.error = Some(error.to_string()),
-            None => {
-                let is_row = ["+I,", "-U,", "+U,", "-D,"].iter().any(|kind| line.starts_with(kind));
-                self.rows += usize::from(is_row);
-                text.push_str(line);
-                text.push('\n');
-            }
+        if let Some(error) = line.strip_prefix("# error: ") {
+            self.error = Some(error.to_string());
+        } else if let Some(why) = line.strip_prefix("# end: ") {
+            tell(&format!("ended: {why}"));
+        } else {
+            let is_row = ["+I,", "-U,", "+U,", "-D,"].iter().any(|kind| line.starts_with(kind));
+            self.rows += usize::from(is_row);
+            text.push_str(line);
+            text.push('\n');
         }
     }
 
