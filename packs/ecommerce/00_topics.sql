@@ -6,6 +6,9 @@
 -- and only those are decoded. A field that is absent or null in the JSON is NULL here. A STRING
 -- column over a JSON object holds the object's text as it was sent. Amounts become DECIMAL from
 -- their text and never pass through a float.
+--
+-- What retention takes from the topic is still in the table `events`, and a pipeline that wants the
+-- beginning reads it there.
 
 -- Every accepted event, its payloads as raw JSON text.
 CREATE TABLE IF NOT EXISTS events_stream (
@@ -33,7 +36,8 @@ CREATE TABLE IF NOT EXISTS events_stream (
     'connector' = 'kafka',
     'topic' = 'events',
     'format' = 'json',
-    'json.timestamp-format.standard' = 'ISO-8601'
+    'json.timestamp-format.standard' = 'ISO-8601',
+    'history.table' = 'events'
 );
 
 -- The same topic, with what orders and refunds say spelled out.
@@ -75,7 +79,8 @@ CREATE TABLE IF NOT EXISTS order_events_stream (
     'connector' = 'kafka',
     'topic' = 'events',
     'format' = 'json',
-    'json.timestamp-format.standard' = 'ISO-8601'
+    'json.timestamp-format.standard' = 'ISO-8601',
+    'history.table' = 'events'
 );
 
 -- What could not be read. A BYTES column over a JSON string is decoded from base64.

@@ -7,7 +7,8 @@ With --url, the file has been replayed to that server (examples/online_retail/RE
 --binary, the script starts a server on a fresh folder, replays the file and stops the server.
 
 Three readers must agree with the file: our SQL, the `deltalake` package on the lake's folder, and
-DuckDB on the Parquet files that the Delta log names.
+DuckDB on the Parquet files that the Delta log names. With --binary, views that follow the replay
+are sampled meanwhile and compared too (`live_views.py`).
 """
 
 import argparse
@@ -22,6 +23,7 @@ import pyarrow
 from deltalake import DeltaTable
 
 import common
+import live_views
 import server
 
 TOTALS = """
@@ -46,8 +48,11 @@ def file_as_lines(path):
     """DuckDB with a table `file_lines`: the file in our columns, straight from its text."""
     duck = duckdb.connect()
     duck.execute("SET TimeZone = 'UTC'")
-    duck.execute("CREATE TABLE texts AS SELECT * FROM read_csv(?, header = true, all_varchar = true)",
-                 [str(path)])
+    # The header is line 1, and no field holds a line feed.
+    duck.execute("""
+        CREATE TABLE texts AS
+        SELECT row_number() OVER () + 1 AS line, *
+        FROM read_csv(?, header = true, all_varchar = true, parallel = false)""", [str(path)])
     # The standard library's zone rules, so that neither DuckDB's nor ours are taken on trust.
     london = zoneinfo.ZoneInfo("Europe/London")
     texts = [row[0] for row in duck.execute("SELECT DISTINCT InvoiceDate FROM texts").fetchall()]
@@ -57,7 +62,7 @@ def file_as_lines(path):
     duck.register("dates", dates)
     duck.execute("""
         CREATE TABLE file_lines AS
-        SELECT InvoiceNo AS order_id, StockCode AS product_id, nullif(Description, '') AS name,
+        SELECT line, InvoiceNo AS order_id, StockCode AS product_id, nullif(Description, '') AS name,
             CAST(Quantity AS DECIMAL(18, 6)) AS quantity, CAST(UnitPrice AS DECIMAL(18, 6)) AS price,
             instant AS event_time, CAST(instant AS DATE) AS event_date,
             nullif(CustomerID, '') AS user_id, Country AS country,
@@ -88,8 +93,8 @@ def compare(report, source, expect, ask):
     report.table(source, "lines by currency", [("GBP", lines)], ask(CURRENCIES))
 
 
-def check(url, data_dir, file, wait_seconds):
-    """Compares everything; ends the script."""
+def check(url, data_dir, file, wait_seconds, views=None):
+    """Compares everything, sampled views included; ends the script."""
     duck = file_as_lines(file)
     expect = lambda query: duck.execute(query.format(lines="file_lines")).fetchall()
     ours = lambda query: common.sql(url, query.format(lines="order_lines"))
@@ -120,6 +125,8 @@ def check(url, data_dir, file, wait_seconds):
     offsets = "SELECT count(*), count(DISTINCT (_partition, _offset)) FROM delta_lines"
     rows, positions = duck.execute(offsets).fetchall()[0]
     report.figure("deltalake", "log positions", rows, positions)
+    if views is not None:
+        views.compare(report, duck, lines)
     report.finish()
 
 
@@ -137,8 +144,9 @@ def main():
         check(arguments.url, arguments.data_dir, file, arguments.wait_seconds)
     with server.running(arguments.binary) as running:
         mapping = common.PROJECT / "examples" / "online_retail" / "mapping.toml"
-        running.replay(file, mapping)
-        check(running.url, running.data_dir, file, arguments.wait_seconds)
+        with live_views.Samples(running.url) as views:
+            running.replay(file, mapping)
+        check(running.url, running.data_dir, file, arguments.wait_seconds, views)
 
 
 if __name__ == "__main__":

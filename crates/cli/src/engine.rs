@@ -4,12 +4,13 @@
 //! runs it as the server does.
 //! Left out: ports, and the order in which a server opens its parts.
 
+use crate::history::LakeHistory;
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
 use tradewind_disk::Disk;
 use tradewind_lake::{Lake, LakeError, TableSpec};
-use tradewind_process::{Engine, EngineParts, EngineSettings, ProcessError, Sinks};
+use tradewind_process::{Engine, EngineParts, EngineSettings, History, ProcessError, Sinks};
 use tradewind_sql::{Catalogue, TableDefinition};
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log, Sink, SinkError};
@@ -64,6 +65,10 @@ impl Sinks for LakeSinks {
         self.0.create_table(&table_spec(table)).await.map_err(failed)?;
         self.0.sink(&table.name, writer).map_err(failed)
     }
+
+    fn history(&self, table: &str) -> Option<Arc<dyn History>> {
+        Some(Arc::new(LakeHistory::new(self.0.table(table)?)))
+    }
 }
 
 /// What the engine works with.
@@ -96,6 +101,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Engine, ProcessError> {
             commit_interval_ms: config.lake.commit_interval_ms,
             tick_rows_max: config.process.tick_rows_max,
             tick_budget_ms: config.process.tick_budget_ms,
+            state_memory_bytes: config.process.state_memory_bytes,
+            view_memory_bytes: config.process.view_memory_bytes,
             retry_backoff_ms_min: config.process.retry_backoff_ms_min,
             retry_backoff_ms_max: config.process.retry_backoff_ms_max,
             retry_attempts_max: config.process.retry_attempts_max,

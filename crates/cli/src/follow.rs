@@ -49,7 +49,7 @@ impl Follower {
                 ))
                 .hint("read faster, or SUBSCRIBE to a view that changes less"));
             }
-            ViewEvent::Snapshot { rows, token } => {
+            ViewEvent::Snapshot { rows, token, .. } => {
                 if let Some(batch) = rows {
                     let kinds = (0..batch.num_rows()).map(|row| (row, RowKind::Insert)).collect();
                     self.pending.push_back(Change::Rows { batch, kinds });

@@ -14,6 +14,28 @@ pub enum DataflowError {
         /// Which aggregate, of what, and what to write instead.
         reason: String,
     },
+    /// The rows of materialized views do not fit into memory.
+    #[error(
+        "materialized views keep {all} bytes of rows in memory, {own} of them this one's, and \
+         process.view_memory_bytes is {bytes_max}: raise it, or make the view smaller"
+    )]
+    ViewsTooLarge {
+        /// This executor's views.
+        own: usize,
+        /// All views.
+        all: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// Evicted state could not be written or read.
+    #[error("evicted state: {path}: {source}")]
+    Scratch {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Our bug: batches that do not fit their schemas, weights that do not add up.
     #[error("internal error: {0}")]
     Internal(String),

@@ -30,6 +30,16 @@ impl ShardRange {
         Self(worker * SHARDS / workers..(worker + 1) * SHARDS / workers)
     }
 
+    /// One alone.
+    pub(crate) const fn one(shard: usize) -> Self {
+        Self(shard..shard + 1)
+    }
+
+    /// The first, and the one behind the last.
+    pub(crate) const fn bounds(&self) -> (usize, usize) {
+        (self.0.start, self.0.end)
+    }
+
     /// Whether a shard is among them.
     pub fn contains(&self, shard: Shard) -> bool {
         self.0.contains(&(shard as usize))

@@ -3,6 +3,7 @@
 //! Guarantees: what is answered is durable; each pipeline runs in a task of its own.
 //! Left out: where topics and tables live.
 
+use crate::history::History;
 use crate::shared::Shared;
 use crate::status::{PipelineState, PipelineStatus};
 use crate::stream::checkpoint::holder;
@@ -36,6 +37,12 @@ pub trait Sinks: Send + Sync + 'static {
     /// table apart, over restarts.
     async fn open(&self, table: &TableDefinition, writer: &str)
     -> Result<Box<dyn Sink>, SinkError>;
+
+    /// A table of events for reading back; `None` where there is none of that name.
+    fn history(&self, table: &str) -> Option<Arc<dyn History>> {
+        let _ = table;
+        None
+    }
 }
 
 /// What an engine is made of.

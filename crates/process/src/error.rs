@@ -86,7 +86,10 @@ impl ProcessError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Internal(_) => true,
-            Self::Dataflow(error) => !matches!(error, DataflowError::Overflow { .. }),
+            Self::Dataflow(error) => !matches!(
+                error,
+                DataflowError::Overflow { .. } | DataflowError::ViewsTooLarge { .. }
+            ),
             Self::Sink(error) => matches!(error, SinkError::Transient { .. }),
             Self::Source(SourceError::Log(error)) => !matches!(error, LogError::Corrupt { .. }),
             _ => false,

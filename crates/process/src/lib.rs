@@ -8,6 +8,7 @@ mod blocking;
 pub mod dead_letters;
 mod engine;
 mod error;
+mod history;
 pub mod script;
 mod settings;
 mod shared;
@@ -19,8 +20,11 @@ mod view;
 
 pub use engine::{Engine, EngineParts, PipelineRequest, Sinks};
 pub use error::ProcessError;
+pub use history::History;
 pub use settings::EngineSettings;
 pub use status::{OperatorStatus, PipelineState, PipelineStatus, SourceStatus};
 pub use stream::sinks::writers;
 pub use subscription::{ResumeToken, Subscription, ViewEvent};
-pub use view::{CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, View, ViewChanges, ViewSnapshot};
+pub use view::{
+    CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, Reached, View, ViewChanges, ViewSnapshot,
+};

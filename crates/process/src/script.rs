@@ -14,10 +14,16 @@ use tradewind_sql::{
     Catalogue, CatalogueError, Dialect, Owner, Position, SqlError, Statement, StatementKind,
     did_you_mean,
 };
+use tradewind_types::config;
 
 /// Settings that mean something here.
-const SETTINGS: [&str; 4] =
-    ["table.local-time-zone", "parallelism.default", "table.sql-dialect", "dialect"];
+const SETTINGS: [&str; 5] = [
+    "table.local-time-zone",
+    "parallelism.default",
+    "table.sql-dialect",
+    "dialect",
+    "state.memory_bytes",
+];
 /// Settings of Flink's that a script may make and that change no answer.
 const FOREIGN_PREFIXES: [&str; 6] =
     ["table.exec.", "table.optimizer.", "pipeline.", "execution.", "sql-client.", "state."];
@@ -123,6 +129,10 @@ impl Script {
             "parallelism.default" => {
                 let workers = value.parse().ok().filter(|workers| (1..=256).contains(workers));
                 self.settings.executor.workers = workers.ok_or_else(|| wrong("number to 256"))?;
+            }
+            "state.memory_bytes" => {
+                let bytes = config::bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
+                self.settings.state_memory_bytes = bytes.ok_or_else(|| wrong("size"))?;
             }
             "table.sql-dialect" | "dialect" => {
                 let name = if value == "default" { "flink" } else { value };

@@ -19,6 +19,10 @@ pub struct EngineSettings {
     pub retry_backoff_ms_max: u64,
     /// Attempts before a pipeline stands still with the reason in its status.
     pub retry_attempts_max: u32,
+    /// What operators of all pipelines keep in memory; the rest is on disk.
+    pub state_memory_bytes: usize,
+    /// What the rows of all materialized views may take; one that grows beyond stands still.
+    pub view_memory_bytes: usize,
     /// How operators run.
     pub executor: ExecutorSettings,
 }
@@ -33,6 +37,8 @@ impl Default for EngineSettings {
             retry_backoff_ms_min: 100,
             retry_backoff_ms_max: 30_000,
             retry_attempts_max: 10,
+            state_memory_bytes: 1 << 30,
+            view_memory_bytes: 2 << 30,
             executor: ExecutorSettings::default(),
         }
     }

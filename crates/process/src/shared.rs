@@ -3,9 +3,10 @@
 //! Guarantees: nothing here waits for a pipeline; a lock is held for a lookup or an assignment.
 //! Left out: starting and stopping pipelines.
 
+use crate::history::HistoricLog;
 use crate::status::{OperatorStatus, PipelineState, PipelineStatus, SourceStatus};
 use crate::stream::checkpoint::{Runtime, source_name, view_of};
-use crate::stream::plan::{StreamPlan, describe};
+use crate::stream::plan::{SourcePlan, StreamPlan, describe};
 use crate::stream::source::SourceEnvironment;
 use crate::view::View;
 use crate::{EngineParts, EngineSettings, ProcessError, Sinks};
@@ -13,9 +14,11 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tradewind_dataflow::StateBudget;
 use tradewind_disk::Disk;
-use tradewind_sql::{Catalogue, Pipeline, PipelineStatement};
-use tradewind_types::{Clock, Log};
+use tradewind_sql::{Catalogue, Pipeline, PipelineStatement, StartupMode};
+use tradewind_types::connector::Positions;
+use tradewind_types::{Clock, Log, LogError, SourceError};
 
 /// What every pipeline uses.
 pub(crate) struct Shared {
@@ -26,20 +29,24 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: EngineSettings,
+    /// The memory of all pipelines' state.
+    pub(crate) budget: Arc<StateBudget>,
     statuses: Mutex<BTreeMap<String, PipelineStatus>>,
     views: Mutex<BTreeMap<String, Arc<View>>>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: EngineParts) -> Self {
+        let settings = parts.settings;
         Self {
+            budget: StateBudget::new(settings.state_memory_bytes, settings.view_memory_bytes),
             catalogue: parts.catalogue,
             log: parts.log,
             sinks: parts.sinks,
             disk: parts.disk,
             dir: parts.dir,
             clock: parts.clock,
-            settings: parts.settings,
+            settings,
             statuses: Mutex::default(),
             views: Mutex::default(),
         }
@@ -168,13 +175,48 @@ impl Shared {
         Some(view)
     }
 
-    /// What sources are opened with.
-    pub(crate) fn environment(&self, pipeline: &str) -> SourceEnvironment {
-        SourceEnvironment {
-            log: Some(self.log.clone()),
-            clock: self.clock.clone(),
-            name: format!("pipeline:{pipeline}"),
+    /// What a source is opened with, which reads from `saved` on or anew.
+    pub(crate) async fn environment(
+        &self,
+        pipeline: &Pipeline,
+        source: &SourcePlan,
+        saved: Option<&Positions>,
+    ) -> Result<SourceEnvironment, ProcessError> {
+        let log = self.log_of(pipeline, source, saved).await.map_err(SourceError::from)?;
+        let (clock, name) = (self.clock.clone(), format!("pipeline:{}", pipeline.name));
+        Ok(SourceEnvironment { log: Some(log), clock, name })
+    }
+
+    /// The log, with a topic's history where its table names one and retention has begun to take
+    /// records that the pipeline wants. What fills the history reads the log alone.
+    async fn log_of(
+        &self,
+        pipeline: &Pipeline,
+        source: &SourcePlan,
+        saved: Option<&Positions>,
+    ) -> Result<Arc<dyn Log>, LogError> {
+        let log = self.log.clone();
+        let Some(topic) = source.definition.topic() else { return Ok(log) };
+        let named = topic.history.as_ref().filter(|table| **table != pipeline.target);
+        let Some(table) = named else { return Ok(log) };
+        if saved.is_none() && topic.startup != StartupMode::Earliest {
+            return Ok(log);
         }
+        let Some(info) = log.topic(&topic.topic) else { return Ok(log) };
+        let mut is_behind = false;
+        for partition in 0..info.partitions {
+            let wanted = saved.map_or(0, |saved| saved.get(&partition).copied().unwrap_or(0));
+            is_behind |= wanted < log.watermarks(&topic.topic, partition)?.log_start;
+        }
+        if !is_behind {
+            return Ok(log);
+        }
+        let missing = || {
+            let name = &source.definition.name;
+            LogError::Invalid(format!("{name}: its 'history.table' {table:?} does not exist"))
+        };
+        let history = self.sinks.history(table).ok_or_else(missing)?;
+        Ok(Arc::new(HistoricLog::open(log, &topic.topic, table, history).await?))
     }
 
     /// Every pipeline's status with its lag.

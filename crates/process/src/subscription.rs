@@ -5,7 +5,7 @@
 //! with a token goes on behind it, or is told to begin anew.
 //! Left out: how events are written, and how many readers there may be.
 
-use crate::view::{Following, View, ViewChanges, ViewSnapshot};
+use crate::view::{Following, Reached, View, ViewChanges, ViewSnapshot};
 use arrow::array::RecordBatch;
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub enum ViewEvent {
         rows: Option<RecordBatch>,
         /// With the last of them.
         token: Option<ResumeToken>,
+        /// Up to which records the view is the answer.
+        positions: Reached,
     },
     /// What one tick has changed.
     Changes {
@@ -153,6 +155,7 @@ impl Subscription {
     fn piece(&mut self) -> Option<ViewEvent> {
         let mut sending = self.sending.take()?;
         let rows = sending.take();
+        let positions = sending.snapshot.positions.clone();
         let token = match sending.is_done() {
             true => {
                 self.seen = Some(sending.snapshot.epoch);
@@ -163,7 +166,7 @@ impl Subscription {
                 None
             }
         };
-        Some(ViewEvent::Snapshot { rows, token })
+        Some(ViewEvent::Snapshot { rows, token, positions })
     }
 
     fn token(&self, epoch: u64) -> ResumeToken {

@@ -68,10 +68,13 @@ pub struct ViewSnapshot {
     /// Which tick: numbers grow, over restarts too.
     pub epoch: u64,
     /// Its rows.
-    pub table: Published,
+    pub table: Arc<Published>,
     /// Up to which records of its sources it is the answer.
-    pub positions: Vec<SourcePositions>,
+    pub positions: Reached,
 }
+
+/// The next record of each source that an answer does not know of yet.
+pub type Reached = Arc<[SourcePositions]>;
 
 /// What one tick has changed.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ pub struct ViewChanges {
     pub epoch: u64,
     /// Rows with `_weight` last.
     pub rows: Vec<RecordBatch>,
+    /// Up to which records of its sources the view is the answer after it.
+    pub positions: Reached,
 }
 
 impl View {
@@ -156,7 +161,8 @@ impl View {
                 state.began = epoch;
             }
             state.rows += count(&rows);
-            state.changes.push_back(Arc::new(ViewChanges { epoch, rows }));
+            let positions = snapshot.positions.clone();
+            state.changes.push_back(Arc::new(ViewChanges { epoch, rows, positions }));
             while state.changes.len() > CHANGES_TICKS_MAX || state.rows > CHANGES_ROWS_MAX {
                 let Some(oldest) = state.changes.pop_front() else { break };
                 state.rows -= count(&oldest.rows);
@@ -164,6 +170,16 @@ impl View {
             state.current = Some(Arc::new(snapshot));
         }
         self.epochs.send_replace(epoch);
+    }
+
+    /// Says that it is the answer to more records, which have changed nothing.
+    pub(crate) fn advance(&self, positions: Reached) {
+        let mut state = self.state.lock();
+        if let Some(current) = &state.current {
+            let ViewSnapshot { epoch, table, .. } = &**current;
+            let table = table.clone();
+            state.current = Some(Arc::new(ViewSnapshot { epoch: *epoch, table, positions }));
+        }
     }
 }
 
@@ -183,7 +199,8 @@ mod tests {
 
     fn tick(view: &View, epoch: u64) {
         let table = Published { schema: view.schema.clone(), chunks: Vec::new() };
-        view.publish(ViewSnapshot { epoch, table, positions: Vec::new() }, Vec::new());
+        let (table, positions) = (Arc::new(table), Vec::new().into());
+        view.publish(ViewSnapshot { epoch, table, positions }, Vec::new());
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
         tick(&view, 1);
         let mut reader = Subscription::new(view.clone(), None);
         let first = reader.next().await;
-        assert!(matches!(first, Some(ViewEvent::Snapshot { rows: None, token: Some(_) })));
+        assert!(matches!(first, Some(ViewEvent::Snapshot { rows: None, token: Some(_), .. })));
         for epoch in 2..=CHANGES_TICKS_MAX as u64 + 2 {
             tick(&view, epoch);
         }

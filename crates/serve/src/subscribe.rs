@@ -4,11 +4,12 @@
 //! Guarantees: `snapshot` events hold the view as it was after one tick, whole; each `changes`
 //! event holds one tick's changes, none left out: applied in order they leave the view. An event's
 //! `id` is a resume token: a client that comes back with it (`Last-Event-ID`) goes on behind it, or
-//! is sent a `reset` and a snapshot where the changes since are no longer kept.
+//! is sent a `reset` and a snapshot where the changes since are no longer kept. With each token
+//! stands up to which records of its topics the view is the answer.
 //! Left out: filters: a view is the filter.
 
 use crate::{origin, render};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -21,12 +22,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
-use tradewind_process::{Engine, ResumeToken, Subscription, ViewEvent};
+use tradewind_process::stream::manifest::SourcePositions;
+use tradewind_process::{Engine, ResumeToken, Subscription, ViewChanges, ViewEvent};
+use tradewind_types::connector::Positions;
 
 /// Silence after which a client is told that the connection is alive: proxies cut after a minute.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -156,25 +160,43 @@ impl Events {
             ViewEvent::Reset => "event: reset\ndata: {}\n\n".to_string(),
             // The reset that follows says it.
             ViewEvent::Behind => ": behind\n\n".to_string(),
-            ViewEvent::Snapshot { rows, token } => {
+            ViewEvent::Snapshot { rows, token, positions } => {
                 let mut data = format!("{{\"columns\":{},\"rows\":[", self.columns);
                 if let Some(rows) = rows {
                     render::json_rows(&rows, usize::MAX, &mut data)?;
                 }
-                data.push_str("]}");
+                data.push(']');
+                if token.is_some() {
+                    data.push_str(&reached(&positions));
+                }
+                data.push('}');
                 framed("snapshot", token, &data)
             }
             ViewEvent::Changes { changes, token } => {
-                framed("changes", Some(token), &changed(&changes.rows)?)
+                framed("changes", Some(token), &changed(&changes)?)
             }
         })
     }
 }
 
+/// `,"positions":{"events":{"0":17}}`: the next offset by topic and partition; the least of them
+/// where tables over one topic stand apart.
+fn reached(sources: &[SourcePositions]) -> String {
+    let mut topics: BTreeMap<&str, Positions> = BTreeMap::new();
+    for source in sources {
+        let topic = topics.entry(&source.topic).or_default();
+        for (partition, offset) in &source.positions {
+            let least = topic.entry(*partition).or_insert(*offset);
+            *least = (*least).min(*offset);
+        }
+    }
+    format!(",\"positions\":{}", serde_json::json!(topics))
+}
+
 /// `{"delete":[…],"insert":[…]}`: rows taken back, then rows added, each as often as it counts.
-fn changed(batches: &[RecordBatch]) -> Result<String, ArrowError> {
+fn changed(tick: &ViewChanges) -> Result<String, ArrowError> {
     let (mut deleted, mut inserted) = (String::new(), String::new());
-    for batch in batches {
+    for batch in &tick.rows {
         let weight = batch.num_columns() - 1;
         let weights = batch.column(weight).as_primitive::<Int64Type>();
         let visible: Vec<usize> = (0..weight).collect();
@@ -191,7 +213,8 @@ fn changed(batches: &[RecordBatch]) -> Result<String, ArrowError> {
             }
         }
     }
-    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]}}"))
+    let reached = reached(&tick.positions);
+    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{reached}}}"))
 }
 
 fn framed(name: &str, token: Option<ResumeToken>, data: &str) -> String {

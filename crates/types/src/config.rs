@@ -17,7 +17,7 @@ mod units;
 pub use docs::reference;
 pub use layers::{Origin, ResolvedSetting, WriteKey};
 pub use settings::{Kind, SETTINGS, Setting};
-pub use units::{bytes_text, duration_text};
+pub use units::{bytes, bytes_text, duration_text, milliseconds};
 
 use layers::Layers;
 use std::path::{Path, PathBuf};
@@ -176,6 +176,10 @@ pub struct ProcessConfig {
     pub tick_rows_max: usize,
     /// A tick stops taking in after this long.
     pub tick_budget_ms: u64,
+    /// What operators' state may take in memory.
+    pub state_memory_bytes: usize,
+    /// What the rows of materialized views may.
+    pub view_memory_bytes: usize,
     /// The first wait after a failure; it doubles with each further one.
     pub retry_backoff_ms_min: u64,
     /// The longest wait between attempts.
@@ -400,6 +404,8 @@ impl ProcessConfig {
         Self {
             tick_rows_max: layers.size("process.tick_rows_max"),
             tick_budget_ms: layers.number("process.tick_budget_ms"),
+            state_memory_bytes: layers.size("process.state_memory_bytes"),
+            view_memory_bytes: layers.size("process.view_memory_bytes"),
             retry_backoff_ms_min: layers.number("process.retry_backoff_ms_min"),
             retry_backoff_ms_max: layers.number("process.retry_backoff_ms_max"),
             retry_attempts_max: layers.small("process.retry_attempts_max"),

@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
+/// Memory that is counted on where the system does not say how much there is.
+const MEMORY_BYTES: usize = 4 << 30;
+
 /// What is logged when `TRADEWIND_LOG` does not say.
 fn start_logging(default: &str) {
     let filter = EnvFilter::try_from_env("TRADEWIND_LOG")
@@ -53,4 +56,16 @@ fn stop_flag(runtime: &Runtime) -> io::Result<Arc<AtomicBool>> {
         set.store(true, Ordering::Relaxed);
     });
     Ok(flag)
+}
+
+/// Memory this process may use: the machine's, or what its container is allowed.
+fn memory_bytes() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let total = read("/proc/meminfo");
+    let total = total.lines().find_map(|line| {
+        let number = line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?;
+        number.parse::<usize>().ok()?.checked_mul(1024)
+    });
+    let allowed = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
+    total.into_iter().chain(allowed).min().unwrap_or(MEMORY_BYTES)
 }

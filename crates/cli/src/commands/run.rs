@@ -56,7 +56,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let limits = TickLimits { rows_max: TICK_ROWS_MAX, budget_us: TICK_BUDGET_US };
     let environment =
         SourceEnvironment { log: None, clock: Arc::new(SystemClock), name: format!("run:{name}") };
-    let mut script = Script::new(environment, RunSettings { executor, limits });
+    let settings =
+        RunSettings { executor, limits, state_memory_bytes: commands::memory_bytes() / 2 };
+    let mut script = Script::new(environment, settings);
     let runtime = commands::runtime()?;
     for statement in &statements {
         let outcome = runtime.block_on(execute(&mut script, statement));

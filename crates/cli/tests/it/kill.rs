@@ -48,9 +48,11 @@ struct Server {
 }
 
 impl Server {
-    fn spawn(data_dir: &Path) -> Self {
+    /// Starts one whose operators may keep so much in memory.
+    fn spawn(data_dir: &Path, state_memory: &str) -> Self {
         let mut command = tradewind();
         command.arg("serve").arg("--data-dir").arg(data_dir).stdin(Stdio::null());
+        command.env("TRADEWIND_PROCESS_STATE_MEMORY_BYTES", state_memory);
         for (key, value) in SETTINGS {
             command.env(format!("TRADEWIND_{key}"), value);
         }
@@ -227,8 +229,9 @@ impl Client {
 
 /// Starts and kills servers. Some die while they start, most in the midst of their work.
 fn kill_many(rng: &mut StdRng, kills: u64, data_dir: &Path, meeting: &Meeting) {
-    for _ in 0..kills {
-        let mut server = Server::spawn(data_dir);
+    for kill in 0..kills {
+        // Every other one has next to nothing: state goes from memory to disk and back.
+        let mut server = Server::spawn(data_dir, if kill % 2 == 0 { "4 KiB" } else { "1 GiB" });
         if rng.random_bool(0.25) {
             std::thread::sleep(Duration::from_millis(rng.random_range(0..600)));
         } else {
@@ -279,7 +282,7 @@ fn every_acknowledged_event_is_there_once_whenever_the_server_is_killed() {
     let mut client = client.join().unwrap();
     let acknowledged = client.ledger.acknowledged();
     folder.disable_cleanup(true);
-    let mut server = Server::spawn(&data_dir);
+    let mut server = Server::spawn(&data_dir, "4 KiB");
     let url = server.ready();
     make_view(&url);
     client.drained(&url);

@@ -35,6 +35,8 @@ const RUNS: u64 = 60;
 const REPEATED: usize = 3;
 /// Events of one run: fewer than the deduplication may forget.
 const EVENTS_MAX: usize = 160;
+/// Where state does not fit: groups and windows and joins are nearly all on disk.
+const STATE_BYTES_FEW: usize = 4 << 10;
 /// How long a life may take by the runtime's clock, which jumps ahead whenever nothing is left to
 /// do: this passes only when somebody waits for what never comes.
 const LIFE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -47,6 +49,8 @@ pub(crate) struct World {
     pub(crate) catalogue: Arc<Catalogue>,
     /// Whether one fsync serves a while, so that much else happens between a write and its fsync.
     flush: Flush,
+    /// What operators may keep in memory.
+    state_memory_bytes: usize,
     turns: Turns,
     ledger: Ledger,
     tally: Tally,
@@ -113,6 +117,8 @@ impl World {
         let world = Self {
             rng,
             flush,
+            // Workers write what is evicted beside each other, in no order that repeats.
+            state_memory_bytes: if repeats(seed) { 1 << 30 } else { STATE_BYTES_FEW },
             turns: if repeats(seed) { Turns::in_order() } else { Turns::free() },
             disk: SimDisk::new(seed),
             clock: Arc::new(ManualClock::at(start)),
@@ -171,7 +177,8 @@ impl World {
     }
 
     async fn start(&mut self) -> Result<Spine, String> {
-        Spine::start(&self.disk, &self.clock, &self.catalogue, self.flush, &self.turns).await
+        let (flush, memory) = (self.flush, self.state_memory_bytes);
+        Spine::start(&self.disk, &self.clock, &self.catalogue, flush, memory, &self.turns).await
     }
 
     /// A few requests at once, each noted with its answer.
@@ -257,7 +264,7 @@ impl World {
 }
 
 /// Whether a seed decides its run to the last operation. In every fourth run calls of the lake
-/// overlap as they like.
+/// overlap as they like, and state does not fit into memory.
 fn repeats(seed: u64) -> bool {
     seed % 4 != 3
 }

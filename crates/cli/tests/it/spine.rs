@@ -68,11 +68,12 @@ fn lake_settings() -> LakeSettings {
     }
 }
 
-fn engine_settings() -> EngineSettings {
+fn engine_settings(state_memory_bytes: usize) -> EngineSettings {
     EngineSettings {
         commit_bytes: 32 << 10,
         commit_interval_ms: 400,
         tick_rows_max: 16,
+        state_memory_bytes,
         ..EngineSettings::default()
     }
 }
@@ -114,6 +115,7 @@ impl Spine {
         clock: &Arc<ManualClock>,
         catalogue: &Arc<Catalogue>,
         flush: Flush,
+        state_memory_bytes: usize,
         turns: &Turns,
     ) -> Result<Self, String> {
         let (log, _) =
@@ -138,7 +140,7 @@ impl Spine {
             disk: disk.clone(),
             dir: PIPELINES_DIR.into(),
             clock: clock.clone(),
-            settings: engine_settings(),
+            settings: engine_settings(state_memory_bytes),
         });
         let engine = engine.await.map_err(text)?;
         let router = tradewind_collect::http::router(collector.clone());

@@ -3,15 +3,18 @@
 //! Guarantees: at the end of a tick every operator has seen the same input; work goes in pieces of
 //! bounded size, those furthest down the graph first, so that a tick's memory is bounded by
 //! [`ExecutorSettings`] and not by how many rows match; the result does not depend on the number of
-//! workers. Nothing here waits or touches a disk, and no result depends on a clock.
+//! workers. Nothing here waits, and no result depends on a clock; a disk is touched where state is
+//! evicted alone.
 //! Left out: when a tick begins, and what its input is.
 
+mod evict;
 mod meter;
 mod route;
 mod state;
 
+pub use evict::Eviction;
 pub use meter::OperatorWork;
-pub use state::StateRows;
+pub use state::{StatePiece, StateRows};
 
 use crate::operator::assign_watermark::Watermarks;
 use crate::operator::materialize::Published;
@@ -101,6 +104,8 @@ pub struct Executor {
     sources: Vec<NodeIndex>,
     /// How far each node's input is complete, as of the last tick.
     complete: Vec<Watermark>,
+    /// Where state may leave memory.
+    evicting: Option<evict::Evicting>,
 }
 
 impl Executor {
@@ -139,6 +144,7 @@ impl Executor {
             sources,
             complete: vec![WATERMARK_NONE; count],
             router: Arc::new(Router::new(graph, workers)),
+            evicting: None,
         })
     }
 
@@ -163,6 +169,7 @@ impl Executor {
                 self.end_tick(node, &mut output)?;
             }
         }
+        self.fit()?;
         Ok(output)
     }
 
@@ -335,14 +342,19 @@ impl Executor {
     fn pump(&mut self, node: NodeIndex, output: &mut TickOutput) -> Result<(), DataflowError> {
         loop {
             let rows = self.pending[node];
+            let within: usize = self.states[node].iter().map(|state| state.held().waiting()).sum();
             let router = self.router.clone();
             let settings = self.settings;
             let round = |(state, inbox): (&mut Stateful, &mut VecDeque<(usize, Keyed)>)| {
                 run_worker(&router, node, state, inbox, &settings)
             };
-            let parallel = self.is_worth_it(rows.max(self.settings.parallel_rows_min));
+            let parallel = self.is_worth_it(rows.max(within).max(match rows {
+                0 => 0,
+                // Few rows may match many.
+                _ => self.settings.parallel_rows_min,
+            }));
             let (states, inboxes) = (&mut self.states[node], &mut self.inboxes[node]);
-            let outboxes: Vec<Result<Outbox, DataflowError>> = match parallel && rows > 0 {
+            let outboxes: Vec<Result<Outbox, DataflowError>> = match parallel {
                 true => states.into_par_iter().zip(inboxes).map(round).collect(),
                 false => states.iter_mut().zip(inboxes).map(round).collect(),
             };

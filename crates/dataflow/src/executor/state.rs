@@ -5,9 +5,9 @@
 //! Left out: files.
 
 use super::Executor;
-use crate::operator::StateWorker;
+use crate::operator::Stateful;
 use crate::operator::assign_watermark::WatermarkState;
-use crate::{DataflowError, OperatorId};
+use crate::{DataflowError, EvictedRows, OperatorId};
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 
@@ -17,7 +17,29 @@ pub struct StateRows {
     /// Whose.
     pub operator: OperatorId,
     /// To be restored in this order.
-    pub batches: Vec<RecordBatch>,
+    pub pieces: Vec<StatePiece>,
+}
+
+/// Part of an operator's state.
+#[derive(Debug, Clone)]
+pub enum StatePiece {
+    /// What was in memory.
+    Rows(RecordBatch),
+    /// What was not.
+    Evicted(EvictedRows),
+}
+
+impl StatePiece {
+    /// The rows, which are read from disk where they are there.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn read(&self) -> Result<Vec<RecordBatch>, DataflowError> {
+        match self {
+            Self::Rows(batch) => Ok(vec![batch.clone()]),
+            Self::Evicted(rows) => rows.read(),
+        }
+    }
 }
 
 impl Executor {
@@ -37,7 +59,7 @@ impl Executor {
         &mut self,
         operator: &OperatorId,
     ) -> Result<Option<StateRows>, DataflowError> {
-        self.take(operator, |worker| worker.take_changes())
+        self.take(operator, false)
     }
 
     /// All of an operator's state. Counts as taking the changes too.
@@ -45,22 +67,30 @@ impl Executor {
     /// # Errors
     /// A bug.
     pub fn take_all(&mut self, operator: &OperatorId) -> Result<Option<StateRows>, DataflowError> {
-        self.take(operator, |worker| worker.take_all())
+        self.take(operator, true)
     }
 
     fn take(
         &mut self,
         operator: &OperatorId,
-        take: impl Fn(&mut dyn StateWorker) -> Result<Vec<RecordBatch>, DataflowError>,
+        all: bool,
     ) -> Result<Option<StateRows>, DataflowError> {
         let index = self.index_of(operator)?;
-        let mut batches = Vec::new();
+        let mut pieces = Vec::new();
         for state in &mut self.states[index] {
-            batches.extend(take(state.worker())?);
+            let batches = match state {
+                Stateful::Sharded(sharded) => {
+                    pieces.extend(sharded.take(all)?);
+                    continue;
+                }
+                whole if all => whole.worker().take_all()?,
+                whole => whole.worker().take_changes()?,
+            };
+            let batches = batches.into_iter().filter(|batch| batch.num_rows() > 0);
+            pieces.extend(batches.map(StatePiece::Rows));
         }
-        batches.retain(|batch| batch.num_rows() > 0);
-        let any = !batches.is_empty();
-        Ok(any.then(|| StateRows { operator: operator.clone(), batches }))
+        let any = !pieces.is_empty();
+        Ok(any.then(|| StateRows { operator: operator.clone(), pieces }))
     }
 
     fn index_of(&self, operator: &OperatorId) -> Result<usize, DataflowError> {
@@ -74,13 +104,28 @@ impl Executor {
     /// # Errors
     /// The rows are not such; there is no such operator.
     pub fn restore(&mut self, rows: &StateRows) -> Result<(), DataflowError> {
-        let index = self.index_of(&rows.operator)?;
-        for batch in &rows.batches {
-            for state in &mut self.states[index] {
-                state.worker().restore(batch)?;
+        for piece in &rows.pieces {
+            for batch in piece.read()? {
+                self.restore_rows(&rows.operator, &batch)?;
             }
         }
         Ok(())
+    }
+
+    /// The same for some of the rows, those that come first first.
+    ///
+    /// # Errors
+    /// The rows are not such; there is no such operator.
+    pub fn restore_rows(
+        &mut self,
+        operator: &OperatorId,
+        rows: &RecordBatch,
+    ) -> Result<(), DataflowError> {
+        let index = self.index_of(operator)?;
+        for state in &mut self.states[index] {
+            state.worker().restore(rows)?;
+        }
+        self.fit()
     }
 
     /// How far each source's partitions have come, by the operator that keeps it.

@@ -16,6 +16,7 @@ mod filter;
 pub mod join;
 pub mod materialize;
 mod project;
+pub(crate) mod sharded;
 mod unnest;
 pub mod window_aggregate;
 
@@ -29,7 +30,9 @@ pub use project::Project;
 pub use unnest::Unnest;
 pub use window_aggregate::{WindowAggregate, Windows};
 
-use crate::{DataflowError, Failed, Node, OperatorKind, RowError, ShardRange, Watermark};
+use crate::{
+    DataflowError, Failed, Node, OperatorKind, RowError, ShardRange, WATERMARK_NONE, Watermark,
+};
 use arrow::array::RecordBatch;
 
 /// Rows for an operator with state, with the hash of each row's key.
@@ -50,6 +53,8 @@ pub(crate) enum Stateful {
     WindowAggregate(window_aggregate::WindowAggregateWorker),
     Join(Box<join::JoinWorker>),
     Materialize(materialize::MaterializeWorker),
+    /// Any of the others but the last, in shards that need not be in memory.
+    Sharded(Box<sharded::Sharded>),
 }
 
 /// What one kind of state can do. See [`Stateful`] for the order of calls.
@@ -83,6 +88,28 @@ pub(crate) trait StateWorker: Send {
     /// Takes in what an earlier worker gave out, in that order. Rows of shards that are not this
     /// worker's are passed over.
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError>;
+
+    /// The hash of each row's key in rows of state; `None` where they are about all keys.
+    fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError>;
+
+    /// The inputs are complete up to `watermark`, at which nothing was due.
+    fn advance(&mut self, _watermark: Watermark) {}
+
+    /// Up to where the worker knows its inputs to be complete, if it keeps that.
+    fn complete(&self) -> Watermark {
+        WATERMARK_NONE
+    }
+
+    /// The least watermark at which [`StateWorker::end_tick`] has something to give without
+    /// further rows.
+    fn due(&self) -> Option<Watermark> {
+        None
+    }
+
+    /// Rows or groups that [`StateWorker::next_output`] has before it, about.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Keys held.
     fn keys(&self) -> usize;
@@ -118,6 +145,20 @@ impl Stateful {
             Self::WindowAggregate(worker) => worker,
             Self::Join(worker) => worker.as_mut(),
             Self::Materialize(worker) => worker,
+            Self::Sharded(worker) => worker.as_mut(),
+        }
+    }
+}
+
+impl Stateful {
+    /// The same, to look at.
+    pub(crate) fn held(&self) -> &dyn StateWorker {
+        match self {
+            Self::Aggregate(worker) => worker,
+            Self::WindowAggregate(worker) => worker,
+            Self::Join(worker) => worker.as_ref(),
+            Self::Materialize(worker) => worker,
+            Self::Sharded(worker) => worker.as_ref(),
         }
     }
 }

@@ -214,11 +214,12 @@ impl Groups {
         (self.touched, *beside) = (slots, others);
     }
 
-    /// Forgets which groups were touched, and those of them that have no rows left.
-    pub(crate) fn untouch(&mut self) -> Result<(), DataflowError> {
+    /// Forgets which groups were touched and, where told to sweep, those of them that have no rows
+    /// left.
+    pub(crate) fn untouch(&mut self, sweep: bool) -> Result<(), DataflowError> {
         let touched = std::mem::take(&mut self.touched);
         touched.iter().for_each(|slot| self.flags[*slot as usize] &= !TOUCHED);
-        if self.grouping.weighted {
+        if self.grouping.weighted && sweep {
             let no_rows = |slot: &u32| self.rows[*slot as usize] == 0;
             let empty: Vec<u32> = touched.iter().copied().filter(no_rows).collect();
             self.remove(&empty)?;

@@ -181,13 +181,18 @@ impl Grouping {
         self.fields.iter().enumerate().map(named).collect()
     }
 
+    /// The hash of each row's key in rows of state.
+    pub(crate) fn state_hashes(&self, rows: &RecordBatch) -> Result<Vec<u64>, DataflowError> {
+        hash_columns(&rows.columns()[..self.keys.len()], rows.num_rows())
+    }
+
     /// The rows of state whose keys are of these shards, and their keys' hashes.
     pub(crate) fn of_shards(
         &self,
         rows: &RecordBatch,
         shards: &ShardRange,
     ) -> Result<(RecordBatch, Vec<u64>), DataflowError> {
-        let hashes = hash_columns(&rows.columns()[..self.keys.len()], rows.num_rows())?;
+        let hashes = self.state_hashes(rows)?;
         let kept: Vec<u32> = (0..rows.num_rows() as u32)
             .filter(|row| shards.contains(shard_of(hashes[*row as usize])))
             .collect();

@@ -137,11 +137,12 @@ proptest! {
             1..200,
         ),
         workers in 1..5_usize,
+        memory in proptest::option::of(proptest::sample::select(vec![0_usize, 3_000, 30_000])),
         ticks in proptest::collection::vec(
-            (1..60_usize, any::<bool>(), proptest::option::of(1..5_usize), any::<bool>()), 1..6),
+            (1..60_usize, any::<bool>(), proptest::option::of(0..5_usize), any::<bool>()), 1..6),
     ) {
         arrange(&mut steps, weight);
-        let mut chain = chain(keys, weight, workers);
+        let mut chain = chain(keys, weight, workers).within(memory);
         let (mut table, mut log, mut rest) = (Table::new(), Vec::new(), &steps[..]);
         for (size, backwards, hand_over, all) in ticks.iter().cycle() {
             let (now, later) = rest.split_at((*size).min(rest.len()));
@@ -163,7 +164,10 @@ proptest! {
                     log.clear();
                 }
                 log.extend(chain.take(*all));
-                chain.hand_over(*workers, &log);
+                // Without workers it goes on where it is.
+                if *workers > 0 {
+                    chain.hand_over(*workers, &log);
+                }
             }
         }
     }

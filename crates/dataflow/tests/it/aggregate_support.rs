@@ -1,6 +1,7 @@
 //! Changelogs as text: `+ 1 4` is the row (1, 4) at weight 1, `- 5 3` at -1, `null` a null. Times
 //! may be whole seconds since 1970; `#1` at the end puts a row into partition 1.
 
+use crate::scratch::within;
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -98,7 +99,8 @@ pub(crate) fn text(hidden: Hidden, batch: &RecordBatch) -> Vec<String> {
 
 /// A graph with one source and one sink, running.
 pub(crate) struct Chain {
-    graph: Arc<Graph>,
+    pub(crate) graph: Arc<Graph>,
+    memory: Option<usize>,
     pub(crate) input: Schema,
     hidden: Hidden,
     output: Hidden,
@@ -135,7 +137,14 @@ impl Chain {
         graph.add(OperatorKind::Sink(0), vec![last], schema, output);
         let graph = Arc::new(graph);
         let executor = executor(&graph, workers);
-        Self { graph, input, hidden, output, partitions: vec![0], executor }
+        Self { graph, input, hidden, output, partitions: vec![0], executor, memory: None }
+    }
+
+    /// The same with so much memory for its state. Before the first tick.
+    pub(crate) fn within(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.memory = bytes.into();
+        self.executor = within(self.executor, self.memory);
+        self
     }
 
     pub(crate) fn tick_whole(&mut self, text: &str, ended: bool) -> TickOutput {
@@ -165,7 +174,7 @@ impl Chain {
     /// Goes on in an executor with another number of workers, from state that is handed over.
     pub(crate) fn hand_over(&mut self, workers: usize, taken: &[StateRows]) {
         let watermarks = self.executor.watermarks();
-        self.executor = executor(&self.graph, workers);
+        self.executor = within(executor(&self.graph, workers), self.memory);
         self.executor.restore_watermarks(&watermarks);
         for rows in taken {
             self.executor.restore(rows).unwrap();

@@ -136,12 +136,13 @@ proptest! {
         weights in any::<[bool; 2]>(),
         mut steps in proptest::collection::vec(step(), 1..160),
         workers in 1..5_usize,
+        memory in proptest::option::of(proptest::sample::select(vec![0_usize, 3_000, 30_000])),
         ticks in proptest::collection::vec(
-            (1..60_usize, any::<bool>(), proptest::option::of(1..5_usize), any::<bool>()), 1..6),
+            (1..60_usize, any::<bool>(), proptest::option::of(0..5_usize), any::<bool>()), 1..6),
     ) {
         arrange(&mut steps, weights);
         let shape = Shape { kind, condition, weights, kept: true };
-        let mut joined = Joined::new(shape, workers);
+        let mut joined = Joined::new(shape, workers).within(memory);
         let (mut table, mut log, mut rest) = (Table::new(), Vec::new(), &steps[..]);
         for (size, backwards, hand_over, all) in ticks.iter().cycle() {
             let (now, later) = rest.split_at((*size).min(rest.len()));
@@ -168,7 +169,10 @@ proptest! {
                     log.clear();
                 }
                 log.extend(joined.take(*all));
-                joined.hand_over(*workers, &log);
+                // Without workers it goes on where it is.
+                if *workers > 0 {
+                    joined.hand_over(*workers, &log);
+                }
             }
         }
     }

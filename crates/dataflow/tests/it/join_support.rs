@@ -1,6 +1,7 @@
 //! Two sources, a join, and perhaps a table kept of it.
 
 use crate::aggregate_support::{executor, rows, schema, text};
+use crate::scratch::within;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::lt;
 use arrow::datatypes::{DataType, Int64Type};
@@ -46,6 +47,7 @@ pub(crate) struct Shape {
 }
 
 pub(crate) struct Joined {
+    memory: Option<usize>,
     graph: Arc<Graph>,
     pub(crate) executor: Executor,
     inputs: [Hidden; 2],
@@ -89,7 +91,15 @@ impl Joined {
         }
         graph.add(OperatorKind::Sink(0), vec![last], schema, output);
         let graph = Arc::new(graph);
-        Self { executor: executor(&graph, workers), graph, inputs, output, table: last }
+        let executor = executor(&graph, workers);
+        Self { executor, graph, inputs, output, table: last, memory: None }
+    }
+
+    /// The same with so much memory for its state. Before the first tick.
+    pub(crate) fn within(mut self, bytes: Option<usize>) -> Self {
+        self.memory = bytes;
+        self.executor = within(self.executor, bytes);
+        self
     }
 
     /// One tick with changes of both sides.
@@ -128,7 +138,7 @@ impl Joined {
     }
 
     pub(crate) fn hand_over(&mut self, workers: usize, taken: &[StateRows]) {
-        self.executor = executor(&self.graph, workers);
+        self.executor = within(executor(&self.graph, workers), self.memory);
         for rows in taken {
             self.executor.restore(rows).unwrap();
         }

@@ -9,6 +9,7 @@ mod join_bounds;
 mod join_property;
 mod join_support;
 mod materialize;
+mod scratch;
 mod speed;
 mod window;
 mod window_property;

@@ -130,7 +130,10 @@ fn run(
                 log.clear();
             }
             log.extend(chain.take(*all));
-            chain.hand_over(*workers, &log);
+            // Without workers it goes on where it is.
+            if *workers > 0 {
+                chain.hand_over(*workers, &log);
+            }
         }
     }
     (given, late)
@@ -144,8 +147,9 @@ proptest! {
         mut rows in any::<bool>().prop_flat_map(rows),
         hop in any::<bool>(),
         workers in 1..5_usize,
+        memory in proptest::option::of(proptest::sample::select(vec![0_usize, 3_000, 30_000])),
         sizes in proptest::collection::vec(
-            (1..60_usize, proptest::option::of(1..5_usize), any::<bool>()), 1..6),
+            (1..60_usize, proptest::option::of(0..5_usize), any::<bool>()), 1..6),
     ) {
         if !weights {
             rows.iter_mut().for_each(|row| row.back = false);
@@ -157,7 +161,7 @@ proptest! {
         calls.push(AggregateCall { distinct: true, ..call(Count, Some(2), int.clone()) });
         calls.push(call(Min, Some(2), int));
         let time = DataType::Timestamp(TimeUnit::Microsecond, None);
-        let chain = windows(spec, time, calls, weights, workers);
+        let chain = windows(spec, time, calls, weights, workers).within(memory);
         let (mut wanted, late) = model(&rows, &spec);
         let (mut given, given_late) = run(chain, &rows, &sizes);
         given.sort();

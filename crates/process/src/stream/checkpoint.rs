@@ -8,6 +8,7 @@
 use super::job::Job;
 use super::manifest::{Manifest, ManifestStore, SinkWork, SourcePositions, state_files};
 use super::plan::{StreamPlan, Target};
+use super::scratch::DiskScratch;
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{OperatorKind, OperatorWork, StateRows};
+use tradewind_dataflow::{Eviction, OperatorKind, OperatorWork, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
 use tradewind_types::{
@@ -27,6 +28,9 @@ use tradewind_types::{
 
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
+
+/// The folder of a pipeline's evicted state, in its own.
+const EVICTED_DIR: &str = "evicted";
 
 /// A pipeline, open.
 pub(crate) struct Runtime {
@@ -99,7 +103,7 @@ impl Runtime {
         let plan = Arc::new(plan);
         let dir = shared.dir.join(&pipeline.id);
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
-        let states = StateStore::new(shared.disk.clone(), dir);
+        let states = StateStore::new(shared.disk.clone(), dir.clone());
         let newest = manifests.newest()?;
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
@@ -111,14 +115,18 @@ impl Runtime {
             .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
         let start_anew = taken_up.is_none();
         let taken_up_at = taken_up.map(|manifest| manifest.written_at);
-        for source in &plan.sources {
-            sources
-                .push(open_source(&shared.environment(&pipeline.name), source, start_anew).await?);
+        for (index, source) in plan.sources.iter().enumerate() {
+            let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
+            let environment =
+                shared.environment(&pipeline, source, saved.map(|saved| &saved.positions)).await?;
+            sources.push(open_source(&environment, source, start_anew).await?);
         }
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let settings = shared.settings.executor;
-        let mut job = Job::new(plan, sources, shared.clock.clone(), settings)?;
+        let scratch = Arc::new(DiskScratch::open(shared.disk.clone(), dir.join(EVICTED_DIR))?);
+        let eviction = Eviction { budget: shared.budget.clone(), scratch };
+        let mut job = Job::new(plan, sources, shared.clock.clone(), settings, Some(eviction))?;
         let mut kept = BTreeMap::new();
         if let Some(manifest) = taken_up {
             resume(&mut job, manifest, &topic_ids)?;
@@ -419,7 +427,7 @@ fn resume(job: &mut Job, manifest: &Manifest, topic_ids: &[String]) -> Result<()
             Err(SourceError::Position { source_name: name.to_string(), reason }.into())
         };
         let id = source_id(index);
-        let Some(saved) = manifest.sources.iter().find(|saved| saved.operator == id) else {
+        let Some(saved) = manifest.source(&id) else {
             return refuse(format!("epoch {} has no positions for {id}", manifest.epoch));
         };
         let topic_id = &topic_ids[index];
@@ -463,8 +471,10 @@ fn restore_state(
         }
         for file in &state.files {
             let operator = tradewind_dataflow::OperatorId(state.operator.as_str().into());
-            let rows = StateRows { operator, batches: states.read(file)? };
-            crate::blocking::blocking(|| job.executor.restore(&rows))?;
+            let executor = &mut job.executor;
+            states.read(file, |rows| {
+                Ok(crate::blocking::blocking(|| executor.restore_rows(&operator, &rows))?)
+            })?;
         }
         kept.insert(state.operator.clone(), state.clone());
     }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tradewind_dataflow::operator::assign_watermark::WatermarkState;
 use tradewind_dataflow::{
-    Executor, ExecutorSettings, LateRows, OperatorId, OperatorKind, OperatorWork, RowError,
-    SourceInput, StateRows,
+    Eviction, Executor, ExecutorSettings, LateRows, OperatorId, OperatorKind, OperatorWork,
+    RowError, SourceInput, StateRows,
 };
 use tradewind_types::connector::Positions;
 use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
@@ -25,6 +25,11 @@ use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
 const CHUNK_ROWS: usize = 8_192;
 /// How long nothing may come from a partition before watermarks do not wait for it.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
+
+/// With state out of memory: how many times as many rows a tick may take in, and for how long.
+/// The rows are in memory until the tick's end.
+const EVICTED_ROWS_FACTOR: usize = 8;
+const EVICTED_BUDGET_US: i64 = 1_000_000;
 
 /// How much one tick may take in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub struct Job {
     first: usize,
     /// The executor has been told that every source has ended.
     flushed: bool,
+    /// How long operators took over the last tick.
+    operators_us: i64,
 }
 
 /// A source and what is known about it.
@@ -87,7 +94,7 @@ pub struct JobTick {
 }
 
 impl Job {
-    /// A job over sources in the order of the plan's.
+    /// A job over sources in the order of the plan's. Without `eviction` all state stays in memory.
     ///
     /// # Errors
     /// A planner's bug.
@@ -96,8 +103,12 @@ impl Job {
         sources: Vec<Box<dyn Source>>,
         clock: Arc<dyn Clock>,
         settings: ExecutorSettings,
+        eviction: Option<Eviction>,
     ) -> Result<Self, ProcessError> {
-        let executor = Executor::new(plan.graph.clone(), settings)?;
+        let mut executor = Executor::new(plan.graph.clone(), settings)?;
+        if let Some(eviction) = eviction {
+            executor = executor.evicting(eviction);
+        }
         let now = Instant::now();
         let source = |(source, planned): (Box<dyn Source>, &super::plan::SourcePlan)| {
             let seen = source.positions().into_keys().map(|partition| (partition, now)).collect();
@@ -105,7 +116,7 @@ impl Job {
             JobSource { source, has_watermark, seen, records: 0, busy: Duration::ZERO }
         };
         let sources = sources.into_iter().zip(&plan.sources).map(source).collect();
-        Ok(Self { plan, executor, sources, clock, first: 0, flushed: false })
+        Ok(Self { plan, executor, sources, clock, first: 0, flushed: false, operators_us: 0 })
     }
 
     /// Waits until a tick would have something to do.
@@ -141,11 +152,13 @@ impl Job {
         let mut tick = JobTick::default();
         let mut inputs: Vec<SourceInput> = Vec::new();
         inputs.resize_with(self.sources.len(), SourceInput::default);
-        self.gather(limits, &mut tick, &mut inputs).await?;
+        self.gather(self.widened(limits), &mut tick, &mut inputs).await?;
         self.describe(&mut inputs);
         let last = inputs.iter().all(|input| input.ended);
         let executor = &mut self.executor;
+        let started = std::time::Instant::now();
         let output = crate::blocking::blocking(|| executor.tick(inputs))?;
+        self.operators_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
         self.flushed = last;
         tick.sinks = output.sinks;
         tick.errors = output.errors;
@@ -214,6 +227,16 @@ impl Job {
 
     fn all_sources_ended(&self) -> bool {
         self.sources.iter().all(|one| one.source.ended())
+    }
+
+    /// With state out of memory a tick reads most of it whatever rows it has: it takes in for about
+    /// as long as the last one worked, so that half the time at most goes into that.
+    fn widened(&self, limits: TickLimits) -> TickLimits {
+        if !self.executor.has_evicted() {
+            return limits;
+        }
+        let budget_us = self.operators_us.min(EVICTED_BUDGET_US).max(limits.budget_us);
+        TickLimits { rows_max: limits.rows_max.saturating_mul(EVICTED_ROWS_FACTOR), budget_us }
     }
 
     async fn gather(

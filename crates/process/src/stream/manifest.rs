@@ -50,6 +50,13 @@ pub struct Manifest {
     pub staged: Vec<SinkWork>,
 }
 
+impl Manifest {
+    /// How far a source had been read, by its operator id.
+    pub fn source(&self, operator: &str) -> Option<&SourcePositions> {
+        self.sources.iter().find(|source| source.operator == operator)
+    }
+}
+
 /// The files that hold operators' state.
 pub(crate) fn state_files(state: &[OperatorState]) -> BTreeSet<String> {
     let files = state.iter().flat_map(|state| &state.files);

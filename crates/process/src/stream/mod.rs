@@ -2,11 +2,13 @@
 
 pub mod changelog;
 pub(crate) mod checkpoint;
+mod frames;
 pub mod job;
 pub mod manifest;
 mod output;
 pub mod plan;
 pub mod run;
+pub mod scratch;
 pub mod sink;
 pub(crate) mod sinks;
 pub mod source;

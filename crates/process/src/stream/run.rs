@@ -6,6 +6,7 @@
 
 use super::job::{Job, JobTick, TickLimits};
 use super::plan::{SinkPlan, StreamPlan};
+use super::scratch::DiskScratch;
 use super::sink::open_sink;
 use super::source::{SourceEnvironment, open_source};
 use crate::ProcessError;
@@ -13,7 +14,7 @@ use arrow::array::RecordBatch;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tradewind_dataflow::ExecutorSettings;
+use tradewind_dataflow::{Eviction, ExecutorSettings, StateBudget};
 use tradewind_types::{DeadLetter, Sink, SinkError};
 
 /// How a plan is run.
@@ -23,6 +24,9 @@ pub struct RunSettings {
     pub executor: ExecutorSettings,
     /// How much one tick takes in.
     pub limits: TickLimits,
+    /// How much memory operators' state may take; the rest goes to files of the system's temporary
+    /// folder.
+    pub state_memory_bytes: usize,
 }
 
 /// What a run came to.
@@ -72,7 +76,12 @@ pub async fn run(
     for (index, sink) in plan.sinks.iter().enumerate() {
         sinks.push(open_sink(sink, &format!("run-{index}"))?);
     }
-    let mut job = Job::new(plan, sources, environment.clock.clone(), settings.executor)?;
+    let eviction = Eviction {
+        budget: StateBudget::new(settings.state_memory_bytes, usize::MAX),
+        scratch: Arc::new(DiskScratch::temporary()),
+    };
+    let clock = environment.clock.clone();
+    let mut job = Job::new(plan, sources, clock, settings.executor, Some(eviction))?;
     let mut report = RunReport::default();
     let started = Instant::now();
     tokio::pin!(stop);

@@ -4,11 +4,11 @@
 //! was written is refused with its name. Files no manifest names are removed.
 //! Left out: what the rows mean, which their operator knows.
 
+use super::frames;
 use crate::ProcessError;
 use crate::blocking::blocking;
 use arrow::array::RecordBatch;
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
+use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io;
@@ -20,8 +20,8 @@ use tradewind_types::Epoch;
 
 /// What every file begins with: the format's name and version.
 const MAGIC: &[u8; 8] = b"TWSTATE1";
-/// Bytes before each batch: its length (u64) and its CRC-32C (u32), little-endian.
-const FRAME_BYTES: usize = 12;
+/// Bytes written at once: state that is out of memory passes through as much.
+const WRITE_BYTES: usize = 4 << 20;
 
 /// A file of one operator's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,30 +71,68 @@ impl StateStore {
     ) -> Result<StateFile, ProcessError> {
         let name = format!("state-{epoch:020}-{}.arrow", rows.operator);
         let path = self.dir.join(&name);
-        let bytes = encode(&rows.batches)?;
-        let written = blocking(|| {
-            // A run that was killed before its manifest may have left one of this name.
-            let file = self.disk.open(&path, Create::Truncate)?;
-            file.write_all_at(&bytes, 0)?;
-            file.sync()
-        });
-        written.map_err(|source| io_error(&path, source))?;
-        Ok(StateFile { name, bytes: bytes.len() as u64, full })
+        let failed = |source| io_error(&path, source);
+        // A run that was killed before its manifest may have left one of this name.
+        let file = blocking(|| self.disk.open(&path, Create::Truncate)).map_err(failed)?;
+        let (mut buffer, mut written) = (MAGIC.to_vec(), 0_u64);
+        for piece in &rows.pieces {
+            for batch in piece.read()? {
+                let bug = |error: ArrowError| ProcessError::Internal(error.to_string());
+                frames::put(&mut buffer, &batch).map_err(bug)?;
+                if buffer.len() >= WRITE_BYTES {
+                    blocking(|| file.write_all_at(&buffer, written)).map_err(failed)?;
+                    written += buffer.len() as u64;
+                    buffer.clear();
+                }
+            }
+        }
+        blocking(|| file.write_all_at(&buffer, written).and_then(|()| file.sync()))
+            .map_err(failed)?;
+        Ok(StateFile { name, bytes: written + buffer.len() as u64, full })
     }
 
-    /// A file's rows.
+    /// Hands out a file's rows, batch by batch.
     ///
     /// # Errors
-    /// It is not there, or not what was written.
-    pub(crate) fn read(&self, file: &StateFile) -> Result<Vec<RecordBatch>, ProcessError> {
+    /// It is not there, or not what was written; whatever `take` returns.
+    pub(crate) fn read(
+        &self,
+        file: &StateFile,
+        mut take: impl FnMut(RecordBatch) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
         let path = self.dir.join(&file.name);
-        let bytes = blocking(|| self.disk.read(&path)).map_err(|source| io_error(&path, source))?;
+        let failed = |source| io_error(&path, source);
         let refused = |reason| ProcessError::Manifest { path: path.display().to_string(), reason };
-        if bytes.len() as u64 != file.bytes {
-            let reason = format!("it has {} bytes, its manifest says {}", bytes.len(), file.bytes);
+        let open = blocking(|| self.disk.open(&path, Create::No)).map_err(failed)?;
+        let bytes = open.len().map_err(failed)?;
+        if bytes != file.bytes {
+            let reason = format!("it has {bytes} bytes, its manifest says {}", file.bytes);
             return Err(refused(reason));
         }
-        decode(&bytes).map_err(refused)
+        let mut magic = [0; MAGIC.len()];
+        let magic_read = blocking(|| open.read_exact_at(&mut magic, 0));
+        if magic_read.is_err() || magic != *MAGIC {
+            return Err(refused("it is no state file of this version".into()));
+        }
+        let mut at = MAGIC.len() as u64;
+        let mut body = Vec::new();
+        while at < bytes {
+            let mut head = [0; frames::HEAD_BYTES];
+            let behind = at + frames::HEAD_BYTES as u64;
+            let ends = || refused("it ends within a frame".into());
+            blocking(|| open.read_exact_at(&mut head, at)).map_err(|_| ends())?;
+            let head = frames::Head::read(&head).map_err(refused)?;
+            if head.length as u64 > bytes - behind {
+                return Err(ends());
+            }
+            body.resize(head.length, 0);
+            blocking(|| open.read_exact_at(&mut body, behind)).map_err(failed)?;
+            for batch in head.open(&body).map_err(refused)? {
+                take(batch)?;
+            }
+            at = behind + head.length as u64;
+        }
+        Ok(())
     }
 
     /// Removes every file that is not named.
@@ -120,50 +158,6 @@ impl StateStore {
     }
 }
 
-/// Batches, each of any schema, as a file.
-fn encode(batches: &[RecordBatch]) -> Result<Vec<u8>, ProcessError> {
-    let bug = |error: arrow::error::ArrowError| ProcessError::Internal(error.to_string());
-    let mut bytes = MAGIC.to_vec();
-    for batch in batches {
-        let begin = bytes.len();
-        bytes.resize(begin + FRAME_BYTES, 0);
-        let mut writer = StreamWriter::try_new(&mut bytes, &batch.schema()).map_err(bug)?;
-        writer.write(batch).and_then(|()| writer.finish()).map_err(bug)?;
-        drop(writer);
-        let body = begin + FRAME_BYTES;
-        let length = (bytes.len() - body) as u64;
-        let crc = crc32c::crc32c(&bytes[body..]);
-        bytes[begin..begin + 8].copy_from_slice(&length.to_le_bytes());
-        bytes[begin + 8..body].copy_from_slice(&crc.to_le_bytes());
-    }
-    Ok(bytes)
-}
-
-/// A file as its batches; the error is what does not hold.
-fn decode(bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        return Err("it is no state file of this version".into());
-    };
-    let mut batches = Vec::new();
-    while !rest.is_empty() {
-        let Some((frame, behind)) = rest.split_at_checked(FRAME_BYTES) else {
-            return Err("it ends within a frame".into());
-        };
-        let length = u64::from_le_bytes(frame[..8].try_into().expect("a frame has 12 bytes"));
-        let crc = u32::from_le_bytes(frame[8..].try_into().expect("a frame has 12 bytes"));
-        let body = usize::try_from(length).ok().and_then(|length| behind.split_at_checked(length));
-        let Some((body, behind)) = body else { return Err("it ends within a batch".into()) };
-        if crc32c::crc32c(body) != crc {
-            return Err(format!("batch {} has another CRC than its frame says", batches.len()));
-        }
-        for batch in StreamReader::try_new(body, None).map_err(|error| error.to_string())? {
-            batches.push(batch.map_err(|error| error.to_string())?);
-        }
-        rest = behind;
-    }
-    Ok(batches)
-}
-
 fn io_error(path: &Path, source: io::Error) -> ProcessError {
     ProcessError::Io { path: path.display().to_string(), source }
 }
@@ -172,25 +166,37 @@ fn io_error(path: &Path, source: io::Error) -> ProcessError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Int64Array};
+    use tradewind_dataflow::{OperatorId, StatePiece};
+    use tradewind_disk::SimDisk;
 
     #[test]
-    fn batches_of_several_schemas_read_back_and_no_changed_byte_is_overlooked() {
-        let ids = RecordBatch::try_from_iter([(
-            "id",
-            Arc::new(Int64Array::from(vec![1, 2])) as arrow::array::ArrayRef,
-        )]);
-        let names = RecordBatch::try_from_iter([(
-            "name",
-            Arc::new(StringArray::from(vec!["be"])) as arrow::array::ArrayRef,
-        )]);
-        let batches = vec![ids.unwrap(), names.unwrap()];
-        let good = encode(&batches).unwrap();
-        assert_eq!(decode(&good).unwrap(), batches);
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            assert!(decode(&bad).is_err(), "byte {at}");
+    fn a_file_reads_back_as_it_was_written_and_no_other_is_taken_for_it() {
+        let disk = SimDisk::new(1);
+        let dir = PathBuf::from("/data");
+        disk.create_dir_all(&dir).unwrap();
+        let states = StateStore::new(disk.clone(), dir.clone());
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("id", column)]).unwrap();
+        let pieces = vec![StatePiece::Rows(batch.clone()), StatePiece::Rows(batch.slice(1, 1))];
+        let rows = StateRows { operator: OperatorId("aggregate-1".into()), pieces };
+        let file = states.write(3, &rows, true).unwrap();
+        let mut read = Vec::new();
+        let mut take = |batch| {
+            read.push(batch);
+            Ok(())
+        };
+        states.read(&file, &mut take).unwrap();
+        assert_eq!(read, [batch.clone(), batch.slice(1, 1)]);
+        let path = dir.join(&file.name);
+        let good = disk.read(&path).unwrap();
+        for length in 0..good.len() {
+            disk.open(&path, Create::Truncate).unwrap().write_all_at(&good[..length], 0).unwrap();
+            let cut = StateFile { bytes: length as u64, ..file.clone() };
+            assert!(states.read(&file, |_| Ok(())).is_err());
+            let whole = length == 8 || states.read(&cut, |_| Ok(())).is_err();
+            // Without its last frame it is a file of its own, which its length tells.
+            assert!(whole || length > good.len() / 3, "cut at {length}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::sinks::Feeds;
 use crate::view::{View, ViewSnapshot};
 use crate::{ProcessError, dead_letters};
 use arrow::array::RecordBatch;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -285,7 +286,11 @@ impl Runtime {
         self.catching_up.retain(|(source, partition), target| {
             self.positions[*source].get(partition).is_some_and(|position| position < target)
         });
-        if !self.catching_up.is_empty() || (changes.is_empty() && view.snapshot().is_some()) {
+        if !self.catching_up.is_empty() {
+            return Ok(());
+        }
+        if changes.is_empty() && view.snapshot().is_some() {
+            view.advance(self.source_positions().into());
             return Ok(());
         }
         self.publish_rows(&view, changes)
@@ -296,8 +301,8 @@ impl Runtime {
         self.view_epoch += 1;
         let snapshot = ViewSnapshot {
             epoch: self.view_epoch,
-            table: self.job.executor.publish(node)?,
-            positions: self.source_positions(),
+            table: Arc::new(self.job.executor.publish(node)?),
+            positions: self.source_positions().into(),
         };
         view.publish(snapshot, changes);
         Ok(())

@@ -259,7 +259,8 @@ fn how(random: &mut impl Rng) -> Vec<How> {
         let tick_rows = *sizes.choose(random).unwrap();
         let kill = random.random_bool(0.5);
         let kill = kill.then(|| (random.random_range(1..6), random.random_range(1..4)));
-        hows.push(How { workers, tick_rows, kill });
+        let memory = *[usize::MAX, 16_384, 0].choose(random).unwrap();
+        hows.push(How { workers, tick_rows, memory, kill });
     }
     hows
 }

@@ -2,7 +2,7 @@
 //!
 //! A case is run with 1, 2 and 4 workers; in ticks of one row, of a thousand, and of everything;
 //! and is killed at some tick and restored from a checkpoint before it, on another number of
-//! workers. Where a batch rightly answers the same, DataFusion's batch engine is asked as well.
+//! workers; and with so little memory that state is on disk. Where a batch rightly answers the same, DataFusion's batch engine is asked as well.
 //! `TRADEWIND_SLT=group/name` runs what contains that text.
 
 use datafusion::sql::sqlparser::ast;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use tradewind_dataflow::ExecutorSettings;
+use tradewind_dataflow::{Eviction, ExecutorSettings, StateBudget};
 use tradewind_process::ProcessError;
 use tradewind_process::script::{Outcome, Script};
 use tradewind_process::stream::changelog::Changelog;
@@ -18,6 +18,7 @@ use tradewind_process::stream::job::{Job, JobState, JobTick, TickLimits};
 use tradewind_process::stream::plan::reference::answer;
 use tradewind_process::stream::plan::{StreamPlan, plan_query};
 use tradewind_process::stream::run::{RowWriter, RunSettings};
+use tradewind_process::stream::scratch::DiskScratch;
 use tradewind_process::stream::source::{SourceEnvironment, open_source};
 use tradewind_sql::text::{RowKind, write_row};
 use tradewind_sql::{Dialect, StatementKind, parse_script};
@@ -45,18 +46,26 @@ pub(crate) enum Expect {
 pub(crate) struct How {
     pub(crate) workers: usize,
     pub(crate) tick_rows: usize,
+    /// How much memory operators' state may take.
+    pub(crate) memory: usize,
     /// At which tick to take a checkpoint, and how many ticks later to die.
     pub(crate) kill: Option<(usize, usize)>,
 }
 
-const HOWS: [How; 7] = [
-    How { workers: 1, tick_rows: usize::MAX, kill: None },
-    How { workers: 2, tick_rows: 1_000, kill: None },
-    How { workers: 4, tick_rows: usize::MAX, kill: None },
-    How { workers: 4, tick_rows: 1, kill: None },
-    How { workers: 1, tick_rows: 1, kill: None },
-    How { workers: 2, tick_rows: 3, kill: Some((2, 2)) },
-    How { workers: 4, tick_rows: 7, kill: Some((5, 1)) },
+const ENOUGH: usize = usize::MAX;
+
+const HOWS: [How; 10] = [
+    How { workers: 1, tick_rows: usize::MAX, memory: ENOUGH, kill: None },
+    How { workers: 2, tick_rows: 1_000, memory: ENOUGH, kill: None },
+    How { workers: 4, tick_rows: usize::MAX, memory: ENOUGH, kill: None },
+    How { workers: 4, tick_rows: 1, memory: ENOUGH, kill: None },
+    How { workers: 1, tick_rows: 1, memory: ENOUGH, kill: None },
+    How { workers: 2, tick_rows: 3, memory: ENOUGH, kill: Some((2, 2)) },
+    How { workers: 4, tick_rows: 7, memory: ENOUGH, kill: Some((5, 1)) },
+    // Nothing stays in memory, or nearly.
+    How { workers: 1, tick_rows: 1, memory: 0, kill: None },
+    How { workers: 2, tick_rows: 1, memory: 0, kill: Some((3, 2)) },
+    How { workers: 3, tick_rows: 1, memory: 8_192, kill: Some((2, 1)) },
 ];
 
 impl How {
@@ -70,6 +79,7 @@ impl How {
         RunSettings {
             executor,
             limits: TickLimits { rows_max: self.tick_rows, budget_us: i64::MAX },
+            state_memory_bytes: self.memory,
         }
     }
 }
@@ -218,10 +228,14 @@ impl Case {
 
     async fn run(&self, how: How, dir: &Path) -> Result<Answer, String> {
         let fail = |error: ProcessError| error.to_string();
-        let RunSettings { executor, limits } = how.settings();
-        let (script, query) = self.prepare(dir, RunSettings { executor, limits }).await?;
+        let settings = how.settings();
+        let (script, query) = self.prepare(dir, settings).await?;
         let plan = plan_query(&query, script.options(), script.catalogue()).map_err(fail)?;
-        Running { plan: Arc::new(plan), executor, limits }.to_the_end(how).await.map_err(fail)
+        let RunSettings { executor, limits, .. } = settings;
+        Running { plan: Arc::new(plan), executor, limits, memory: how.memory }
+            .to_the_end(how)
+            .await
+            .map_err(fail)
     }
 }
 
@@ -263,6 +277,7 @@ struct Running {
     plan: Arc<StreamPlan>,
     executor: ExecutorSettings,
     limits: TickLimits,
+    memory: usize,
 }
 
 impl Running {
@@ -274,7 +289,11 @@ impl Running {
             sources.push(open_source(&environment, source, true).await?);
         }
         let executor = ExecutorSettings { workers, ..self.executor };
-        Job::new(self.plan.clone(), sources, clock, executor)
+        let eviction = Eviction {
+            budget: StateBudget::new(self.memory, usize::MAX),
+            scratch: Arc::new(DiskScratch::temporary()),
+        };
+        Job::new(self.plan.clone(), sources, clock, executor, Some(eviction))
     }
 
     async fn to_the_end(&self, how: How) -> Result<Answer, ProcessError> {

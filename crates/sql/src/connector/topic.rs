@@ -13,6 +13,9 @@ pub struct TopicTable {
     pub format: Format,
     /// Where a pipeline without a checkpoint starts.
     pub startup: StartupMode,
+    /// The lake table of events that keeps what retention takes from the topic: a pipeline that
+    /// wants the beginning reads it there.
+    pub history: Option<String>,
 }
 
 /// Where a pipeline without a checkpoint starts.
@@ -39,7 +42,8 @@ impl TopicTable {
             return Err(options.error("topic", "a 'kafka' table needs a 'topic'"));
         };
         let format = Format::from_options(options, None)?;
-        Ok(Self { topic, format, startup: startup(options)? })
+        let history = options.text("history.table").filter(|table| !table.is_empty());
+        Ok(Self { topic, format, startup: startup(options)?, history })
     }
 }
 

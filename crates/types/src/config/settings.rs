@@ -427,6 +427,21 @@ pub const SETTINGS: &[Setting] = &[
         "A tick takes in no further rows after this long.",
     ),
     setting(
+        "process.state_memory_bytes",
+        Kind::Bytes { min: 4 << 10, max: 1 << 50 },
+        "1 GiB",
+        "What the groups, windows and joins of all pipelines keep in memory. Past it the shards that \
+         have gone longest without rows are kept on disk, where a pipeline goes on more slowly. \
+         From half of it on state is divided into shards.",
+    ),
+    setting(
+        "process.view_memory_bytes",
+        Kind::Bytes { min: 4 << 10, max: 1 << 50 },
+        "2 GiB",
+        "What the rows of all materialized views may take in memory, where readers find them. A view \
+         that grows beyond stands still, with the reason in `sys.pipelines`.",
+    ),
+    setting(
         "process.retry_backoff_ms_min",
         Kind::Milliseconds { min: 1, max: HOUR },
         "100 ms",

@@ -22,12 +22,12 @@ const DURATIONS: &[(&str, u64)] =
     &[("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Bytes from `64 MB`, `64MiB`, `4096`. Units in any case.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     amount(text, BYTES)
 }
 
 /// Milliseconds from `60 s`, `500ms`, `7 d`, `1500`. Units in any case.
-pub(super) fn milliseconds(text: &str) -> Option<u64> {
+pub fn milliseconds(text: &str) -> Option<u64> {
     amount(text, DURATIONS)
 }
 

@@ -221,7 +221,7 @@ impl StateWorker for AggregateWorker {
             if given == end {
                 self.given = None;
                 self.old.clear();
-                self.groups.untouch()?;
+                self.groups.untouch(true)?;
                 return Ok(None);
             }
             let batch = self.changes(given, &touched[given..end])?;
@@ -244,6 +244,14 @@ impl StateWorker for AggregateWorker {
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError> {
         let (rows, hashes) = self.grouping.of_shards(rows, &self.shards)?;
         self.groups.restore(&rows, &hashes)
+    }
+
+    fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
+        self.grouping.state_hashes(rows).map(Some)
+    }
+
+    fn waiting(&self) -> usize {
+        self.given.map_or(0, |given| self.groups.touched().len() - given)
     }
 
     fn keys(&self) -> usize {

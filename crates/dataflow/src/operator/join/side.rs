@@ -182,6 +182,13 @@ pub(super) fn side_of(state: &RecordBatch) -> Option<usize> {
     (!sides.is_empty()).then(|| sides.value(0) as usize)
 }
 
+/// The hash of each row's key in rows of state.
+pub(super) fn state_hashes(state: &RecordBatch, keys: &[usize]) -> Result<Vec<u64>, DataflowError> {
+    // The side comes before the visible columns.
+    let keys: Vec<ArrayRef> = keys.iter().map(|key| state.column(key + 1).clone()).collect();
+    hash_columns(&keys, state.num_rows())
+}
+
 /// Which rows have a key without nulls; `None` where all have.
 pub(super) fn keyed(keys: &[ArrayRef]) -> Option<NullBuffer> {
     let nulls = keys.iter().map(|key| key.logical_nulls());

@@ -376,6 +376,17 @@ impl StateWorker for JoinWorker {
         self.sides[side].restore(rows, &self.keys[side], &self.shards)
     }
 
+    fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
+        let keys = side_of(rows).and_then(|side| self.keys.get(side));
+        let missing = || DataflowError::Internal(format!("{}: state of no side", self.id));
+        super::side::state_hashes(rows, keys.ok_or_else(missing)?).map(Some)
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.iter().map(|(_, keyed)| keyed.hashes.len()).sum::<usize>()
+            + usize::from(self.job.is_some())
+    }
+
     fn keys(&self) -> usize {
         self.sides.iter().map(|side| side.chains.len()).sum()
     }

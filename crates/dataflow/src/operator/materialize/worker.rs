@@ -231,6 +231,10 @@ impl StateWorker for MaterializeWorker {
         Ok(())
     }
 
+    fn state_hashes(&self, _rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
+        Ok(None)
+    }
+
     fn keys(&self) -> usize {
         self.set.rows.len()
     }

@@ -25,7 +25,27 @@ struct Current {
     given: usize,
 }
 
+impl Firing {
+    /// Groups that are still to be given, and a window at least where there are more.
+    pub(super) fn waiting(&self) -> usize {
+        let current = self.current.as_ref();
+        self.windows.len() + current.map_or(0, |current| current.slots.len() - current.given)
+    }
+}
+
 impl WindowAggregateWorker {
+    /// The least watermark at which a window is complete that is not now and has rows.
+    pub(super) fn next_due(&self) -> Option<Watermark> {
+        let given = slices::last_complete(&self.spec, self.complete);
+        let sliced = self.slices.keys().next().map(|first| {
+            let next = given.map_or(*first, |given| given.saturating_add(self.spec.slide_us));
+            next.max(*first)
+        });
+        let direct = self.direct.keys().next().map(|window| window.end);
+        let ends = sliced.into_iter().chain(direct);
+        ends.map(|end| slices::complete_at(&self.spec, end)).min()
+    }
+
     /// Notes which windows are complete now and were not.
     pub(super) fn fire(&mut self, watermark: Watermark) {
         if watermark <= self.complete {

@@ -74,6 +74,14 @@ impl WindowAggregateWorker {
         Ok(())
     }
 
+    /// See [`crate::operator::StateWorker::state_hashes`].
+    pub(super) fn hashes_of(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
+        match rows.column_by_name(COMPLETE) {
+            Some(_) => Ok(None),
+            None => self.grouping.state_hashes(rows).map(Some),
+        }
+    }
+
     fn put_complete(&mut self, watermark: Watermark) {
         self.complete = self.complete.max(watermark);
         if let Some(end) = slices::last_complete(&self.spec, self.complete) {

@@ -36,7 +36,7 @@ pub(crate) struct WindowAggregateWorker {
     /// Whether the last state taken says so.
     pub(super) complete_is_saved: bool,
     pub(super) firing: Firing,
-    /// Where rows came in this tick that may have left a group without any.
+    /// Where rows came in this tick.
     touched: BTreeSet<Place>,
     late: Vec<RecordBatch>,
     errors: Vec<RowError>,
@@ -274,7 +274,7 @@ impl StateWorker for WindowAggregateWorker {
         let Keyed { rows: batch, hashes } = keyed;
         let sorted = self.sort(&batch)?;
         for (place, rows) in sorted.rows {
-            if self.sweeps() && !matches!(place, Place::Late | Place::Failed) {
+            if !matches!(place, Place::Late | Place::Failed) {
                 self.touched.insert(place);
             }
             // All rows, once each.
@@ -289,13 +289,14 @@ impl StateWorker for WindowAggregateWorker {
     }
 
     fn end_tick(&mut self, watermark: Watermark) -> Result<(), DataflowError> {
+        let sweeps = self.sweeps();
         for place in std::mem::take(&mut self.touched) {
             let groups = match place {
                 Place::Slice(end) => self.slices.get_mut(&end),
                 Place::Direct(window) => self.direct.get_mut(&window),
                 Place::Late | Place::Failed => None,
             };
-            groups.map_or(Ok(()), Groups::untouch)?;
+            groups.map_or(Ok(()), |groups| groups.untouch(sweeps))?;
         }
         self.fire(watermark);
         Ok(())
@@ -323,6 +324,29 @@ impl StateWorker for WindowAggregateWorker {
 
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError> {
         self.put(rows)
+    }
+
+    fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
+        self.hashes_of(rows)
+    }
+
+    fn advance(&mut self, watermark: Watermark) {
+        if watermark > self.complete {
+            self.complete = watermark;
+            self.complete_is_saved = false;
+        }
+    }
+
+    fn complete(&self) -> Watermark {
+        self.complete
+    }
+
+    fn due(&self) -> Option<Watermark> {
+        self.next_due()
+    }
+
+    fn waiting(&self) -> usize {
+        self.firing.waiting()
     }
 
     fn keys(&self) -> usize {
