@@ -8,7 +8,9 @@ use crate::error::AnalyzeError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use tradewind_sql::text::RowKind;
+use tradewind_types::connector::Positions;
 
 /// What comes next.
 #[derive(Debug, Clone)]
@@ -21,9 +23,13 @@ pub enum Change {
         /// several times stands here as often.
         kinds: Vec<(usize, RowKind)>,
     },
-    /// What has come leaves the view as it was at one moment. Whoever comes back with the token
-    /// goes on from here.
-    Progress(String),
+    /// What has come leaves the view as it was at one moment.
+    Progress {
+        /// Whoever comes back with it goes on from here.
+        token: String,
+        /// Up to which records that is the answer: the next one by topic and partition.
+        positions: BTreeMap<String, Positions>,
+    },
     /// What has come before does not count any more: the view comes anew.
     Reset,
 }

@@ -48,7 +48,7 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// There is no such view; `after` is no token.
-    fn subscribe(
+    async fn subscribe(
         &self,
         view: &str,
         after: Option<&str>,

@@ -151,7 +151,9 @@ impl Session {
                 self.show_create_pipeline(name).map(Answer::Rows)
             }
             StatementKind::ShowCreate { name, .. } => self.show_create(name).map(Answer::Rows),
-            StatementKind::Subscribe(subscribe) => self.subscribe(subscribe).map(Answer::Changes),
+            StatementKind::Subscribe(subscribe) => {
+                self.subscribe(subscribe).await.map(Answer::Changes)
+            }
             StatementKind::Describe(name) => self.describe(name).await.map(Answer::Rows),
             StatementKind::Other(other) if let Some((key, value)) = assignment(other) => {
                 self.set(&key, &value)
@@ -325,7 +327,7 @@ impl Session {
         fixed(vec![("sql", Arc::new(StringArray::from(vec![pipeline.sql.as_str()])) as ArrayRef)])
     }
 
-    fn subscribe(&self, subscribe: &Subscribe) -> Result<Changes, AnalyzeError> {
+    async fn subscribe(&self, subscribe: &Subscribe) -> Result<Changes, AnalyzeError> {
         let Subscribed::View(name) = &subscribe.to else {
             return Err(AnalyzeError::user("not supported: SUBSCRIBE to a query")
                 .hint("CREATE MATERIALIZED VIEW name AS ..., and SUBSCRIBE to that"));
@@ -335,7 +337,7 @@ impl Session {
             Some(catalogue) => self.followable(catalogue, name)?,
             None => name.clone(),
         };
-        let stream = control.subscribe(&view, subscribe.after.as_deref())?;
+        let stream = control.subscribe(&view, subscribe.after.as_deref()).await?;
         Ok(Changes::new(stream, subscribe.limit))
     }
 

@@ -11,13 +11,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 use tradewind_analyze::{AnalyzeError, Asked, ChangeStream, Control, Dialect, PipelineRow};
 use tradewind_lake::Lake;
 use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
     ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
 };
-use tradewind_process::{Engine, PipelineRequest, ProcessError, writers};
+use tradewind_process::{Engine, PipelineRequest, PipelineState, ProcessError, writers};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
     Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
@@ -36,6 +38,12 @@ pub(crate) struct Controller {
     /// Partitions of a topic that is made because a table names it.
     pub(crate) topic_partitions: i32,
 }
+
+/// How long somebody who follows a view waits for it to be planned: milliseconds, even when many are
+/// at a start.
+const PLANNED_WITHIN: Duration = Duration::from_secs(10);
+/// How often he looks.
+const PLANNED_LOOK: Duration = Duration::from_millis(20);
 
 fn catalogue_error(error: CatalogueError) -> AnalyzeError {
     AnalyzeError::user(error.to_string())
@@ -100,14 +108,21 @@ impl Control for Controller {
         statuses.into_iter().map(|status| pipeline_rows::row(status, now)).collect()
     }
 
-    fn subscribe(
+    async fn subscribe(
         &self,
         view: &str,
         after: Option<&str>,
     ) -> Result<Box<dyn ChangeStream>, AnalyzeError> {
-        match self.engine.view(view) {
-            Some(view) => Ok(Box::new(Follower::new(view, after)?)),
-            None => Err(self.does_not_answer(view)),
+        let until = Instant::now() + PLANNED_WITHIN;
+        loop {
+            if let Some(view) = self.engine.view(view) {
+                return Ok(Box::new(Follower::new(view, after)?));
+            }
+            let status = self.engine.status(view).map_err(process_error)?;
+            if status.state != PipelineState::Starting || Instant::now() > until {
+                return Err(self.does_not_answer(view));
+            }
+            sleep(PLANNED_LOOK).await;
         }
     }
 

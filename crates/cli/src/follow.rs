@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tradewind_analyze::{AnalyzeError, Change, ChangeStream, RowKind};
 use tradewind_process::stream::changelog::Changelog;
 use tradewind_process::{
-    CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, ResumeToken, Subscription, View, ViewEvent,
+    CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Reached, ResumeToken, Subscription, View, ViewEvent,
+    reached_by_topic,
 };
 
 /// One subscriber.
@@ -49,12 +50,12 @@ impl Follower {
                 ))
                 .hint("read faster, or SUBSCRIBE to a view that changes less"));
             }
-            ViewEvent::Snapshot { rows, token, .. } => {
+            ViewEvent::Snapshot { rows, token, positions } => {
                 if let Some(batch) = rows {
                     let kinds = (0..batch.num_rows()).map(|row| (row, RowKind::Insert)).collect();
                     self.pending.push_back(Change::Rows { batch, kinds });
                 }
-                self.pending.extend(token.map(|token| Change::Progress(token.to_string())));
+                self.pending.extend(token.map(|token| progress(token, &positions)));
             }
             ViewEvent::Changes { changes, token } => {
                 for batch in &changes.rows {
@@ -65,11 +66,15 @@ impl Follower {
                         .map_err(|error| AnalyzeError::bug(error.to_string()))?;
                     self.pending.push_back(Change::Rows { batch, kinds });
                 }
-                self.pending.push_back(Change::Progress(token.to_string()));
+                self.pending.push_back(progress(token, &changes.positions));
             }
         }
         Ok(())
     }
+}
+
+fn progress(token: ResumeToken, positions: &Reached) -> Change {
+    Change::Progress { token: token.to_string(), positions: reached_by_topic(positions) }
 }
 
 #[async_trait]

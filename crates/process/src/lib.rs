@@ -28,4 +28,5 @@ pub use stream::sinks::writers;
 pub use subscription::{ResumeToken, Subscription, ViewEvent};
 pub use view::{
     CHANGES_ROWS_MAX, CHANGES_TICKS_MAX, Following, Reached, View, ViewChanges, ViewSnapshot,
+    reached_by_topic,
 };

@@ -10,12 +10,13 @@ use crate::stream::manifest::SourcePositions;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use tradewind_dataflow::operator::materialize::Published;
 use tradewind_types::Epoch;
+use tradewind_types::connector::Positions;
 
 /// Ticks of changes kept for subscribers: some seconds of a busy view.
 pub const CHANGES_TICKS_MAX: usize = 1_024;
@@ -75,6 +76,19 @@ pub struct ViewSnapshot {
 
 /// The next record of each source that an answer does not know of yet.
 pub type Reached = Arc<[SourcePositions]>;
+
+/// The same by topic and partition: the least where tables over one topic stand apart.
+pub fn reached_by_topic(sources: &[SourcePositions]) -> BTreeMap<String, Positions> {
+    let mut topics: BTreeMap<String, Positions> = BTreeMap::new();
+    for source in sources {
+        let topic = topics.entry(source.topic.clone()).or_default();
+        for (partition, offset) in &source.positions {
+            let least = topic.entry(*partition).or_insert(*offset);
+            *least = (*least).min(*offset);
+        }
+    }
+    topics
+}
 
 /// What one tick has changed.
 #[derive(Debug)]

@@ -15,9 +15,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use tokio::time::{Instant, sleep_until, timeout};
 use tradewind_analyze::{AnalyzeError, Change, Changes, RowKind};
+use tradewind_types::connector::Positions;
 
 /// Rows written at once: a change may be of many, and is handed on bit by bit.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -43,6 +45,7 @@ pub(crate) fn answer(
         head: Some(head),
         rows: None,
         token: None,
+        positions: BTreeMap::new(),
         columns,
         format,
         end,
@@ -62,8 +65,9 @@ struct Writer {
     head: Option<String>,
     /// Rows that are being written, and how many of them were.
     rows: Option<(RecordBatch, Vec<(usize, RowKind)>, usize)>,
-    /// The last token that was written.
+    /// The last token that was written, and up to which records that is.
     token: Option<String>,
+    positions: BTreeMap<String, Positions>,
     columns: usize,
     format: Format,
     end: Option<Instant>,
@@ -93,12 +97,14 @@ impl Writer {
                 self.rows = Some((batch, kinds, 0));
                 self.rows()
             }
-            Ok(Ok(Some(Change::Progress(token)))) => {
+            Ok(Ok(Some(Change::Progress { token, positions }))) => {
                 self.token = Some(token);
+                self.positions = positions;
                 Some(self.progress())
             }
             Ok(Ok(Some(Change::Reset))) => {
                 self.token = None;
+                self.positions.clear();
                 Some(self.line("reset", "", &json!({"reset": true})))
             }
             Ok(Err(error)) => Some(self.failed(&error)),
@@ -130,7 +136,8 @@ impl Writer {
 
     fn progress(&self) -> String {
         let token = self.token.clone().unwrap_or_default();
-        self.line("progress", &token, &json!({"progress": self.token}))
+        let line = json!({"progress": self.token, "positions": self.positions});
+        self.line("progress", &token, &line)
     }
 
     fn ended(&mut self, why: &str) -> String {
@@ -138,7 +145,7 @@ impl Writer {
         let token = self.token.clone().unwrap_or_default();
         match self.format {
             Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
-            Format::Csv => format!("# end: {why} {token}\n"),
+            Format::Csv => format!("{}\n", format!("# end: {why} {token}").trim_end()),
         }
     }
 

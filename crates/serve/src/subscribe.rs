@@ -22,15 +22,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tradewind_process::stream::manifest::SourcePositions;
-use tradewind_process::{Engine, ResumeToken, Subscription, ViewChanges, ViewEvent};
-use tradewind_types::connector::Positions;
+use tradewind_process::{
+    Engine, ResumeToken, Subscription, ViewChanges, ViewEvent, reached_by_topic,
+};
 
 /// Silence after which a client is told that the connection is alive: proxies cut after a minute.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -179,18 +179,9 @@ impl Events {
     }
 }
 
-/// `,"positions":{"events":{"0":17}}`: the next offset by topic and partition; the least of them
-/// where tables over one topic stand apart.
+/// `,"positions":{"events":{"0":17}}`: the next offset by topic and partition.
 fn reached(sources: &[SourcePositions]) -> String {
-    let mut topics: BTreeMap<&str, Positions> = BTreeMap::new();
-    for source in sources {
-        let topic = topics.entry(&source.topic).or_default();
-        for (partition, offset) in &source.positions {
-            let least = topic.entry(*partition).or_insert(*offset);
-            *least = (*least).min(*offset);
-        }
-    }
-    format!(",\"positions\":{}", serde_json::json!(topics))
+    format!(",\"positions\":{}", serde_json::json!(reached_by_topic(sources)))
 }
 
 /// `{"delete":[…],"insert":[…]}`: rows taken back, then rows added, each as often as it counts.

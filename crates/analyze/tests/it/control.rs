@@ -4,6 +4,7 @@ use crate::support::{ask, columns, error};
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tradewind_analyze::{
     AnalyzeError, Answer, Asked, Change, ChangeStream, Control, Dialect, OperatorRow, PipelineRow,
@@ -105,7 +106,7 @@ impl Control for Noting {
         vec![row]
     }
 
-    fn subscribe(
+    async fn subscribe(
         &self,
         view: &str,
         after: Option<&str>,
@@ -137,7 +138,8 @@ impl ChangeStream for Counting {
     async fn next(&mut self) -> Result<Change, AnalyzeError> {
         self.0 += 1;
         if self.0.is_multiple_of(2) {
-            return Ok(Change::Progress(format!("1-{}", self.0)));
+            let (token, positions) = (format!("1-{}", self.0), BTreeMap::new());
+            return Ok(Change::Progress { token, positions });
         }
         let numbers = Arc::new(Int64Array::from(vec![1, 2]));
         let batch = RecordBatch::try_new(self.schema(), vec![numbers]).unwrap();
@@ -225,7 +227,7 @@ async fn a_subscription_ends_with_the_row_that_was_asked_for_last() {
     while let Some(change) = changes.next().await.unwrap() {
         told.push(match change {
             Change::Rows { kinds, .. } => kinds.len().to_string(),
-            Change::Progress(token) => token,
+            Change::Progress { token, .. } => token,
             Change::Reset => "reset".to_string(),
         });
     }

@@ -25,6 +25,7 @@ struct Line {
     weight: i64,
     row: Vec<serde_json::Value>,
     progress: Option<String>,
+    positions: serde_json::Value,
     reset: bool,
     end: Option<String>,
     error: Option<RemoteError>,
@@ -128,6 +129,7 @@ impl Printer {
 
     fn begin(&mut self, schema: &Schema, text: &mut String) -> anyhow::Result<()> {
         if self.format == Format::Csv {
+            self.names = schema.fields().iter().map(|field| field.name().clone()).collect();
             text.push_str(&render::csv_changes_header(schema));
             return Ok(());
         }
@@ -142,11 +144,16 @@ impl Printer {
                 render::csv_changes(batch, kinds, &mut lines)?
             }
             (Change::Rows { batch, kinds }, _) => render::json_changes(batch, kinds, &mut lines)?,
-            (Change::Progress(token), Format::Csv) => lines = format!("progress,,{token}\n"),
-            (Change::Progress(token), _) => {
-                lines = serde_json::json!({"progress": token}).to_string()
+            (Change::Progress { token, .. }, Format::Csv) => {
+                lines = format!("progress,,{token}{}\n", ",".repeat(self.names.len()));
             }
-            (Change::Reset, Format::Csv) => lines = "reset,,\n".to_string(),
+            (Change::Progress { token, positions }, _) => {
+                let line = serde_json::json!({"progress": token, "positions": positions});
+                lines = line.to_string();
+            }
+            (Change::Reset, Format::Csv) => {
+                lines = format!("reset,,{}\n", ",".repeat(self.names.len()));
+            }
             (Change::Reset, _) => lines = serde_json::json!({"reset": true}).to_string(),
         }
         lines.lines().try_for_each(|line| self.line(line, text))
@@ -170,12 +177,15 @@ impl Printer {
             self.rows += 1;
             self.row(kind, line.weight, &line.row, text);
         } else if line.reset {
-            self.other("_reset", true.into(), text);
+            tell("the view comes anew");
+            self.other(&[("_reset", true.into())], text);
         } else if line.progress.is_some() {
             // The same one again says that the connection is alive.
             if self.token != line.progress {
-                self.token = line.progress.clone();
-                self.other("_progress", line.progress.into(), text);
+                let told =
+                    [("_progress", line.progress.clone().into()), ("_positions", line.positions)];
+                self.token = line.progress;
+                self.other(&told, text);
             }
         } else if let Some(error) = line.error {
             self.error = Some(error.line());
@@ -198,24 +208,24 @@ impl Printer {
         }
     }
 
-    /// What is no row: an object of its own for programs; people are told what matters to them.
-    fn other(&mut self, name: &str, value: serde_json::Value, text: &mut String) {
+    /// What is no row: an object of its own, for programs.
+    fn other(&self, told: &[(&str, serde_json::Value)], text: &mut String) {
         if self.format == Format::Json {
-            text.push_str(&format!("{{{}:{value}}}\n", json_text(name)));
-        } else if name == "_reset" {
-            tell("the view comes anew");
+            let fields = told.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+            text.push_str(&format!("{{{}}}\n", fields.collect::<Vec<_>>().join(",")));
         }
     }
 
     fn csv(&mut self, line: &str, text: &mut String) {
-        match line.strip_prefix("# error: ") {
-            Some(error) => self.error = Some(error.to_string()),
-            None => {
-                let is_row = ["+I,", "-U,", "+U,", "-D,"].iter().any(|kind| line.starts_with(kind));
-                self.rows += usize::from(is_row);
-                text.push_str(line);
-                text.push('\n');
-            }
+        if let Some(error) = line.strip_prefix("# error: ") {
+            self.error = Some(error.to_string());
+        } else if let Some(why) = line.strip_prefix("# end: ") {
+            tell(&format!("ended: {why}"));
+        } else {
+            let is_row = ["+I,", "-U,", "+U,", "-D,"].iter().any(|kind| line.starts_with(kind));
+            self.rows += usize::from(is_row);
+            text.push_str(line);
+            text.push('\n');
         }
     }
 

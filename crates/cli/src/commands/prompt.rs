@@ -12,7 +12,7 @@ use rustyline::{Config, Context, Editor, Helper};
 use std::path::PathBuf;
 
 /// Words that complete besides names, in the order they are offered.
-const KEYWORDS: [&str; 46] = [
+const KEYWORDS: [&str; 48] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -59,6 +59,8 @@ const KEYWORDS: [&str; 46] = [
     "SET",
     "TOPIC",
     "UNNEST",
+    "SUBSCRIBE",
+    "ALTER PIPELINE",
 ];
 /// Statements kept in the history file.
 const HISTORY_MAX: usize = 10_000;

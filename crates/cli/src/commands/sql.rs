@@ -209,8 +209,15 @@ impl Backend {
                         _ if matches!(statement.kind, StatementKind::Subscribe(_)) => {
                             follow::remote(remote, &asked, format, timeout)?
                         }
-                        Format::Csv => print(&remote.ask_csv(&asked)?).map(|()| None)?,
-                        _ => print_remote(&remote.ask(&asked)?, format)?,
+                        Format::Csv => {
+                            let server = remote.clone();
+                            print(&interruptible(move || server.ask_csv(&asked))?)?;
+                            None
+                        }
+                        _ => {
+                            let server = remote.clone();
+                            print_remote(&interruptible(move || server.ask(&asked))?, format)?
+                        }
                     };
                     // A request is a session of its own: settings go with each.
                     match &statement.kind {
@@ -283,6 +290,25 @@ impl Backend {
             }
         }
     }
+}
+
+/// Asks a server, until an interrupt. Once somebody has waited for one, it ends no process by
+/// itself any more.
+fn interruptible<T: Send + 'static>(
+    ask: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Whoever asked may have stopped waiting.
+        let _ = sender.send(ask());
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            answer = answer => answer.unwrap_or_else(|_| Err(anyhow::anyhow!("the answer broke off"))),
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+        }
+    })
 }
 
 async fn run_local(

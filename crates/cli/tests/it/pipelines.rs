@@ -126,7 +126,7 @@ fn one_pipeline_is_shown_with_all_that_is_known_of_it() {
     assert_eq!(shown["pipeline"]["kind"], "materialized view");
     assert_eq!(
         (&shown["pipeline"]["lag"], &shown["pipeline"]["lag_seconds"]),
-        (&0.into(), &0.0.into())
+        (&0.into(), &0.into())
     );
     let operators = shown["operators"].as_array().unwrap();
     let of = |kind: &str| operators.iter().find(|one| one["kind"] == kind).unwrap();

@@ -44,7 +44,7 @@ impl Control for Views {
         Vec::new()
     }
 
-    fn subscribe(
+    async fn subscribe(
         &self,
         view: &str,
         _: Option<&str>,
@@ -84,7 +84,10 @@ impl ChangeStream for Told {
         match (self.view.as_str(), self.step) {
             ("endless", _) => Ok(self.rows(10_000)),
             (_, 1) => Ok(self.rows(2)),
-            (_, 2) => Ok(Change::Progress("1-7".to_string())),
+            (_, 2) => {
+                let positions = [("t".to_string(), [(0, 17), (3, 4)].into())].into();
+                Ok(Change::Progress { token: "1-7".to_string(), positions })
+            }
             (_, 3) => Ok(Change::Reset),
             ("broken", _) => Err(AnalyzeError::environment("fallen behind").hint("read faster")),
             _ => std::future::pending().await,
@@ -115,7 +118,7 @@ async fn the_last_line_says_why_nothing_more_comes() {
             r#"{"columns":[{"name":"n","type":"BIGINT"}]}"#,
             r#"{"kind":"+I","weight":1,"row":[0]}"#,
             r#"{"kind":"+I","weight":1,"row":[1]}"#,
-            r#"{"progress":"1-7"}"#,
+            r#"{"positions":{"t":{"0":17,"3":4}},"progress":"1-7"}"#,
             r#"{"reset":true}"#,
             r#"{"error":{"detail":null,"hint":"read faster","message":"fallen behind"},"token":null}"#,
         ]
