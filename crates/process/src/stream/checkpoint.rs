@@ -18,7 +18,7 @@ use crate::{EngineSettings, ProcessError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{Eviction, OperatorKind, StateRows};
+use tradewind_dataflow::{Eviction, ExecutorSettings, OperatorKind, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
 use tradewind_types::{Epoch, Offset, PartitionId, SinkError, Source, SourceError, Staged};
@@ -100,7 +100,8 @@ impl Runtime {
         }
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
-        let settings = shared.settings.executor;
+        let state_ttl_ms = shared.settings.state_ttl_ms;
+        let settings = ExecutorSettings { state_ttl_ms, ..shared.settings.executor };
         let scratch = Arc::new(DiskScratch::open(shared.disk.clone(), dir.join(EVICTED_DIR))?);
         let eviction = Eviction { budget: shared.budget.clone(), scratch };
         let mut job = Job::new(plan, sources, shared.clock.clone(), settings, Some(eviction))?;
