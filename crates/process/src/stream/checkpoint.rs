@@ -47,6 +47,8 @@ pub(crate) struct Runtime {
     pub(crate) epoch: Epoch,
     /// Up to where the log reached at the start: by source and partition, until it is reached.
     pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
+    /// Whether any state is out of memory.
+    pub(super) evicted: bool,
     /// The number of the view's last tick.
     pub(super) view_epoch: u64,
     /// The checkpoint that is under way.
@@ -115,6 +117,7 @@ impl Runtime {
         let mut runtime = Self {
             positions: job.positions(),
             epoch: newest.map_or(0, |manifest| manifest.epoch),
+            evicted: false,
             catching_up: log_ends(&shared, &job)?,
             // Later than any number of an earlier run, as long as clocks go forward.
             view_epoch: u64::try_from(shared.clock.now_us()).unwrap_or(0),

@@ -163,6 +163,7 @@ impl Runtime {
             budget_us: (settings.tick_budget_ms * 1_000) as i64,
         };
         let mut tick = self.job.tick(limits).await?;
+        self.note_evicted();
         let letters = LetterWriter {
             pipeline: &self.pipeline.name,
             plan: &self.job.plan,
@@ -183,6 +184,20 @@ impl Runtime {
             self.report(tick.records, &written, started);
         }
         Ok(())
+    }
+
+    /// Says when state begins to leave memory, and when all of it is back.
+    fn note_evicted(&mut self) {
+        let evicted = self.job.executor.has_evicted();
+        if evicted == std::mem::replace(&mut self.evicted, evicted) {
+            return;
+        }
+        let (pipeline, bytes_max) = (&self.pipeline.name, self.shared.settings.state_memory_bytes);
+        if evicted {
+            tracing::info!(pipeline, bytes_max, "state does not fit: part of it is on disk");
+        } else {
+            tracing::info!(pipeline, "state is in memory again");
+        }
     }
 
     /// Writes what a tick has put out to the sinks.
@@ -301,6 +316,7 @@ impl Runtime {
         count("tradewind_pipeline_rows_total", written.rows);
         count("tradewind_pipeline_dead_letters_total", written.dead_letters);
         count("tradewind_pipeline_late_events_total", written.late_events);
+        metrics::gauge!("tradewind_state_memory_bytes").set(self.shared.budget.state_bytes() as f64);
         metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => name.clone())
             .record(started.elapsed().as_secs_f64());
     }
