@@ -106,6 +106,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Engine, ProcessError> {
             retry_backoff_ms_min: config.process.retry_backoff_ms_min,
             retry_backoff_ms_max: config.process.retry_backoff_ms_max,
             retry_attempts_max: config.process.retry_attempts_max,
+            state_ttl_ms: config.process.state_ttl_ms.unwrap_or(0),
             ..EngineSettings::default()
         },
     });

@@ -17,12 +17,13 @@ use tradewind_sql::{
 use tradewind_types::config;
 
 /// Settings that mean something here.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 6] = [
     "table.local-time-zone",
     "parallelism.default",
     "table.sql-dialect",
     "dialect",
     "state.memory_bytes",
+    "table.exec.state.ttl",
 ];
 /// Settings of Flink's that a script may make and that change no answer.
 const FOREIGN_PREFIXES: [&str; 6] =
@@ -130,6 +131,10 @@ impl Script {
                 let workers = value.parse().ok().filter(|workers| (1..=256).contains(workers));
                 self.settings.executor.workers = workers.ok_or_else(|| wrong("number to 256"))?;
             }
+            "table.exec.state.ttl" => {
+                let time = duration_ms(value).ok_or_else(|| wrong("time"))?;
+                self.settings.executor.state_ttl_ms = time;
+            }
             "state.memory_bytes" => {
                 let bytes = config::bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
                 self.settings.state_memory_bytes = bytes.ok_or_else(|| wrong("size"))?;
@@ -150,6 +155,21 @@ impl Script {
     }
 }
 
+/// Milliseconds of a time as Flink has it: `1 h`, `36000 ms`, `2 days`; without a unit milliseconds.
+fn duration_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit_ms = match text[digits..].trim().to_lowercase().as_str() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
+        "m" | "min" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
 fn not_here(start: Position) -> ProcessError {
     SqlError::at(start, "a streaming script has no such statement")
         .hint("CREATE TABLE, CREATE VIEW, INSERT INTO, SELECT, EXPLAIN, SET or DROP")
@@ -158,4 +178,20 @@ fn not_here(start: Position) -> ProcessError {
 
 fn at(start: Position, error: CatalogueError) -> ProcessError {
     SqlError::at(start, error.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_flink_reads_them() {
+        assert_eq!(duration_ms("36000 ms"), Some(36_000));
+        assert_eq!(duration_ms("2h"), Some(7_200_000));
+        assert_eq!(duration_ms(" 1 Day "), Some(86_400_000));
+        assert_eq!(duration_ms("0"), Some(0));
+        for wrong in ["", "h", "1.5 h", "-1 s", "1 year", "18446744073709551615 d"] {
+            assert_eq!(duration_ms(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -23,7 +23,9 @@ pub struct EngineSettings {
     pub state_memory_bytes: usize,
     /// What the rows of all materialized views may take; one that grows beyond stands still.
     pub view_memory_bytes: usize,
-    /// How operators run.
+    /// After how long without a write state is forgotten, in milliseconds; 0 for never.
+    pub state_ttl_ms: u64,
+    /// How operators run, but for that.
     pub executor: ExecutorSettings,
 }
 
@@ -39,6 +41,7 @@ impl Default for EngineSettings {
             retry_attempts_max: 10,
             state_memory_bytes: 1 << 30,
             view_memory_bytes: 2 << 30,
+            state_ttl_ms: 0,
             executor: ExecutorSettings::default(),
         }
     }

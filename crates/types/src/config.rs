@@ -17,7 +17,7 @@ mod units;
 pub use docs::reference;
 pub use layers::{Origin, ResolvedSetting, WriteKey};
 pub use settings::{Kind, SETTINGS, Setting};
-pub use units::{bytes, bytes_text, duration_text, milliseconds};
+pub use units::{bytes, bytes_text, duration_text};
 
 use layers::Layers;
 use std::path::{Path, PathBuf};
@@ -178,6 +178,8 @@ pub struct ProcessConfig {
     pub tick_budget_ms: u64,
     /// What operators' state may take in memory.
     pub state_memory_bytes: usize,
+    /// After how long without a write state is forgotten; `None`: never.
+    pub state_ttl_ms: Option<u64>,
     /// What the rows of materialized views may.
     pub view_memory_bytes: usize,
     /// The first wait after a failure; it doubles with each further one.
@@ -405,6 +407,7 @@ impl ProcessConfig {
             tick_rows_max: layers.size("process.tick_rows_max"),
             tick_budget_ms: layers.number("process.tick_budget_ms"),
             state_memory_bytes: layers.size("process.state_memory_bytes"),
+            state_ttl_ms: layers.optional_number("process.state_ttl_ms"),
             view_memory_bytes: layers.size("process.view_memory_bytes"),
             retry_backoff_ms_min: layers.number("process.retry_backoff_ms_min"),
             retry_backoff_ms_max: layers.number("process.retry_backoff_ms_max"),

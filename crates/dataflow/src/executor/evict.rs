@@ -141,10 +141,11 @@ impl Executor {
     ) -> Result<(), DataflowError> {
         let graph = &self.router.graph;
         let shards = ShardRange::of(worker, self.settings.workers);
-        let empty = Sharded::new(graph, node, shards.clone(), scratch.clone());
+        let life = (self.settings.state_ttl_ms, self.now_ms);
+        let new = || Sharded::new(graph, node, shards.clone(), scratch.clone(), life);
         let place = &mut self.states[node][worker];
-        let whole = std::mem::replace(place, Stateful::Sharded(Box::new(empty)));
-        let sharded = Sharded::split(graph, node, shards, scratch.clone(), whole)?;
+        let whole = std::mem::replace(place, Stateful::Sharded(Box::new(new())));
+        let sharded = new().split(whole)?;
         *place = Stateful::Sharded(Box::new(sharded));
         Ok(())
     }

@@ -42,6 +42,9 @@ pub struct ExecutorSettings {
     pub pending_rows_max: usize,
     /// Fewer rows than these are not worth a second thread.
     pub parallel_rows_min: usize,
+    /// After how many milliseconds without a write the state of unbounded groups and joins is
+    /// forgotten; 0 for never. See [`Executor::set_now`].
+    pub state_ttl_ms: u64,
 }
 
 impl Default for ExecutorSettings {
@@ -51,6 +54,7 @@ impl Default for ExecutorSettings {
             chunk_rows: 8_192,
             pending_rows_max: 262_144,
             parallel_rows_min: 2_048,
+            state_ttl_ms: 0,
         }
     }
 }
@@ -106,6 +110,7 @@ pub struct Executor {
     complete: Vec<Watermark>,
     /// Where state may leave memory.
     evicting: Option<evict::Evicting>,
+    now_ms: i64,
 }
 
 impl Executor {
@@ -121,7 +126,9 @@ impl Executor {
         let (mut watermarks, mut sources) = (BTreeMap::new(), Vec::new());
         for (index, node) in graph.nodes.iter().enumerate() {
             let inputs: Vec<_> = node.inputs.iter().map(|input| &graph.nodes[*input]).collect();
-            let part = |worker| Stateful::new(node, &inputs, ShardRange::of(worker, workers));
+            let ttl_ms = settings.state_ttl_ms;
+            let part =
+                |worker| Stateful::new(node, &inputs, ShardRange::of(worker, workers), ttl_ms);
             states.push((0..workers).map_while(part).collect());
             match node.kind {
                 OperatorKind::AssignWatermark(_) => {
@@ -145,7 +152,22 @@ impl Executor {
             complete: vec![WATERMARK_NONE; count],
             router: Arc::new(Router::new(graph, workers)),
             evicting: None,
+            now_ms: 0,
         })
+    }
+
+    /// Says how late it is, in milliseconds since 1970: before ticks, and before a restore, where
+    /// state does not live for ever. A clock that goes back is passed over.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn set_now(&mut self, now_ms: i64) -> Result<(), DataflowError> {
+        if self.settings.state_ttl_ms == 0 {
+            return Ok(());
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+        let now_ms = self.now_ms;
+        self.states.iter_mut().flatten().try_for_each(|state| state.worker().set_now(now_ms))
     }
 
     /// Takes input in (that of source `i` at index `i`) and runs until nothing is in flight.

@@ -2,7 +2,10 @@
 //!
 //! Guarantees: after a tick, for each group that has changed, the old row at -1 (if it had one) and
 //! the new one at +1, next to each other, once; nothing for a group whose row is the same. A group
-//! whose rows were all taken back is gone. Without keys there is no row before the first input.
+//! whose rows were all taken back is gone. With a time to live a group that has had no rows for so
+//! long is forgotten without a word: its row stays where it was given, the next row begins a new
+//! group, rows taken back from none are passed over, and rows that are the same are given again.
+//! Without keys there is no row before the first input.
 //! Left out: computing keys and arguments: the planner puts a projection before.
 
 mod worker;

@@ -2,7 +2,9 @@
 //!
 //! Guarantees: what was put out so far, weights added up, is the join of what has come so far, for
 //! rows that come and are taken back on either side in any order. Null keys match nothing.
-//! Output comes in bounded pieces, however many rows match one.
+//! Output comes in bounded pieces, however many rows match one. With a time to live a row that has
+//! not been written for so long is forgotten without a word: its pairs stay where they were given,
+//! it meets nothing that comes, and where it is taken back its pairs with what is there are too.
 //! Left out: joins by time, which let go of their state.
 
 mod condition;

@@ -89,6 +89,12 @@ pub(crate) trait StateWorker: Send {
     /// worker's are passed over.
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError>;
 
+    /// It is so late, by a clock that does not go back: what has not been written for too long is
+    /// forgotten. Between ticks, and before a restore.
+    fn set_now(&mut self, _now_ms: i64) -> Result<(), DataflowError> {
+        Ok(())
+    }
+
     /// The hash of each row's key in rows of state; `None` where they are about all keys.
     fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError>;
 
@@ -119,21 +125,29 @@ pub(crate) trait StateWorker: Send {
 }
 
 impl Stateful {
-    /// A worker's empty part of an operator, or `None` where the operator has no state.
-    pub(crate) fn new(node: &Node, inputs: &[&Node], shards: ShardRange) -> Option<Self> {
+    /// A worker's empty part of an operator, or `None` where the operator has no state. Without a
+    /// write for `ttl_ms` state is forgotten, 0 for never.
+    pub(crate) fn new(
+        node: &Node,
+        inputs: &[&Node],
+        shards: ShardRange,
+        ttl_ms: u64,
+    ) -> Option<Self> {
         Some(match &node.kind {
             OperatorKind::Aggregate(plan) => {
-                Self::Aggregate(aggregate::AggregateWorker::new(plan, node, inputs[0], shards))
+                let worker = aggregate::AggregateWorker::new(plan, node, inputs[0], shards, ttl_ms);
+                Self::Aggregate(worker)
             }
             OperatorKind::WindowAggregate(plan) => Self::WindowAggregate(
                 window_aggregate::WindowAggregateWorker::new(plan, node, inputs[0], shards),
             ),
             OperatorKind::Join(plan) => {
-                let worker = join::JoinWorker::new(plan, node, inputs[0], inputs[1], shards);
+                let worker =
+                    join::JoinWorker::new(plan, node, [inputs[0], inputs[1]], shards, ttl_ms);
                 Self::Join(Box::new(worker))
             }
             OperatorKind::Materialize(plan) => Self::Materialize(
-                materialize::MaterializeWorker::new(plan, node, inputs[0], shards),
+                materialize::MaterializeWorker::new(plan, node, inputs[0], shards, ttl_ms > 0),
             ),
             _ => return None,
         })

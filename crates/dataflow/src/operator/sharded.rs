@@ -47,6 +47,9 @@ pub(crate) struct Sharded {
     queue: VecDeque<usize>,
     current: Option<Current>,
     ticks: u64,
+    /// After how long state is forgotten; `i64::MAX` for never.
+    ttl_ms: i64,
+    now_ms: i64,
     late: Vec<RecordBatch>,
     errors: Vec<RowError>,
 }
@@ -67,6 +70,8 @@ struct Part {
     keys: usize,
     /// The tick that last had rows for it.
     touched: u64,
+    /// When, while it is not in memory, it is read for what is to be forgotten.
+    stale_ms: i64,
 }
 
 /// The shard at hand.
@@ -93,6 +98,7 @@ impl Sharded {
         node: NodeIndex,
         shards: ShardRange,
         scratch: Arc<dyn Scratch>,
+        (ttl_ms, now_ms): (u64, i64),
     ) -> Self {
         let (first, end) = shards.bounds();
         Self {
@@ -100,7 +106,7 @@ impl Sharded {
             graph: graph.clone(),
             node,
             scratch,
-            parts: (first..end).map(|_| Part::default()).collect(),
+            parts: (first..end).map(|_| Part { stale_ms: i64::MAX, ..Part::default() }).collect(),
             shards,
             unsaved: Vec::new(),
             complete: WATERMARK_NONE,
@@ -109,6 +115,8 @@ impl Sharded {
             queue: VecDeque::new(),
             current: None,
             ticks: 0,
+            ttl_ms: if ttl_ms == 0 { i64::MAX } else { i64::try_from(ttl_ms).unwrap_or(i64::MAX) },
+            now_ms,
             late: Vec::new(),
             errors: Vec::new(),
         }
@@ -120,7 +128,10 @@ impl Sharded {
         let inputs: Vec<_> = node.inputs.iter().map(|input| &self.graph.nodes[*input]).collect();
         let shards = ShardRange::one(self.shards.bounds().0 + place);
         let none = || DataflowError::Internal(format!("{} keeps nothing", node.id));
-        Stateful::new(node, &inputs, shards).ok_or_else(none)
+        let ttl_ms = if self.ttl_ms == i64::MAX { 0 } else { self.ttl_ms.unsigned_abs() };
+        let mut worker = Stateful::new(node, &inputs, shards, ttl_ms).ok_or_else(none)?;
+        worker.worker().set_now(self.now_ms)?;
+        Ok(worker)
     }
 
     /// Whether state waits for watermarks.
@@ -137,6 +148,7 @@ impl Sharded {
             None => self.load(place, &rows)?,
         };
         let at = worker.worker();
+        at.set_now(self.now_ms)?;
         at.advance(self.complete);
         for (input, keyed) in rows {
             at.push(input, keyed)?;
@@ -156,7 +168,7 @@ impl Sharded {
         let mut worker = self.fresh(place)?;
         let Some(log) = &part.log else { return Ok((worker, Held::Resident)) };
         let is_due = part.due.is_some_and(|due| due <= self.target);
-        if is_due || log.is_long() {
+        if is_due || part.is_stale(self.now_ms) || log.is_long() {
             log.read_into(worker.worker(), None)?;
             return Ok((worker, Held::Whole));
         }
@@ -183,7 +195,9 @@ impl Sharded {
             Held::Whole => {
                 part.keys = at.keys();
                 part.append_changes(at)?;
-                if part.log.as_ref().is_some_and(Log::is_long) {
+                let is_stale = part.is_stale(self.now_ms);
+                part.stale_ms = self.now_ms.saturating_add(self.ttl_ms);
+                if is_stale || part.log.as_ref().is_some_and(Log::is_long) {
                     part.log = Log::write(&self.scratch, &at.take_all()?)?;
                 }
             }
@@ -216,6 +230,10 @@ impl Sharded {
 }
 
 impl Part {
+    fn is_stale(&self, now_ms: i64) -> bool {
+        self.worker.is_none() && self.log.is_some() && self.stale_ms <= now_ms
+    }
+
     /// Writes what a worker has changed behind the shard's log.
     fn append_changes(&mut self, worker: &mut dyn StateWorker) -> Result<(), DataflowError> {
         let changes = worker.take_changes()?;
@@ -246,7 +264,9 @@ impl StateWorker for Sharded {
         self.ticks += 1;
         self.target = watermark;
         self.inbox.sort()?;
-        let is_due = |part: &Part| part.due.is_some_and(|due| due <= watermark);
+        let now_ms = self.now_ms;
+        let is_due =
+            |part: &Part| part.due.is_some_and(|due| due <= watermark) || part.is_stale(now_ms);
         let places = self.parts.iter().enumerate();
         let wanted = places.filter(|(place, part)| self.inbox.has(*place) || is_due(part));
         self.queue = wanted.map(|(place, _)| place).collect();
@@ -285,6 +305,12 @@ impl StateWorker for Sharded {
 
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError> {
         self.put(rows)
+    }
+
+    fn set_now(&mut self, now_ms: i64) -> Result<(), DataflowError> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let mut residents = self.parts.iter_mut().filter_map(|part| part.worker.as_mut());
+        residents.try_for_each(|worker| worker.worker().set_now(now_ms))
     }
 
     fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {

@@ -6,9 +6,11 @@
 
 use super::KeyIndex;
 use super::accumulator::{self, Accumulator, Rows};
+use super::ages::Ages;
 use crate::operator::AggregateCall;
 use crate::{DataflowError, Node};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema};
 use std::sync::Arc;
 
@@ -40,6 +42,8 @@ pub(crate) struct Grouping {
     pub(crate) input: Arc<Schema>,
     /// Whether rows can be taken back.
     pub(crate) weighted: bool,
+    /// After how many milliseconds without rows a group is forgotten; 0 for never.
+    pub(crate) ttl_ms: u64,
 }
 
 impl Grouping {
@@ -51,7 +55,13 @@ impl Grouping {
             calls: calls.to_vec(),
             input: input.schema.clone(),
             weighted: input.hidden.weight,
+            ttl_ms: 0,
         }
+    }
+
+    /// The same for groups that are forgotten after a time without rows.
+    pub(crate) fn idle_for(self, ttl_ms: u64) -> Self {
+        Self { ttl_ms, ..self }
     }
 
     /// The key columns of a batch.
@@ -76,6 +86,8 @@ pub(crate) struct Groups {
     pub(super) gone: Vec<Vec<ArrayRef>>,
     /// The slot of each row of the batch at hand.
     slots: Vec<u32>,
+    /// Where groups are forgotten that have no rows for too long.
+    pub(super) ages: Option<Ages>,
 }
 
 impl Groups {
@@ -95,6 +107,7 @@ impl Groups {
             touched: Vec::new(),
             gone: Vec::new(),
             slots: Vec::new(),
+            ages: Ages::new(grouping.ttl_ms),
         }
     }
 
@@ -107,7 +120,8 @@ impl Groups {
     pub(crate) fn bytes(&self) -> usize {
         let calls: usize = self.calls.iter().map(|call| call.bytes()).sum();
         let lists = (self.dirty.capacity() + self.touched.capacity()) * 4;
-        self.keys.bytes() + calls + self.rows.capacity() * 8 + self.flags.capacity() + lists
+        let ages = self.ages.as_ref().map_or(0, Ages::bytes);
+        self.keys.bytes() + calls + self.rows.capacity() * 8 + self.flags.capacity() + lists + ages
     }
 
     /// Adds rows. `before` is told the slots that this touches first since the last
@@ -126,6 +140,14 @@ impl Groups {
         self.grow();
         self.touch(&slots);
         before(self, &self.touched[first..])?;
+        if let Some(ages) = &mut self.ages {
+            for slot in &self.touched[first..] {
+                ages.touch(*slot);
+            }
+            if let Some(weights) = weights {
+                return self.push_known(batch, slots, weights);
+            }
+        }
         match weights {
             None => {
                 for slot in &self.touched[first..] {
@@ -143,6 +165,46 @@ impl Groups {
         }
         self.slots = slots;
         Ok(())
+    }
+
+    /// Adds rows where groups may have been forgotten: a row that is taken back from a group that
+    /// has none is passed over.
+    fn push_known(
+        &mut self,
+        batch: &RecordBatch,
+        mut slots: Vec<u32>,
+        weights: &[i64],
+    ) -> Result<(), DataflowError> {
+        let mut known = Vec::with_capacity(weights.len());
+        for (slot, weight) in slots.iter().zip(weights) {
+            let rows = &mut self.rows[*slot as usize];
+            let weight = (*weight).max(-*rows);
+            *rows += weight;
+            known.push(weight);
+        }
+        let kept: Vec<bool> = known.iter().map(|weight| *weight != 0).collect();
+        let batch = match kept.contains(&false) {
+            false => batch.clone(),
+            true => {
+                let mut each = kept.iter();
+                slots.retain(|_| each.next().copied().unwrap_or(false));
+                known.retain(|weight| *weight != 0);
+                filter_record_batch(batch, &BooleanArray::from(kept))?
+            }
+        };
+        for (call, accumulator) in self.grouping.calls.iter().zip(&mut self.calls) {
+            accumulator.update(&Rows::of(call, &batch, &slots, Some(&known)))?;
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
+    /// Forgets the groups that have had no rows for too long. Between ticks only.
+    pub(crate) fn expire(&mut self, now_ms: i64) -> Result<(), DataflowError> {
+        let Some(ages) = &mut self.ages else { return Ok(()) };
+        ages.advance(now_ms);
+        let expired = ages.take_expired();
+        self.remove(&expired)
     }
 
     /// Adds all of other groups of the same kind.
@@ -279,6 +341,9 @@ impl Groups {
             // Still in the list of dirty ones, which passes over slots without a key.
             self.flags[*slot as usize] &= DIRTY;
             self.calls.iter_mut().for_each(|call| call.clear(*slot));
+            if let Some(ages) = &mut self.ages {
+                ages.forget(*slot);
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The state of groups as rows, out and in.
 //!
-//! Rows of groups have the key columns, each call's columns (`0_sum` …), `_rows`, the caller's
-//! columns, and `_deleted`. Rows of multisets have the key columns, `_value`, `_count`, `_call`,
+//! Rows of groups have the key columns, each call's columns (`0_sum` …), `_rows`, `_at` where groups
+//! are forgotten at some time, the caller's columns, and `_deleted`. Rows of multisets have the key columns, `_value`, `_count`, `_call`,
 //! and the caller's columns.
 
 use super::accumulator::Values;
@@ -18,6 +18,8 @@ use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use std::sync::Arc;
 
 const ROWS: &str = "_rows";
+/// When it was last written, in milliseconds since 1970, where state is forgotten at some time.
+pub(crate) const AT: &str = "_at";
 /// Whether the group is gone.
 pub(crate) const DELETED: &str = "_deleted";
 const VALUE: &str = "_value";
@@ -79,6 +81,9 @@ impl Groups {
         let mut fields = self.grouping.key_fields();
         fields.extend(self.call_fields());
         fields.push(Field::new(ROWS, DataType::Int64, true));
+        if self.ages.is_some() {
+            fields.push(Field::new(AT, DataType::Int64, true));
+        }
         fields
     }
 
@@ -98,6 +103,10 @@ impl Groups {
         }
         let rows: Int64Array = slots.iter().map(|slot| Some(self.rows_of(*slot))).collect();
         columns.push(Arc::new(rows));
+        if let Some(ages) = &self.ages {
+            let at = slots.iter().map(|slot| ages.at(*slot));
+            columns.push(Arc::new(Int64Array::from_iter_values(at)));
+        }
         finish(self.group_fields(), columns, slots.len(), extra, Some(false))
     }
 
@@ -152,6 +161,16 @@ impl Groups {
         let counts = column(rows, ROWS)?.as_primitive::<Int64Type>().values().iter();
         for (slot, count) in slots.iter().zip(counts) {
             self.set_rows(*slot, *count);
+        }
+        if let Some(ages) = &mut self.ages {
+            // State from before there was a time to live begins to age now.
+            let at = rows.column_by_name(AT).map(|at| at.as_primitive::<Int64Type>().values());
+            for (row, slot) in slots.iter().enumerate() {
+                match at {
+                    Some(at) => ages.set(*slot, at[row]),
+                    None => ages.touch(*slot),
+                };
+            }
         }
         Ok(())
     }

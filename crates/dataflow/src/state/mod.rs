@@ -1,6 +1,7 @@
 //! What operators keep between ticks.
 
 pub(crate) mod accumulator;
+pub(crate) mod ages;
 mod arena;
 mod groups;
 mod groups_state;
@@ -11,5 +12,5 @@ mod slots;
 mod words;
 
 pub(crate) use groups::{Grouping, Groups};
-pub(crate) use groups_state::{CALL, DELETED, Extra, column};
+pub(crate) use groups_state::{AT, CALL, DELETED, Extra, column};
 pub use key_index::{KeyIndex, NO_SLOT};

@@ -101,6 +101,7 @@ pub(crate) fn text(hidden: Hidden, batch: &RecordBatch) -> Vec<String> {
 pub(crate) struct Chain {
     pub(crate) graph: Arc<Graph>,
     memory: Option<usize>,
+    ttl_ms: u64,
     pub(crate) input: Schema,
     hidden: Hidden,
     output: Hidden,
@@ -137,7 +138,23 @@ impl Chain {
         graph.add(OperatorKind::Sink(0), vec![last], schema, output);
         let graph = Arc::new(graph);
         let executor = executor(&graph, workers);
-        Self { graph, input, hidden, output, partitions: vec![0], executor, memory: None }
+        Self {
+            graph,
+            input,
+            hidden,
+            output,
+            partitions: vec![0],
+            executor,
+            memory: None,
+            ttl_ms: 0,
+        }
+    }
+
+    /// The same with state that is forgotten. Before the first tick.
+    pub(crate) fn forgetting(mut self, workers: usize, ttl_ms: u64) -> Self {
+        self.ttl_ms = ttl_ms;
+        self.executor = within(executor_for(&self.graph, workers, ttl_ms), self.memory);
+        self
     }
 
     /// The same with so much memory for its state. Before the first tick.
@@ -174,7 +191,7 @@ impl Chain {
     /// Goes on in an executor with another number of workers, from state that is handed over.
     pub(crate) fn hand_over(&mut self, workers: usize, taken: &[StateRows]) {
         let watermarks = self.executor.watermarks();
-        self.executor = within(executor(&self.graph, workers), self.memory);
+        self.executor = within(executor_for(&self.graph, workers, self.ttl_ms), self.memory);
         self.executor.restore_watermarks(&watermarks);
         for rows in taken {
             self.executor.restore(rows).unwrap();
@@ -192,9 +209,19 @@ impl Chain {
 }
 
 pub(crate) fn executor(graph: &Arc<Graph>, workers: usize) -> Executor {
+    executor_for(graph, workers, 0)
+}
+
+/// One whose state is forgotten when nothing was written for so long.
+pub(crate) fn executor_for(graph: &Arc<Graph>, workers: usize, state_ttl_ms: u64) -> Executor {
     // So few rows that threads, pieces of output and rounds are all met.
-    let settings =
-        ExecutorSettings { workers, chunk_rows: 7, pending_rows_max: 50, parallel_rows_min: 20 };
+    let settings = ExecutorSettings {
+        workers,
+        chunk_rows: 7,
+        pending_rows_max: 50,
+        parallel_rows_min: 20,
+        state_ttl_ms,
+    };
     Executor::new(graph.clone(), settings).unwrap()
 }
 

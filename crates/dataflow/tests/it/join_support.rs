@@ -1,6 +1,6 @@
 //! Two sources, a join, and perhaps a table kept of it.
 
-use crate::aggregate_support::{executor, rows, schema, text};
+use crate::aggregate_support::{executor, executor_for, rows, schema, text};
 use crate::scratch::within;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::lt;
@@ -48,6 +48,7 @@ pub(crate) struct Shape {
 
 pub(crate) struct Joined {
     memory: Option<usize>,
+    ttl_ms: u64,
     graph: Arc<Graph>,
     pub(crate) executor: Executor,
     inputs: [Hidden; 2],
@@ -92,7 +93,14 @@ impl Joined {
         graph.add(OperatorKind::Sink(0), vec![last], schema, output);
         let graph = Arc::new(graph);
         let executor = executor(&graph, workers);
-        Self { executor, graph, inputs, output, table: last, memory: None }
+        Self { executor, graph, inputs, output, table: last, memory: None, ttl_ms: 0 }
+    }
+
+    /// The same with state that is forgotten. Before the first tick.
+    pub(crate) fn forgetting(mut self, workers: usize, ttl_ms: u64) -> Self {
+        self.ttl_ms = ttl_ms;
+        self.executor = within(executor_for(&self.graph, workers, ttl_ms), self.memory);
+        self
     }
 
     /// The same with so much memory for its state. Before the first tick.
@@ -138,7 +146,7 @@ impl Joined {
     }
 
     pub(crate) fn hand_over(&mut self, workers: usize, taken: &[StateRows]) {
-        self.executor = within(executor(&self.graph, workers), self.memory);
+        self.executor = within(executor_for(&self.graph, workers, self.ttl_ms), self.memory);
         for rows in taken {
             self.executor.restore(rows).unwrap();
         }

@@ -11,5 +11,6 @@ mod join_support;
 mod materialize;
 mod scratch;
 mod speed;
+mod ttl;
 mod window;
 mod window_property;

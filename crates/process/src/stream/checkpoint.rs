@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
-use tradewind_dataflow::{Eviction, OperatorKind, OperatorWork, StateRows};
+use tradewind_dataflow::{Eviction, ExecutorSettings, OperatorKind, OperatorWork, StateRows};
 use tradewind_sql::Pipeline;
 use tradewind_types::connector::{Committer, Positions};
 use tradewind_types::{
@@ -53,6 +53,8 @@ pub(crate) struct Runtime {
     pub(super) sink_busy: Vec<Duration>,
     /// Up to where the log reached at the start: by source and partition, until it is reached.
     pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
+    /// Whether any state is out of memory.
+    pub(super) evicted: bool,
     /// The number of the view's last tick.
     pub(super) view_epoch: u64,
     /// The checkpoint that is under way.
@@ -120,7 +122,8 @@ impl Runtime {
         }
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
-        let settings = shared.settings.executor;
+        let state_ttl_ms = shared.settings.state_ttl_ms;
+        let settings = ExecutorSettings { state_ttl_ms, ..shared.settings.executor };
         let scratch = Arc::new(DiskScratch::open(
             shared.disk.clone(),
             dir.join(evicted_dir(pipeline.incarnation)),
@@ -149,6 +152,7 @@ impl Runtime {
             sink_busy: vec![Duration::ZERO; job.plan.sinks.len()],
             named: newest.as_ref().map(|manifest| state_files(&manifest.state)).unwrap_or_default(),
             epoch: newest.map_or(0, |manifest| manifest.epoch),
+            evicted: false,
             catching_up,
             view_epoch,
             shared,

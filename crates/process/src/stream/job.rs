@@ -109,6 +109,7 @@ impl Job {
         if let Some(eviction) = eviction {
             executor = executor.evicting(eviction);
         }
+        executor.set_now(clock.now_ms())?;
         let now = Instant::now();
         let source = |(source, planned): (Box<dyn Source>, &super::plan::SourcePlan)| {
             let seen = source.positions().into_keys().map(|partition| (partition, now)).collect();
@@ -156,6 +157,7 @@ impl Job {
         self.describe(&mut inputs);
         let last = inputs.iter().all(|input| input.ended);
         let executor = &mut self.executor;
+        executor.set_now(self.clock.now_ms())?;
         let started = std::time::Instant::now();
         let output = crate::blocking::blocking(|| executor.tick(inputs))?;
         self.operators_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);

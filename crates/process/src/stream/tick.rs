@@ -199,6 +199,7 @@ impl Runtime {
     async fn tick(&mut self, open: &mut Open) -> Result<(), ProcessError> {
         let started = std::time::Instant::now();
         let mut tick = self.job.tick(self.limits()).await?;
+        self.note_evicted();
         let letters = LetterWriter {
             pipeline: &self.pipeline.name,
             plan: &self.job.plan,
@@ -219,6 +220,20 @@ impl Runtime {
         }
         self.report(tick.records, &written, started);
         Ok(())
+    }
+
+    /// Says when state begins to leave memory, and when all of it is back.
+    fn note_evicted(&mut self) {
+        let evicted = self.job.executor.has_evicted();
+        if evicted == std::mem::replace(&mut self.evicted, evicted) {
+            return;
+        }
+        let (pipeline, bytes_max) = (&self.pipeline.name, self.shared.settings.state_memory_bytes);
+        if evicted {
+            tracing::info!(pipeline, bytes_max, "state does not fit: part of it is on disk");
+        } else {
+            tracing::info!(pipeline, "state is in memory again");
+        }
     }
 
     /// Writes what a tick has put out to the sinks.
@@ -354,6 +369,8 @@ impl Runtime {
             status.late_events += written.late_events as u64;
             status.lost_records = self.job.lost();
         });
+        metrics::gauge!("tradewind_state_memory_bytes")
+            .set(self.shared.budget.state_bytes() as f64);
         metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => name.clone())
             .record(took.as_secs_f64());
     }

@@ -75,6 +75,7 @@ impl How {
             chunk_rows: 3,
             pending_rows_max: 16,
             parallel_rows_min: 8,
+            state_ttl_ms: 0,
         };
         RunSettings {
             executor,

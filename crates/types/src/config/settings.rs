@@ -435,6 +435,15 @@ pub const SETTINGS: &[Setting] = &[
          From half of it on state is divided into shards.",
     ),
     setting(
+        "process.state_ttl_ms",
+        Kind::OrNone(&Kind::Milliseconds { min: 1, max: 3_650 * DAY }),
+        "none",
+        "State of groups and joins that no window ends is forgotten when nothing was written to it \
+         for so long, as with Flink's `table.exec.state.ttl`: a group begins anew, a row of a join \
+         meets nothing that comes. What was given stays. It bounds state at the price of answers \
+         that are no longer those over all input; `none` keeps all.",
+    ),
+    setting(
         "process.view_memory_bytes",
         Kind::Bytes { min: 4 << 10, max: 1 << 50 },
         "2 GiB",

@@ -27,7 +27,7 @@ pub fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds from `60 s`, `500ms`, `7 d`, `1500`. Units in any case.
-pub fn milliseconds(text: &str) -> Option<u64> {
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
     amount(text, DURATIONS)
 }
 

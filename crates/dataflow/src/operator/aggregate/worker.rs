@@ -80,8 +80,15 @@ impl OldRows {
 }
 
 impl AggregateWorker {
-    pub(crate) fn new(plan: &Aggregate, node: &Node, input: &Node, shards: ShardRange) -> Self {
-        let grouping = Arc::new(Grouping::new(node, input, &plan.keys, &plan.calls));
+    pub(crate) fn new(
+        plan: &Aggregate,
+        node: &Node,
+        input: &Node,
+        shards: ShardRange,
+        ttl_ms: u64,
+    ) -> Self {
+        let grouping = Grouping::new(node, input, &plan.keys, &plan.calls).idle_for(ttl_ms);
+        let grouping = Arc::new(grouping);
         Self {
             groups: Groups::new(&grouping),
             grouping,
@@ -108,7 +115,11 @@ impl AggregateWorker {
         }
         let old = self.old.results.first().map_or(&[][..], |old| &old[..]);
         let new = self.groups.results(&there)?;
-        let changed = pairs.changed(old, &new)?;
+        let changed = match self.grouping.ttl_ms {
+            0 => pairs.changed(old, &new)?,
+            // Those behind would forget the row if they never heard of it again.
+            _ => BooleanBuffer::new_set(slots.len()),
+        };
         let picks = pairs.picks(&changed, self.updates);
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for key in self.groups.key_columns(slots)? {
@@ -244,6 +255,10 @@ impl StateWorker for AggregateWorker {
     fn restore(&mut self, rows: &RecordBatch) -> Result<(), DataflowError> {
         let (rows, hashes) = self.grouping.of_shards(rows, &self.shards)?;
         self.groups.restore(&rows, &hashes)
+    }
+
+    fn set_now(&mut self, now_ms: i64) -> Result<(), DataflowError> {
+        self.groups.expire(now_ms)
     }
 
     fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {

@@ -79,13 +79,13 @@ impl JoinWorker {
     pub(crate) fn new(
         plan: &Join,
         node: &Node,
-        left: &Node,
-        right: &Node,
+        inputs: [&Node; 2],
         shards: ShardRange,
+        ttl_ms: u64,
     ) -> Self {
-        let inputs = [Input::new(left), Input::new(right)];
+        let inputs = inputs.map(Input::new);
         let fields = inputs.iter().flat_map(|input| input.schema.fields().iter().cloned());
-        let side = |side: usize| Side::new(&inputs[side], plan.kind.counts(side));
+        let side = |side: usize| Side::new(&inputs[side], plan.kind.counts(side), ttl_ms);
         Self {
             id: node.id.clone(),
             kind: plan.kind,
@@ -220,9 +220,9 @@ impl JoinWorker {
                 turns.push(*id);
             }
         }
-        turns.sort_unstable();
-        let odd = turns.chunk_by(|a, b| a == b).filter(|same| same.len() % 2 == 1);
-        odd.map(|same| (same[0], matched[same[0] as usize] > 0)).collect()
+        let turned = turned(turns, matched);
+        self.sides[1 - job.side].stamp(pairs.ids.iter().copied());
+        turned
     }
 
     /// The first columns of pairs, left ones first.
@@ -372,8 +372,13 @@ impl StateWorker for JoinWorker {
         let Some(side) = side_of(rows).filter(|side| *side < 2) else {
             return Err(DataflowError::Internal(format!("{}: state of no side", self.id)));
         };
-        self.recount = true;
-        self.sides[side].restore(rows, &self.keys[side], &self.shards)
+        self.recount |= self.sides[side].restore(rows, &self.keys[side], &self.shards)?;
+        Ok(())
+    }
+
+    fn set_now(&mut self, now_ms: i64) -> Result<(), DataflowError> {
+        self.sides.iter_mut().for_each(|side| side.expire(now_ms));
+        Ok(())
     }
 
     fn state_hashes(&self, rows: &RecordBatch) -> Result<Option<Vec<u64>>, DataflowError> {
@@ -394,6 +399,13 @@ impl StateWorker for JoinWorker {
     fn bytes(&self) -> usize {
         self.sides.iter().map(Side::bytes).sum()
     }
+}
+
+/// Of rows that have turned some times those that are turned, and what to.
+fn turned(mut turns: Vec<u32>, matched: &[i64]) -> Vec<(u32, bool)> {
+    turns.sort_unstable();
+    let odd = turns.chunk_by(|a, b| a == b).filter(|same| same.len() % 2 == 1);
+    odd.map(|same| (same[0], matched[same[0] as usize] > 0)).collect()
 }
 
 /// Rows of a batch, some of them missing.

@@ -25,6 +25,8 @@ pub(crate) struct MaterializeWorker {
     shards: ShardRange,
     set: RowSet,
     pages: Pages,
+    /// Where a key may get a new row without a word about the old one.
+    replaced: Option<Replaced>,
     /// Where rows are only added: those to give.
     added: VecDeque<RecordBatch>,
     /// The tick's changes, and how many have been given.
@@ -32,10 +34,60 @@ pub(crate) struct MaterializeWorker {
     given: usize,
 }
 
+/// Keys remembered beyond twice the rows there are, at which those without a row are forgotten.
+const REPLACED_SPARE: usize = 4_096;
+
+/// The row of each key, by the key's hash.
+#[derive(Default)]
+struct Replaced {
+    by_key: HashMap<u64, u32>,
+    /// For each row the hash of its key.
+    keys: Vec<u64>,
+}
+
+impl Replaced {
+    /// Rows have come, in their order: each takes the place of the one its key had.
+    fn note(&mut self, set: &mut RowSet, touched: &[Touched], keys: &[u64]) {
+        for Touched { id, row } in touched.iter().copied() {
+            if !set.rows.is_kept(id) || set.weight(id) <= 0 {
+                continue;
+            }
+            let key = keys[row as usize];
+            if self.keys.len() <= id as usize {
+                self.keys.resize(id as usize + 1, 0);
+            }
+            self.keys[id as usize] = key;
+            let Some(old) = self.by_key.insert(key, id).filter(|old| *old != id) else { continue };
+            // The number may be another row's by now.
+            if self.keys[old as usize] == key && set.rows.is_kept(old) && set.weight(old) > 0 {
+                set.forget(old);
+                set.settle(old);
+            }
+        }
+        if self.by_key.len() > 2 * set.rows.len() + REPLACED_SPARE {
+            let keys = &self.keys;
+            let is_there = |key: &u64, id: &u32| {
+                keys[*id as usize] == *key && set.rows.is_kept(*id) && set.weight(*id) > 0
+            };
+            self.by_key.retain(|key, id| is_there(key, id));
+        }
+    }
+}
+
 impl MaterializeWorker {
-    pub(crate) fn new(plan: &Materialize, node: &Node, input: &Node, shards: ShardRange) -> Self {
+    /// `forgives`: operators before may have forgotten rows they gave.
+    pub(crate) fn new(
+        plan: &Materialize,
+        node: &Node,
+        input: &Node,
+        shards: ShardRange,
+        forgives: bool,
+    ) -> Self {
         let input = Input::new(input);
-        let mut set = RowSet::new(input.schema.clone(), input.takes_back);
+        let mut set = match forgives && input.takes_back {
+            true => RowSet::forgetful(input.schema.clone()),
+            false => RowSet::new(input.schema.clone(), input.takes_back),
+        };
         if input.takes_back {
             set.tick.start();
         }
@@ -45,6 +97,8 @@ impl MaterializeWorker {
             schema: node.schema.clone(),
             hidden: node.hidden,
             state_schema: Hidden::CHANGES.behind(&input.schema),
+            replaced: (forgives && input.takes_back && !plan.key.is_empty())
+                .then(Replaced::default),
             input,
             shards,
             set,
@@ -67,6 +121,11 @@ impl MaterializeWorker {
         weights: &Int64Array,
     ) -> Result<Vec<Touched>, DataflowError> {
         let touched = self.set.apply(rows, weights.values())?;
+        if let Some(replaced) = &mut self.replaced {
+            let keys: Vec<ArrayRef> =
+                self.key.iter().map(|key| rows.column(*key).clone()).collect();
+            replaced.note(&mut self.set, &touched, &hash_columns(&keys, rows.num_rows())?);
+        }
         for Touched { id, .. } in &touched {
             self.set.settle(*id);
         }

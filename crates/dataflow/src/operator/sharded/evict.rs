@@ -3,8 +3,7 @@
 use super::log::Log;
 use super::{Part, Sharded};
 use crate::operator::Stateful;
-use crate::{DataflowError, EvictedRows, Graph, NodeIndex, Scratch, ShardRange};
-use std::sync::Arc;
+use crate::{DataflowError, EvictedRows};
 
 /// A shard that is in memory.
 pub(crate) struct Resident {
@@ -17,31 +16,23 @@ pub(crate) struct Resident {
 impl Sharded {
     /// Puts the state of a whole worker into shards, all of them in memory. For a moment it is
     /// there twice.
-    pub(crate) fn split(
-        graph: &Arc<Graph>,
-        node: NodeIndex,
-        shards: ShardRange,
-        scratch: Arc<dyn Scratch>,
-        mut whole: Stateful,
-    ) -> Result<Self, DataflowError> {
-        let mut sharded = Self::new(graph, node, shards, scratch);
+    pub(crate) fn split(mut self, mut whole: Stateful) -> Result<Self, DataflowError> {
         let worker = whole.worker();
         let changes = worker.take_changes()?;
         if super::has_rows(&changes) {
-            let file = sharded.scratch.create()?;
+            let file = self.scratch.create()?;
             let extent = file.append(&changes)?;
-            sharded.unsaved.push(EvictedRows { file, extent });
+            self.unsaved.push(EvictedRows { file, extent });
         }
         drop(changes);
         let all = worker.take_all()?;
-        sharded.complete = worker.complete();
-        sharded.target = sharded.complete;
-        sharded.complete_saved = sharded.complete;
+        self.complete = worker.complete();
+        (self.target, self.complete_saved) = (self.complete, self.complete);
         drop(whole);
         for batch in all {
-            sharded.put(&batch)?;
+            self.put(&batch)?;
         }
-        Ok(sharded)
+        Ok(self)
     }
 
     /// The shards in memory.
@@ -74,6 +65,7 @@ impl Sharded {
         let Some(mut worker) = part.worker.take() else { return Ok(()) };
         let at = worker.worker();
         (part.due, part.keys) = (at.due(), at.keys());
+        part.stale_ms = self.now_ms.saturating_add(self.ttl_ms);
         if part.log.is_some() {
             return part.append_changes(at);
         }

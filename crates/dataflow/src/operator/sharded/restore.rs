@@ -101,6 +101,7 @@ impl Sharded {
             part.log = None;
         } else if let Some(log) = &mut part.log {
             log.append(std::slice::from_ref(rows))?;
+            part.stale_ms = part.stale_ms.min(self.now_ms.saturating_add(self.ttl_ms));
             // Its windows are looked at by the first tick.
             part.due = has_windows.then_some(WATERMARK_NONE);
         }

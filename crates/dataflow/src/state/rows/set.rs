@@ -30,6 +30,8 @@ pub(crate) struct RowSet {
 struct Weighted {
     index: RowIndex,
     weights: Vec<i64>,
+    /// Rows that are taken back and are not here are passed over.
+    forgives: bool,
 }
 
 /// A row of the set that a row of a batch has gone to.
@@ -45,7 +47,8 @@ pub(crate) type Deltas = Vec<(u32, i64)>;
 
 impl RowSet {
     pub(crate) fn new(schema: SchemaRef, takes_back: bool) -> Self {
-        let weighted = takes_back.then(|| Weighted { index: RowIndex::new(), weights: Vec::new() });
+        let new = || Weighted { index: RowIndex::new(), weights: Vec::new(), forgives: false };
+        let weighted = takes_back.then(new);
         Self {
             rows: Rows::new(schema),
             weighted,
@@ -53,6 +56,24 @@ impl RowSet {
             saved: Changes::default(),
             tick: Changes::default(),
         }
+    }
+
+    /// A set of rows with weights whose rows may be forgotten: one that is taken back and is not here
+    /// is passed over.
+    pub(crate) fn forgetful(schema: SchemaRef) -> Self {
+        let mut set = Self::new(schema, true);
+        if let Some(weighted) = &mut set.weighted {
+            weighted.forgives = true;
+        }
+        set
+    }
+
+    /// Takes all of a row away. The caller then settles it.
+    pub(crate) fn forget(&mut self, id: u32) {
+        let Some(weighted) = &mut self.weighted else { return };
+        let weight = std::mem::take(&mut weighted.weights[id as usize]);
+        self.saved.note(id, weight);
+        self.tick.note(id, weight);
     }
 
     pub(crate) fn takes_back(&self) -> bool {
@@ -106,6 +127,9 @@ impl RowSet {
             self.saved.note(id, *weight);
             self.tick.note(id, *weight);
             *weight += weights[row];
+            if weighted.forgives {
+                *weight = (*weight).max(0);
+            }
             touched.push(Touched { id, row: row as u32 });
         }
         let batch = match new_rows.len() == batch.num_rows() {
@@ -229,11 +253,8 @@ impl RowSet {
         &mut self,
         deltas: &[(u32, i64)],
     ) -> Result<Vec<(RecordBatch, Int64Array)>, DataflowError> {
-        let (mut ids, mut weights) = (Vec::new(), Vec::new());
-        for (id, weight) in deltas.iter().filter(|(_, weight)| *weight != 0) {
-            ids.push(*id);
-            weights.push(*weight);
-        }
+        let changed = deltas.iter().filter(|(_, weight)| *weight != 0);
+        let (ids, weights): (Vec<u32>, Vec<i64>) = changed.copied().unzip();
         let pieces = ids.chunks(CHUNK_ROWS).zip(weights.chunks(CHUNK_ROWS));
         let piece = |(ids, weights): (&[u32], &[i64])| {
             Ok((self.rows.batch(ids)?, Int64Array::from(weights.to_vec())))
