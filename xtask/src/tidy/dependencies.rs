@@ -13,6 +13,7 @@ use toml::{Table, Value};
 const CRATES: &[(&str, &[&str], bool)] = &[
     ("types", &[], false),
     ("disk", &[], false),
+    ("json", &[], false),
     ("log", &[], false),
     ("collect", &[], false),
     ("dataflow", &[], false),
@@ -27,8 +28,8 @@ const CRATES: &[(&str, &[&str], bool)] = &[
 /// What a crate's tests may use beyond that: the neighbour behind a trait, to test the real pair.
 const TESTS: &[(&str, &[&str])] = &[("collect", &["log"])];
 
-/// What every crate but these two themselves may use.
-const ANYBODYS: &[&str] = &["types", "disk"];
+/// What every crate but these themselves may use.
+const ANYBODYS: &[&str] = &["types", "disk", "json"];
 
 /// Packages that are the engine or bring it along, by how their names begin.
 const ENGINE_PREFIXES: &[&str] = &["datafusion", "deltalake", "ballista"];

@@ -11,8 +11,8 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields};
-use std::collections::HashMap;
 use std::sync::Arc;
+use tradewind_json::Keys;
 
 /// A column under construction.
 pub(super) enum Column {
@@ -25,56 +25,18 @@ pub(super) enum Column {
     Struct { fields: Fields, columns: FieldColumns, valid: Vec<bool> },
 }
 
-/// How far ahead of its place a key is looked for, which is how many fields an object may leave out
-/// between two that it has before they cost a hash.
-const KEYS_AHEAD: usize = 4;
-/// Places in an object whose keys are remembered; more fields than this are a map.
-const KEYS_MAX: usize = 1_000;
-/// The longest key that is remembered, in bytes.
-const KEY_BYTES_MAX: usize = 128;
-
 /// The columns of an object, found by name.
 pub(super) struct FieldColumns {
     columns: Vec<Column>,
     names: Vec<String>,
-    by_name: HashMap<String, usize>,
-    /// The keys in the order that objects have had them, as they are written, and their columns.
-    keys: Vec<(String, Option<usize>)>,
+    pub(super) keys: Keys,
 }
 
 impl FieldColumns {
     pub(super) fn new(fields: &Fields) -> Self {
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
-        let by_name = names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
         let columns = fields.iter().map(|field| Column::new(field.data_type())).collect();
-        Self { columns, names, by_name, keys: Vec::new() }
-    }
-
-    /// The column of a key that is where former objects had it: `is_next` says whether a key is
-    /// what comes next in the text. Nearly all keys are found so, without being read.
-    #[inline(always)]
-    pub(super) fn expected(
-        &self,
-        place: &mut usize,
-        mut is_next: impl FnMut(&str) -> bool,
-    ) -> Option<Option<usize>> {
-        let keys = self.keys.get(*place..)?;
-        let ahead = keys.iter().take(KEYS_AHEAD).position(|(key, _)| is_next(key))?;
-        *place += ahead + 1;
-        Some(keys[ahead].1)
-    }
-
-    /// The column of the key `name`, which is written `raw`; remembers it at its place.
-    pub(super) fn find(&mut self, raw: &str, name: &str, place: &mut usize) -> Option<usize> {
-        let found = self.by_name.get(name).copied();
-        if raw.len() <= KEY_BYTES_MAX && *place < KEYS_MAX {
-            match self.keys.get_mut(*place) {
-                Some(key) => *key = (raw.to_string(), found),
-                None => self.keys.push((raw.to_string(), found)),
-            }
-            *place += 1;
-        }
-        found
+        Self { columns, keys: Keys::new(names.iter().map(String::as_str)), names }
     }
 
     pub(super) fn name(&self, at: usize) -> &str {

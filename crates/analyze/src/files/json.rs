@@ -5,9 +5,8 @@
 //! Left out: finding the records in the file.
 
 use super::column::{Column, FieldColumns};
-use super::cursor::{Cursor, Fault};
 use super::infer::{DEPTH_MAX, Seen, Shape};
-use std::borrow::Cow;
+use tradewind_json::{Cursor, Fault};
 
 /// Adds what one record has to `shape`; of a broken record it may have added a part.
 pub(super) fn infer(record: &[u8], shape: &mut Shape) -> Result<(), String> {
@@ -72,9 +71,7 @@ fn object(cursor: &mut Cursor<'_>, columns: &mut FieldColumns, row: usize) -> Re
     let mut more = cursor.enter(b'{', b'}')?;
     let mut place = 0;
     while more {
-        let wanted = key(cursor, columns, &mut place)?;
-        cursor.colon()?;
-        match wanted {
+        match columns.keys.next(cursor, &mut place)? {
             Some(at) if columns.len_of(at) == row => {
                 push(cursor, columns.column(at))
                     .map_err(|stop| in_field(stop, columns.name(at)))?;
@@ -85,21 +82,6 @@ fn object(cursor: &mut Cursor<'_>, columns: &mut FieldColumns, row: usize) -> Re
     }
     columns.fill_to(row + 1);
     Ok(())
-}
-
-/// Reads a key; gives the column it stands for.
-#[inline(always)]
-fn key(
-    cursor: &mut Cursor<'_>,
-    columns: &mut FieldColumns,
-    place: &mut usize,
-) -> Result<Option<usize>, Stop> {
-    cursor.peek();
-    if let Some(found) = columns.expected(place, |key| cursor.eat(key)) {
-        return Ok(found);
-    }
-    let raw = cursor.string()?;
-    Ok(columns.find(raw, &text_of(raw)?, place))
 }
 
 #[cold]
@@ -117,7 +99,7 @@ fn push(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<(), Stop> {
             cursor.skip()?;
             column.null();
         }
-        (b'"', column) => column.text(&text_of(cursor.string()?)?)?,
+        (b'"', column) => column.text(&cursor.string()?.characters()?)?,
         (b'{', Column::Struct { columns, valid, .. }) => {
             object(cursor, columns, valid.len())?;
             valid.push(true);
@@ -138,20 +120,10 @@ fn push(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A JSON string's characters.
-fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
-    match memchr::memchr(b'\\', raw.as_bytes()) {
-        None => Ok(Cow::Borrowed(&raw[1..raw.len() - 1])),
-        Some(_) => sonic_rs::from_str::<String>(raw)
-            .map(Cow::Owned)
-            .map_err(|_| format!("not JSON: {raw} has an escape that is no character")),
-    }
-}
-
 fn infer_object(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), Stop> {
     let mut more = cursor.enter(b'{', b'}')?;
     while more {
-        let name = text_of(cursor.string()?)?;
+        let name = cursor.string()?.characters()?;
         cursor.colon()?;
         infer_value(cursor, shape.field(&name), depth)?;
         more = cursor.another(b'}')?;
@@ -201,7 +173,7 @@ fn infer_value(cursor: &mut Cursor<'_>, seen: &mut Seen, depth: usize) -> Result
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use arrow::array::{Array, StringArray, StructArray};
+    use arrow::array::StructArray;
     use arrow::datatypes::{DataType, Field};
 
     fn read(lines: &[&str]) -> Result<StructArray, String> {
@@ -244,40 +216,6 @@ mod tests {
         let rows = read(&[r#"{"a":1,"a":2}"#, r#"{"a":3}"#]).unwrap();
         assert_eq!(rows.column(0).len(), 2);
         assert_eq!(format!("{:?}", rows.column(0)).matches("  1,").count(), 1);
-    }
-
-    #[test]
-    fn keys_are_found_in_any_order_however_they_are_written() {
-        // Left out, swapped, added, longer than is remembered, escaped, prefixes of each other.
-        let long = "k".repeat(200);
-        let orders: [&[&str]; 8] = [
-            &["a", "b", "c", "d", "e", "f", "g"],
-            &["a", "g"],
-            &["g", "f", "e", "d", "c", "b", "a"],
-            &["x", "a", "xx", "b", &long, "c", "g", "xxx", "d"],
-            &["\\u0061", "b", "\\u0063", "d"],
-            &["", "a", "ab", "aa", "b", "A"],
-            &["a", "b", "c", "d", "e", "f", "g"],
-            &[],
-        ];
-        let fields = ["g", "c", "a"].map(|name| Field::new(name, DataType::Utf8, true));
-        let mut columns = FieldColumns::new(&fields.iter().cloned().collect());
-        let mut expected = [const { Vec::new() }; 3];
-        for round in 0..20 {
-            let order = orders[round * 5 % orders.len()];
-            let value = |key: &str| format!("{key} in {round}");
-            let pairs = order.iter().map(|key| format!("\"{key}\" : \"{}\"", value(key)));
-            let record = format!("{{{}}}", pairs.collect::<Vec<_>>().join(" ,"));
-            decode(record.as_bytes(), &mut columns, round).unwrap();
-            for (name, values) in ["g", "c", "a"].iter().zip(&mut expected) {
-                let plain =
-                    |key: &&&str| key.replace("\\u0061", "a").replace("\\u0063", "c") == *name;
-                values.push(order.iter().find(plain).map(|_| value(name)));
-            }
-        }
-        for (found, expected) in columns.finish().into_iter().zip(expected) {
-            assert_eq!(found.as_ref(), &StringArray::from(expected) as &dyn Array);
-        }
     }
 
     #[test]

@@ -7,7 +7,6 @@
 
 mod column;
 mod csv;
-mod cursor;
 mod infer;
 mod input;
 mod json;

@@ -2,9 +2,11 @@
 
 use crate::support::{MemoryLog, World, catalogue, insert_of, start_time_us};
 use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Decimal128Type, Int64Type};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewind_disk::SimDisk;
 use tradewind_process::stream::plan::plan_insert;
@@ -45,11 +47,16 @@ fn decode(insert: &str, records: &[impl AsRef<[u8]>]) -> (RecordBatch, Vec<DeadL
         let clock = Arc::new(ManualClock::at(start_time_us()));
         let environment = SourceEnvironment { log: Some(log), clock, name: "pipeline:p".into() };
         let mut source = open_source(&environment, &plan.sources[0], true).await.unwrap();
-        let mut batches = source.poll(usize::MAX).await.unwrap();
-        assert_eq!(batches.len(), 1);
-        let batch = batches.remove(0);
-        assert_eq!(batch.next_offset, records.len() as i64);
-        (batch.batch, batch.rejected)
+        let (mut rows, mut rejected, mut next_offset) = (Vec::new(), Vec::new(), 0);
+        while next_offset < records.len() as i64 {
+            for batch in source.poll(usize::MAX).await.unwrap() {
+                rows.push(batch.batch);
+                rejected.extend(batch.rejected);
+                next_offset = batch.next_offset;
+            }
+        }
+        assert_eq!(next_offset, records.len() as i64);
+        (concat_batches(&source.schema(), &rows).unwrap(), rejected)
     })
 }
 
@@ -162,6 +169,86 @@ fn a_bad_record_is_rejected_alone_with_its_path_and_position() {
     let places: Vec<_> = rejected.iter().map(|letter| letter.position.clone().unwrap().2).collect();
     let expected: Vec<i64> = (0..=cases.len() as i64).map(|place| place * 2).chain([33]).collect();
     assert_eq!(places, expected);
+}
+
+/// Every byte of a record replaced by every byte that means something: what serde_json refuses is a
+/// dead letter that says so, and of what it takes the values are the same.
+#[test]
+fn serde_json_agrees_on_every_changed_byte() {
+    let record = r#"{"noise": [true,false,null,{"x":-0.5e+7,"y":"\u00e9\\"}],"i":-1025,"d":12.5,"s":"l\u00e9 \"t\" é \\","m":{"k":1}, "l":[1,null],"r":{"x":7,"y":{"z":"deep"}}}"#;
+    let mut changed = Vec::new();
+    for at in 0..record.len() {
+        for byte in b"\0\t\n\x1f \"\\/,:{}[]+-.0159aefnrtuE\x7f\xff" {
+            let mut bytes = record.as_bytes().to_vec();
+            bytes[at] = *byte;
+            changed.push(bytes);
+        }
+    }
+    let (batch, rejected) = decode(ALL, &changed);
+    let offsets = batch.column_by_name("_offset").unwrap().as_primitive::<Int64Type>();
+    let rows: BTreeMap<i64, usize> = offsets.values().iter().copied().zip(0..).collect();
+    let letters: BTreeMap<i64, &DeadLetter> =
+        rejected.iter().map(|letter| (letter.position.clone().unwrap().2, letter)).collect();
+    assert_eq!(rows.len() + letters.len(), changed.len());
+    let (mut taken, mut refused) = (0, 0);
+    for (offset, bytes) in changed.iter().enumerate() {
+        let text = String::from_utf8_lossy(bytes);
+        let theirs = serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object);
+        let letter = letters.get(&(offset as i64));
+        // What is wrong first is said: a value that is none for its column, or broken text.
+        let is_broken = letter.is_some_and(|one| one.reason.starts_with("it is no JSON object"));
+        match &theirs {
+            None => assert!(letter.is_some(), "{text} was taken"),
+            Some(_) => assert!(!is_broken, "{text}: {}", letter.unwrap().reason),
+        }
+        *(if theirs.is_none() { &mut refused } else { &mut taken }) += 1;
+        let (Some(theirs), Some(index)) = (theirs, rows.get(&(offset as i64))) else { continue };
+        let ours = row(&batch, *index);
+        assert_eq!(ours["i"], theirs.get("i").cloned().unwrap_or_default(), "{text}");
+        if theirs.get("s").is_none_or(Value::is_string) {
+            assert_eq!(ours["s"], theirs.get("s").cloned().unwrap_or_default(), "{text}");
+        }
+    }
+    assert!(taken > 1_000 && refused > 2_000, "{taken} taken, {refused} refused");
+}
+
+#[test]
+fn a_filter_sees_records_that_are_broken_before_its_field_alone() {
+    let records = [
+        r#"{"s": "no", "i": broken"#,
+        r#"{"i": broken, "s": "no"}"#,
+        r#"{"s": "yes", "i": broken}"#,
+        r#"{"s": "yes", "i": 1} {}"#,
+        r#"{"s": null, "i": 2}"#,
+        r#"{"n": {"s": "yes"}, "i": 3}"#,
+        r#"{"s": "yes", "s": "no", "i": 4}"#,
+    ];
+    let insert = "INSERT INTO one SELECT i FROM t WHERE s = 'yes'";
+    let (batch, rejected) = decode(insert, &records);
+    assert_eq!(batch.column(0).as_primitive::<Int64Type>().values().to_vec(), [4]);
+    let reasons: Vec<_> = rejected.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "it is no JSON object: a value is expected at byte 6",
+            "it is no JSON object: a value is expected at byte 18",
+            "it is no JSON object: there is text after it",
+        ]
+    );
+}
+
+#[test]
+fn brackets_without_end_are_a_dead_letter() {
+    for open in ["[", "{\"a\":"] {
+        let record = format!("{{\"i\": 1, \"unknown\": {}", open.repeat(100_000));
+        let (batch, rejected) = decode(ALL, &[record]);
+        assert_eq!((batch.num_rows(), rejected.len()), (0, 1));
+        assert!(
+            rejected[0].reason.contains("too many brackets are open"),
+            "{}",
+            rejected[0].reason
+        );
+    }
 }
 
 #[test]

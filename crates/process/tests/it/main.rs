@@ -6,6 +6,7 @@ mod crashes;
 mod decoder;
 mod engine;
 mod expressions;
+mod files;
 mod language;
 mod packs;
 mod pauses;

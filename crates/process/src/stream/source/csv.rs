@@ -4,7 +4,7 @@
 //! numbers trimmed. A line that breaks a type rejects itself alone, with the column at fault.
 //! Left out: fields that go over several lines; arrays and rows in a field.
 
-use super::json::{Decoded, ScalarBuilder};
+use super::json::{Decoded, Parsed, ScalarBuilder};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{FieldRef, Fields};
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
@@ -70,21 +70,7 @@ impl CsvDecoder {
             let reason = format!("it has {count} fields, the table {} columns", self.places.len());
             return Decoded::Rejected(reason);
         }
-        match self.values() {
-            Ok(values) => {
-                for ((field, builder), value) in self.columns.iter_mut().zip(values) {
-                    match value {
-                        Some(range) => {
-                            let text = std::str::from_utf8(&self.text[range]).unwrap_or_default();
-                            builder.append_text(text).expect("it has been tried on this text");
-                        }
-                        None => builder.append_filler(field.is_nullable()),
-                    }
-                }
-                Decoded::Row
-            }
-            Err(reason) => Decoded::Rejected(reason),
-        }
+        self.append().map_or_else(Decoded::Rejected, |()| Decoded::Row)
     }
 
     pub(super) fn finish(&mut self) -> Vec<ArrayRef> {
@@ -113,31 +99,37 @@ impl CsvDecoder {
         }
     }
 
-    /// For each column the bytes of its value, tried; `None` for null.
-    fn values(&mut self) -> Result<Vec<Option<std::ops::Range<usize>>>, String> {
-        let mut values = vec![None; self.columns.len()];
+    /// Adds the fields to their columns: all of them or none.
+    fn append(&mut self) -> Result<(), String> {
+        let Self { places, columns, text, ends, null_literal, .. } = self;
+        let mut values: Vec<Option<Parsed<'_>>> = vec![None; columns.len()];
         let mut begin = 0;
-        for (place, end) in self.places.iter().zip(&self.ends) {
-            let range = begin..*end;
+        for (place, end) in places.iter().zip(ends.iter()) {
+            let bytes = &text[begin..*end];
             begin = *end;
             let Some(column) = *place else { continue };
-            let (field, builder) = &self.columns[column];
-            let text = std::str::from_utf8(&self.text[range.clone()])
+            let (field, builder) = &columns[column];
+            let text = std::str::from_utf8(bytes)
                 .map_err(|error| format!("{}: it is no text: {error}", field.name()))?;
-            if self.null_literal.as_deref() == Some(text) {
+            if null_literal.as_deref() == Some(text) {
                 continue;
             }
-            builder.check_text(text).map_err(|reason| {
+            values[column] = Some(builder.parse(text).map_err(|reason| {
                 let short: String = text.chars().take(40).collect();
                 format!("{}: {short:?} {reason}", field.name())
-            })?;
-            values[column] = Some(range);
+            })?);
         }
-        for ((field, _), value) in self.columns.iter().zip(&values) {
+        for ((field, _), value) in columns.iter().zip(&values) {
             if value.is_none() && !field.is_nullable() {
                 return Err(format!("{}: it is NOT NULL and is missing", field.name()));
             }
         }
-        Ok(values)
+        for ((_, builder), value) in columns.iter_mut().zip(values) {
+            match value {
+                Some(value) => builder.append_parsed(value),
+                None => builder.append_filler(true),
+            }
+        }
+        Ok(())
     }
 }

@@ -19,16 +19,18 @@ use rayon::slice::ParallelSlice;
 use std::sync::Arc;
 use tradewind_sql::Format;
 use tradewind_types::{
-    DEFAULT_STORE, DeadLetter, Offset, PartitionId, SourceError, TimestampMicros,
+    DEFAULT_STORE, DeadLetter, Offset, PartitionId, SourceBatch, SourceError, TimestampMicros,
 };
 
 /// Fewer records than these are not worth a second core.
 const PARALLEL_RECORDS_MIN: usize = 2_048;
+/// Pieces for each core: what one core is late with, another takes over.
+const PIECES_PER_CORE: usize = 2;
 
 /// A record to decode.
 #[derive(Debug, Clone)]
-pub(super) struct RawRecord {
-    pub(super) value: Bytes,
+pub(super) struct RawRecord<'a> {
+    pub(super) value: &'a [u8],
     pub(super) offset: Offset,
     pub(super) timestamp_us: TimestampMicros,
 }
@@ -41,14 +43,10 @@ pub(super) struct Place<'a> {
     /// The topic's or table's name.
     pub(super) name: &'a str,
     pub(super) partition: PartitionId,
+    /// The next offset to read once the records are taken in.
+    pub(super) next_offset: Offset,
     /// Now, for dead letters.
     pub(super) now_us: TimestampMicros,
-}
-
-/// What a run of records came to.
-pub(super) struct DecodedRows {
-    pub(super) batch: RecordBatch,
-    pub(super) rejected: Vec<DeadLetter>,
 }
 
 /// Decodes the records of one source.
@@ -56,7 +54,7 @@ pub(super) struct RowDecoder {
     table: String,
     schema: SchemaRef,
     columns: Vec<ReadFrom>,
-    /// One for each core.
+    /// One for each piece.
     values: Vec<Values>,
 }
 
@@ -89,7 +87,8 @@ impl RowDecoder {
     ) -> Result<Self, SourceError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decoder = |_| Values::new(format, read, all_columns);
-        let values = (0..cores).map(decoder).collect::<Result<_, _>>();
+        let pieces = if cores == 1 { 1 } else { cores * PIECES_PER_CORE };
+        let values = (0..pieces).map(decoder).collect::<Result<_, _>>();
         let values = values
             .map_err(|reason| SourceError::Decode { source_name: table.to_string(), reason })?;
         let from = |column: &ReadColumn| column.from;
@@ -107,9 +106,9 @@ impl RowDecoder {
     /// A bug: columns that do not fit the schema.
     pub(super) fn decode(
         &mut self,
-        records: &[RawRecord],
+        records: &[RawRecord<'_>],
         place: &Place<'_>,
-    ) -> Result<Vec<DecodedRows>, SourceError> {
+    ) -> Result<Vec<SourceBatch>, SourceError> {
         let Self { table, schema, columns, values } = self;
         let work = Work { schema, columns, table };
         if records.len() < PARALLEL_RECORDS_MIN || values.len() == 1 {
@@ -133,19 +132,20 @@ impl Work<'_> {
     fn run(
         self,
         values: &mut Values,
-        records: &[RawRecord],
+        records: &[RawRecord<'_>],
         place: &Place<'_>,
-    ) -> Result<DecodedRows, SourceError> {
+    ) -> Result<SourceBatch, SourceError> {
         let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), Vec::new());
+        values.reserve(records.len());
         for record in records {
-            match values.decode(&record.value) {
+            match values.decode(record.value) {
                 Decoded::Row => rows.push(record),
                 Decoded::Skipped => {}
                 Decoded::Rejected(reason) => rejected.push(DeadLetter {
-                    store_id: store_of(&record.value).unwrap_or_else(|| DEFAULT_STORE.into()),
+                    store_id: store_of(record.value).unwrap_or_else(|| DEFAULT_STORE.into()),
                     source: place.reader.to_string(),
                     reason,
-                    raw: record.value.clone(),
+                    raw: Bytes::copy_from_slice(record.value),
                     received_at: place.now_us,
                     position: Some((place.name.to_string(), place.partition, record.offset)),
                 }),
@@ -157,10 +157,16 @@ impl Work<'_> {
             source_name: self.table.to_string(),
             reason: error.to_string(),
         })?;
-        Ok(DecodedRows { batch, rejected })
+        let Place { partition, next_offset, .. } = *place;
+        Ok(SourceBatch { partition, batch, rejected, next_offset })
     }
 
-    fn arrays(self, values: &mut Values, rows: &[&RawRecord], place: &Place<'_>) -> Vec<ArrayRef> {
+    fn arrays(
+        self,
+        values: &mut Values,
+        rows: &[&RawRecord<'_>],
+        place: &Place<'_>,
+    ) -> Vec<ArrayRef> {
         let mut of_value = values.finish().into_iter();
         let offsets: ArrayRef = Arc::new(rows.iter().map(|row| row.offset).collect::<Int64Array>());
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![place.partition; rows.len()]));
@@ -201,6 +207,13 @@ impl Values {
                 Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),
                 None => Ok(Self::Raw(RawValues::Ignored)),
             },
+        }
+    }
+
+    /// Makes room for the rows of a batch.
+    fn reserve(&mut self, rows: usize) {
+        if let Self::Json(decoder) = self {
+            decoder.reserve(rows);
         }
     }
 

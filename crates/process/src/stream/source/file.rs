@@ -6,7 +6,7 @@
 //! Left out: files that change elsewhere than at their end; compressed files.
 
 use super::decode::{Place, RawRecord, RowDecoder};
-use super::lines::Lines;
+use super::lines::{Line, Lines};
 use super::{LineReader, physical_columns};
 use crate::blocking::blocking;
 use crate::stream::plan::SourcePlan;
@@ -18,10 +18,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tradewind_sql::{FileTable, Format};
 use tradewind_types::connector::Positions;
-use tradewind_types::{Offset, PartitionId, Source, SourceBatch, SourceError};
+use tradewind_types::{Offset, PartitionId, Source, SourceBatch, SourceError, TimestampMicros};
 
-/// Bytes read at once: some ten thousand lines.
+/// Bytes read at once: some ten thousand lines. While these are decoded the next are read, and no
+/// more, so that two such blocks are in memory.
 const READ_BYTES: usize = 4 << 20;
+/// Buffers kept for blocks to come: there are no more than two at a time.
+const SPARE_BUFFERS_MAX: usize = 2;
 /// Most files of one table: each is a partition with a watermark of its own.
 const FILES_MAX: usize = 10_000;
 
@@ -35,19 +38,27 @@ pub(super) struct FileSource {
     /// An empty line is a record.
     empty_lines: bool,
     files: Vec<OpenFile>,
-    buffer: Vec<u8>,
+    /// Buffers of blocks that are done with.
+    spare: Vec<Vec<u8>>,
     /// Lines handed out.
     lines: i64,
 }
 
 /// One file.
 struct OpenFile {
+    bytes: FileBytes,
+    lines: Lines,
+    /// What comes behind `lines`, while there are any.
+    ahead: Option<Lines>,
+}
+
+/// The bytes of a file.
+struct FileBytes {
     path: PathBuf,
     file: Option<File>,
-    lines: Lines,
-    /// Bytes of it that were read.
+    /// How many were read.
     read: u64,
-    /// Its end has been met.
+    /// The end has been met.
     ended: bool,
 }
 
@@ -72,7 +83,7 @@ impl FileSource {
             decoder,
             empty_lines: table.format == Format::Raw,
             files: Vec::new(),
-            buffer: vec![0; READ_BYTES],
+            spare: Vec::new(),
             lines: 0,
         };
         blocking(|| source.find_files())?;
@@ -82,7 +93,8 @@ impl FileSource {
     /// Adds the files that are new.
     fn find_files(&mut self) -> Result<(), SourceError> {
         let mut found = Vec::new();
-        collect_files(&self.path, &mut found).map_err(|error| self.failed(&self.path, &error))?;
+        let collected = collect_files(&self.path, &mut found);
+        collected.map_err(|error| failed(&self.table, &self.path, &error))?;
         found.sort();
         if found.len() > FILES_MAX {
             let reason = format!("{} files, and {FILES_MAX} are the most", found.len());
@@ -90,89 +102,126 @@ impl FileSource {
         }
         for path in found {
             // A file's number is for good: positions are kept by it.
-            if !self.files.iter().any(|file| file.path == path) {
+            if !self.files.iter().any(|file| file.bytes.path == path) {
                 self.files.push(OpenFile::new(path, 0));
             }
         }
         Ok(())
     }
 
-    fn failed(&self, path: &Path, error: &io::Error) -> SourceError {
-        SourceError::Decode {
-            source_name: self.table.clone(),
-            reason: format!("{}: {error}", path.display()),
-        }
-    }
-
     /// Reads on in a file until it has a line or has ended.
     fn fill(&mut self, index: usize) -> Result<(), SourceError> {
-        while !self.files[index].lines.has_line() && !self.files[index].ended {
-            let monitored = self.monitor.is_some();
-            let (file, buffer) = (&mut self.files[index], &mut self.buffer);
-            if let Err(error) = blocking(|| file.read_on(buffer, monitored)) {
-                let path = self.files[index].path.clone();
-                return Err(self.failed(&path, &error));
-            }
+        let monitored = self.monitor.is_some();
+        while !self.files[index].lines.has_line() && !self.files[index].bytes.ended {
+            let OpenFile { bytes, lines, .. } = &mut self.files[index];
+            let rest = lines.rest(self.spare.pop().unwrap_or_default());
+            let next = blocking(|| bytes.read_on(rest, monitored));
+            let next = next.map_err(|error| failed(&self.table, &bytes.path, &error))?;
+            self.go_on(index, next);
         }
         Ok(())
     }
 
-    fn take(&mut self, index: usize, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
-        let lines = self.files[index].lines.take(rows_max);
-        let now_us = self.reader.clock.now_us();
-        let record = |line: super::lines::Line| RawRecord {
-            value: line.text,
-            offset: line.position as Offset,
-            timestamp_us: now_us,
-        };
-        let all = self.empty_lines;
-        let lines = lines.into_iter().filter(|line| all || !line.text.trim_ascii().is_empty());
-        let records: Vec<RawRecord> = lines.map(record).collect();
-        self.lines += records.len() as i64;
-        let partition = index as PartitionId;
-        let name = self.files[index].path.display().to_string();
-        let place = Place { reader: &self.reader.name, name: &name, partition, now_us };
-        let next_offset = self.files[index].lines.position() as Offset;
-        let decoded = self.decoder.decode(&records, &place)?;
-        let batch = |rows: super::decode::DecodedRows| SourceBatch {
-            partition,
-            batch: rows.batch,
-            rejected: rows.rejected,
-            next_offset,
-        };
-        Ok(decoded.into_iter().map(batch).collect())
+    /// The lines of a file have been taken: these come next.
+    fn go_on(&mut self, index: usize, next: Lines) {
+        let used = std::mem::replace(&mut self.files[index].lines, next);
+        if self.spare.len() < SPARE_BUFFERS_MAX {
+            self.spare.push(used.into_buffer());
+        }
     }
+
+    /// Decodes lines of a file, while what comes behind them is read.
+    fn take(&mut self, index: usize, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
+        let monitored = self.monitor.is_some();
+        let now_us = self.reader.clock.now_us();
+        let OpenFile { bytes, lines, ahead } = &mut self.files[index];
+        let rest = (ahead.is_none() && !bytes.ended)
+            .then(|| lines.rest(self.spare.pop().unwrap_or_default()));
+        let taken = lines.take(rows_max);
+        let records = records(&taken.lines, self.empty_lines, now_us);
+        self.lines += records.len() as i64;
+        let name = bytes.path.display().to_string();
+        let place = Place {
+            reader: &self.reader.name,
+            name: &name,
+            partition: index as PartitionId,
+            next_offset: taken.next as Offset,
+            now_us,
+        };
+        let decoder = &mut self.decoder;
+        let mut decode = || decoder.decode(&records, &place);
+        let decoded = match rest {
+            None => decode(),
+            Some(rest) => {
+                let read = || bytes.read_on(rest, monitored);
+                let (decoded, read) = blocking(|| rayon::join(decode, read));
+                *ahead = Some(read.map_err(|error| failed(&self.table, &bytes.path, &error))?);
+                decoded
+            }
+        };
+        if !lines.has_line()
+            && let Some(ahead) = ahead.take()
+        {
+            self.go_on(index, ahead);
+        }
+        decoded
+    }
+}
+
+/// The records that lines are; an empty line may be none.
+fn records<'a>(
+    lines: &[Line<'a>],
+    empty_lines: bool,
+    now_us: TimestampMicros,
+) -> Vec<RawRecord<'a>> {
+    let mut records = Vec::with_capacity(lines.len());
+    for line in lines {
+        if empty_lines || !line.text.trim_ascii_start().is_empty() {
+            let offset = line.position as Offset;
+            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
+        }
+    }
+    records
+}
+
+fn failed(table: &str, path: &Path, error: &io::Error) -> SourceError {
+    let reason = format!("{}: {error}", path.display());
+    SourceError::Decode { source_name: table.to_string(), reason }
 }
 
 impl OpenFile {
     fn new(path: PathBuf, position: u64) -> Self {
-        Self { path, file: None, lines: Lines::at(position), read: position, ended: false }
+        let bytes = FileBytes { path, file: None, read: position, ended: false };
+        Self { bytes, lines: Lines::at(position), ahead: None }
     }
 
-    fn read_on(&mut self, buffer: &mut [u8], monitored: bool) -> io::Result<()> {
+    fn is_done(&self) -> bool {
+        self.bytes.ended && !self.lines.has_line()
+    }
+}
+
+impl FileBytes {
+    /// Reads the next block behind `lines`.
+    fn read_on(&mut self, mut lines: Lines, monitored: bool) -> io::Result<Lines> {
         if self.file.is_none() {
             let mut file = File::open(&self.path)?;
             file.seek(SeekFrom::Start(self.read))?;
             self.file = Some(file);
         }
         let file = self.file.as_mut().expect("it was opened above");
-        let count = file.read(buffer)?;
+        let count = file.read(lines.room(READ_BYTES))?;
         self.read += count as u64;
-        if count > 0 {
-            self.lines.push(&buffer[..count]);
-            return Ok(());
+        lines.filled(count);
+        if count == 0 {
+            self.ended = true;
+            self.file = None;
+            // A line that is still being written has no end yet.
+            if !monitored {
+                lines.finish();
+            }
+            lines.shrink();
         }
-        self.ended = true;
-        self.file = None;
-        // A line that is still being written has no end yet.
-        if !monitored {
-            self.lines.finish();
-        }
-        Ok(())
-    }
-
-    fn is_done(&self) -> bool {
-        self.ended && !self.lines.has_line()
+        Ok(lines)
     }
 }
 
@@ -207,13 +256,15 @@ impl Source for FileSource {
                 return Ok(());
             }
             let Some(interval) = self.monitor else { return std::future::pending().await };
+            self.spare.clear();
             tokio::time::sleep(interval).await;
             blocking(|| self.find_files())?;
             for index in 0..self.files.len() {
                 let file = &mut self.files[index];
-                let length = blocking(|| std::fs::metadata(&file.path)).map(|facts| facts.len());
+                let bytes = &mut file.bytes;
+                let length = blocking(|| std::fs::metadata(&bytes.path)).map(|facts| facts.len());
                 // A file that is gone has nothing more to give.
-                file.ended &= length.is_ok_and(|length| length <= file.read);
+                bytes.ended &= length.is_ok_and(|length| length <= bytes.read);
             }
         }
     }
@@ -237,7 +288,7 @@ impl Source for FileSource {
                     reason: format!("it has {} files, and had more", self.files.len()),
                 });
             };
-            *file = OpenFile::new(file.path.clone(), *position as u64);
+            *file = OpenFile::new(file.bytes.path.clone(), *position as u64);
         }
         Ok(())
     }

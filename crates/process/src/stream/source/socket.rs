@@ -28,7 +28,6 @@ pub(super) struct SocketSource {
     decoder: RowDecoder,
     connection: Option<TcpStream>,
     lines: Lines,
-    buffer: Vec<u8>,
     /// Lines handed out: a line's number is its offset.
     count: Offset,
 }
@@ -57,7 +56,6 @@ impl SocketSource {
             decoder,
             connection: Some(connection),
             lines: Lines::default(),
-            buffer: vec![0; READ_BYTES],
             count: 0,
         })
     }
@@ -70,38 +68,36 @@ impl Source for SocketSource {
     }
 
     async fn poll(&mut self, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
-        let lines = self.lines.take(rows_max);
-        if lines.is_empty() {
+        let taken = self.lines.take(rows_max);
+        if taken.lines.is_empty() {
             return Ok(Vec::new());
         }
         let now_us = self.reader.clock.now_us();
-        let mut records = Vec::with_capacity(lines.len());
-        for line in lines {
-            records.push(RawRecord { value: line.text, offset: self.count, timestamp_us: now_us });
-            self.count += 1;
+        let mut records = Vec::with_capacity(taken.lines.len());
+        for (line, offset) in taken.lines.iter().zip(self.count..) {
+            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
         }
-        let place =
-            Place { reader: &self.reader.name, name: &self.table, partition: PARTITION, now_us };
-        let decoded = self.decoder.decode(&records, &place)?;
-        let batch = |rows: super::decode::DecodedRows| SourceBatch {
+        self.count += records.len() as Offset;
+        let place = Place {
+            reader: &self.reader.name,
+            name: &self.table,
             partition: PARTITION,
-            batch: rows.batch,
-            rejected: rows.rejected,
             next_offset: self.count,
+            now_us,
         };
-        Ok(decoded.into_iter().map(batch).collect())
+        self.decoder.decode(&records, &place)
     }
 
     async fn ready(&mut self) -> Result<(), SourceError> {
         while !self.lines.has_line() {
             let Some(connection) = &mut self.connection else { return Ok(()) };
             // A connection that breaks has ended: there is no way to read on where it stood.
-            match connection.read(&mut self.buffer).await {
+            match connection.read(self.lines.room(READ_BYTES)).await {
                 Ok(0) | Err(_) => {
                     self.connection = None;
                     self.lines.finish();
                 }
-                Ok(count) => self.lines.push(&self.buffer[..count]),
+                Ok(count) => self.lines.filled(count),
             }
         }
         Ok(())

@@ -141,28 +141,22 @@ impl TopicSource {
     fn take(&mut self, index: usize, rows_max: usize) -> Result<Vec<SourceBatch>, SourceError> {
         let partition = &mut self.partitions[index];
         let count = rows_max.min(partition.waiting.len());
+        let waiting: Vec<LogRecord> = partition.waiting.drain(..count).collect();
+        partition.position = waiting.last().map_or(partition.position, |last| last.offset + 1);
         let mut records = Vec::with_capacity(count);
-        for LogRecord { offset, record } in partition.waiting.drain(..count) {
-            partition.position = offset + 1;
+        for LogRecord { offset, record } in &waiting {
             let timestamp_us = record.timestamp_ms.saturating_mul(1_000);
-            records.extend(record.value.map(|value| RawRecord { value, offset, timestamp_us }));
+            let value = record.value.as_deref();
+            records.extend(value.map(|value| RawRecord { value, offset: *offset, timestamp_us }));
         }
-        let next_offset = partition.position;
-        let partition = index as PartitionId;
         let place = Place {
             reader: &self.reader.name,
             name: &self.topic,
-            partition,
+            partition: index as PartitionId,
+            next_offset: partition.position,
             now_us: self.reader.clock.now_us(),
         };
-        let decoded = self.decoder.decode(&records, &place)?;
-        let batch = |rows: super::decode::DecodedRows| SourceBatch {
-            partition,
-            batch: rows.batch,
-            rejected: rows.rejected,
-            next_offset,
-        };
-        Ok(decoded.into_iter().map(batch).collect())
+        self.decoder.decode(&records, &place)
     }
 }
 

@@ -13,8 +13,9 @@ mod values;
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder};
 use arrow::compute::filter;
 use arrow::datatypes::Fields;
-pub(super) use scalar::ScalarBuilder;
-use sonic_rs::{JsonValueTrait, LazyValue, to_object_iter};
+pub(super) use scalar::{Parsed, ScalarBuilder};
+use std::fmt::Display;
+use tradewind_json::{Cursor, Fault, Keys};
 use values::{Path, RowBuilder};
 
 /// A record is of interest only when this top-level text field has one of these values.
@@ -39,32 +40,57 @@ pub(super) enum Decoded {
 
 /// Gathers the rows of one batch.
 pub(super) struct JsonDecoder {
-    prefilters: Vec<Prefilter>,
+    wanted: Vec<Wanted>,
     row: RowBuilder,
     /// One bit for each row gathered: whether it was rejected half way.
     kept: BooleanBufferBuilder,
     rejected: usize,
 }
 
+/// A prefilter at work.
+struct Wanted {
+    keys: Keys,
+    values: Vec<String>,
+}
+
 impl JsonDecoder {
     /// A decoder for these columns. `Err` names a type that JSON has no form for.
     pub(super) fn new(fields: &Fields, prefilters: Vec<Prefilter>) -> Result<Self, String> {
         let row = RowBuilder::new(fields)?;
-        Ok(Self { prefilters, row, kept: BooleanBufferBuilder::new(0), rejected: 0 })
+        let wanted = |prefilter: Prefilter| Wanted {
+            keys: Keys::new([prefilter.field.as_str()]),
+            values: prefilter.values,
+        };
+        let wanted = prefilters.into_iter().map(wanted).collect();
+        Ok(Self { wanted, row, kept: BooleanBufferBuilder::new(0), rejected: 0 })
+    }
+
+    /// Makes room for rows that are about to come.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.kept.reserve(rows);
+        self.row.reserve(rows);
     }
 
     /// Takes one record in.
     pub(super) fn decode(&mut self, record: &[u8]) -> Decoded {
-        match self.is_wanted(record) {
-            Ok(true) => {}
-            Ok(false) => return Decoded::Skipped,
-            Err(reason) => return Decoded::Rejected(reason),
+        let text = match std::str::from_utf8(record) {
+            Ok(text) => text,
+            Err(error) => {
+                return Decoded::Rejected(malformed("it is no UTF-8", error.valid_up_to()));
+            }
+        };
+        for wanted in &mut self.wanted {
+            match wanted.takes(text) {
+                Ok(true) => {}
+                Ok(false) => return Decoded::Skipped,
+                Err(reason) => return Decoded::Rejected(reason),
+            }
         }
         let mut error = None;
-        self.row.append_record(to_object_iter(record), &Path::Root, &mut error);
-        // The iterator ends at the closing brace; what follows must be nothing.
-        if error.is_none() && record.trim_ascii_end().last() != Some(&b'}') {
-            error = Some("it is no JSON object: there is text after it".to_string());
+        let mut cursor = Cursor::new(text);
+        let read = self.row.append_object(&mut cursor, &Path::Root, &mut error);
+        if read.is_ok() && cursor.end().is_err() {
+            error.get_or_insert_with(|| "it is no JSON object: there is text after it".to_string());
         }
         self.kept.append(error.is_none());
         match error {
@@ -88,46 +114,67 @@ impl JsonDecoder {
         };
         columns.iter().map(filter).collect()
     }
-
-    fn is_wanted(&self, record: &[u8]) -> Result<bool, String> {
-        self.prefilters
-            .iter()
-            .try_fold(true, |wanted, prefilter| Ok(wanted && prefilter.wants(record)?))
-    }
 }
 
-impl Prefilter {
-    fn wants(&self, record: &[u8]) -> Result<bool, String> {
-        for entry in to_object_iter(record) {
-            let (key, value) = entry.map_err(|error| malformed(&error))?;
-            if key == self.field {
-                return Ok(self.matches(&value));
+impl Wanted {
+    /// Whether a record has one of the values; nothing behind its field is looked at.
+    fn takes(&mut self, record: &str) -> Result<bool, String> {
+        let mut cursor = Cursor::new(record);
+        self.find(&mut cursor).map_err(|fault| malformed(fault, cursor.at()))
+    }
+
+    fn find(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, Fault> {
+        let mut more = cursor.enter(b'{', b'}')?;
+        let mut place = 0;
+        while more {
+            if self.keys.next(cursor, &mut place)?.is_some() {
+                return self.matches(cursor);
             }
+            cursor.skip()?;
+            more = cursor.another(b'}')?;
         }
         Ok(false)
     }
 
-    fn matches(&self, value: &LazyValue<'_>) -> bool {
-        if value.is_null() {
-            return false;
-        }
-        // The text a STRING column would have: a text without its quotes, else the JSON itself.
-        let text = value.as_str().unwrap_or_else(|| scalar::raw(value));
-        self.values.iter().any(|wanted| wanted == text)
+    /// Whether the value is wanted, by the text a STRING column would have: a text without its
+    /// quotes, else the JSON itself.
+    fn matches(&self, cursor: &mut Cursor<'_>) -> Result<bool, Fault> {
+        let is = |text: &str| self.values.iter().any(|wanted| wanted == text);
+        Ok(match cursor.peek() {
+            b'"' => {
+                let text = cursor.string()?;
+                text.characters().map_or_else(|_| is(text.written()), |text| is(&text))
+            }
+            b'n' => {
+                cursor.skip()?;
+                false
+            }
+            _ => is(cursor.value()?),
+        })
     }
 }
 
-/// What the parser says, in one line without the text it points into.
-fn malformed(error: &sonic_rs::Error) -> String {
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    format!("it is no JSON object: {}", first.trim_end_matches(['.', ':']))
+/// What is wrong with a record that is no object.
+#[cold]
+fn malformed(fault: impl Display, at: usize) -> String {
+    format!("it is no JSON object: {fault} at byte {at}")
 }
 
 /// The text of a top-level field, for whoever cannot decode the rest.
 pub(super) fn text_field(record: &[u8], field: &str) -> Option<String> {
-    to_object_iter(record)
-        .map_while(Result::ok)
-        .find(|(key, _)| key == field)
-        .and_then(|(_, value)| value.as_str().map(str::to_string))
+    // What is no text further on does not matter to what comes before.
+    let text = match std::str::from_utf8(record) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&record[..error.valid_up_to()]).ok()?,
+    };
+    let (mut cursor, mut keys, mut place) = (Cursor::new(text), Keys::new([field]), 0);
+    let mut more = cursor.enter(b'{', b'}').ok()?;
+    while more {
+        if keys.next(&mut cursor, &mut place).ok()?.is_some() {
+            return cursor.string().ok()?.characters().ok().map(String::from);
+        }
+        cursor.skip().ok()?;
+        more = cursor.another(b'}').ok()?;
+    }
+    None
 }

@@ -1,25 +1,28 @@
 //! Builders of types without parts.
 //!
-//! Guarantees: a value is taken whole or refused with a reason; nothing is added then.
+//! Guarantees: a value is taken whole or refused with a reason; nothing is added then. A value of
+//! JSON has been passed over either way, unless the text is broken there.
 //! Left out: nulls of the record's making, which the caller knows.
 
 use super::{number, number::NumberError, time};
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, PrimitiveBuilder,
-    StringBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{
     DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sonic_rs::{JsonType, JsonValueTrait, LazyValue};
+use std::borrow::Cow;
 use std::sync::Arc;
+use tradewind_json::{Cursor, Fault};
 use tradewind_sql::{precision_of, type_name};
 
 /// A builder of one type.
 pub(in super::super) enum ScalarBuilder {
-    Text(StringBuilder),
+    /// And the bytes of a text in the last batch, on average.
+    Text(StringBuilder, usize),
     Bytes(BinaryBuilder),
     Boolean(BooleanBuilder),
     Int8(PrimitiveBuilder<Int8Type>),
@@ -38,7 +41,7 @@ pub(in super::super) enum ScalarBuilder {
 macro_rules! each {
     ($self:expr, $builder:ident => $body:expr) => {
         match $self {
-            ScalarBuilder::Text($builder) => $body,
+            ScalarBuilder::Text($builder, _) => $body,
             ScalarBuilder::Bytes($builder) => $body,
             ScalarBuilder::Boolean($builder) => $body,
             ScalarBuilder::Int8($builder) => $body,
@@ -58,7 +61,7 @@ impl ScalarBuilder {
     pub(in super::super) fn new(field: &Field) -> Result<Self, String> {
         let data_type = field.data_type();
         Ok(match data_type {
-            DataType::Utf8 => Self::Text(StringBuilder::new()),
+            DataType::Utf8 => Self::Text(StringBuilder::new(), 0),
             DataType::Binary => Self::Bytes(BinaryBuilder::new()),
             DataType::Boolean => Self::Boolean(BooleanBuilder::new()),
             DataType::Int8 => Self::Int8(PrimitiveBuilder::new()),
@@ -87,7 +90,7 @@ impl ScalarBuilder {
             return each!(self, builder => builder.append_null());
         }
         match self {
-            Self::Text(builder) => builder.append_value(""),
+            Self::Text(builder, _) => builder.append_value(""),
             Self::Bytes(builder) => builder.append_value(b""),
             Self::Boolean(builder) => builder.append_value(false),
             Self::Int8(builder) => builder.append_value(0),
@@ -102,48 +105,82 @@ impl ScalarBuilder {
         }
     }
 
-    /// Adds a value that is not null, or says what it is not.
-    pub(super) fn append(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
+    /// Makes room for the rows of a batch, where growing would copy much.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        if let Self::Text(builder, average) = self {
+            let bytes = rows * (*average + *average / 8);
+            *builder = StringBuilder::with_capacity(rows, bytes);
+        }
+    }
+
+    /// Adds the value at the cursor, which begins with `first` and is not null.
+    #[inline(always)]
+    pub(super) fn append(&mut self, cursor: &mut Cursor<'_>, first: u8) -> Result<(), Stop> {
         match self {
-            Self::Text(builder) => builder.append_value(string(value)?),
-            Self::Bytes(builder) => {
-                let text = value.as_str().ok_or("is no text in base64")?;
-                builder.append_value(STANDARD.decode(text).map_err(|_| "is no base64")?);
-            }
-            Self::Boolean(builder) => builder.append_value(boolean(value)?),
-            Self::Int8(builder) => builder.append_value(integer(value, "TINYINT")?),
-            Self::Int16(builder) => builder.append_value(integer(value, "SMALLINT")?),
-            Self::Int32(builder) => builder.append_value(integer(value, "INT")?),
-            Self::Int64(builder) => builder.append_value(integer(value, "BIGINT")?),
-            Self::Float32(builder) => builder.append_value(float(value, "FLOAT")? as f32),
-            Self::Float64(builder) => builder.append_value(float(value, "DOUBLE")?),
-            Self::Decimal(builder, precision, scale) => {
-                builder.append_value(decimal(value, *precision, *scale)?);
-            }
-            Self::Date(builder) => {
-                let days = value.as_str().and_then(time::date);
-                builder.append_value(days.ok_or("is no DATE such as \"2026-11-21\"")?);
-            }
+            Self::Text(builder, _) => match first {
+                b'"' => builder.append_value(characters(cursor)?),
+                _ => builder.append_value(cursor.value()?),
+            },
+            Self::Int64(builder) => builder.append_value(match cursor.integer() {
+                Some(value) => value,
+                None => integer(cursor, first, "BIGINT")?,
+            }),
             Self::Timestamp(builder, data_type, unit) => {
-                let micros = value.as_str().and_then(time::instant).ok_or_else(|| {
+                let text = string(cursor, first)?;
+                let micros = text.as_deref().and_then(time::instant).ok_or_else(|| {
                     format!("is no {} such as \"2026-11-21T08:26:00Z\"", type_name(data_type))
                 })?;
                 builder.append_value(micros.div_euclid(*unit) * *unit);
+            }
+            other => other.append_rarer(cursor, first)?,
+        }
+        Ok(())
+    }
+
+    fn append_rarer(&mut self, cursor: &mut Cursor<'_>, first: u8) -> Result<(), Stop> {
+        match self {
+            Self::Bytes(builder) => {
+                let text = string(cursor, first)?.ok_or("is no text in base64")?;
+                builder.append_value(STANDARD.decode(&*text).map_err(|_| "is no base64")?);
+            }
+            Self::Boolean(builder) => {
+                let text = match first {
+                    b'"' => characters(cursor)?,
+                    _ => Cow::Borrowed(cursor.value()?),
+                };
+                builder.append_value(boolean_of(&text)?);
+            }
+            Self::Int8(builder) => builder.append_value(integer(cursor, first, "TINYINT")?),
+            Self::Int16(builder) => builder.append_value(integer(cursor, first, "SMALLINT")?),
+            Self::Int32(builder) => builder.append_value(integer(cursor, first, "INT")?),
+            Self::Float32(builder) => builder.append_value(float(cursor, first, "FLOAT")? as f32),
+            Self::Float64(builder) => builder.append_value(float(cursor, first, "DOUBLE")?),
+            Self::Decimal(builder, precision, scale) => {
+                let name = || type_name(&DataType::Decimal128(*precision, *scale));
+                let text = numeral(cursor, first)?.ok_or_else(|| format!("is no {}", name()))?;
+                let value = number::decimal(text.trim_ascii(), *precision, *scale);
+                builder.append_value(value.map_err(|error| explain(error, &name()))?);
+            }
+            Self::Date(builder) => {
+                let days = string(cursor, first)?.as_deref().and_then(time::date);
+                builder.append_value(days.ok_or("is no DATE such as \"2026-11-21\"")?);
+            }
+            Self::Text(..) | Self::Int64(_) | Self::Timestamp(..) => {
+                unreachable!("they are read where all are told apart")
             }
         }
         Ok(())
     }
 
-    /// Whether [`Self::append_text`] would take a text.
-    pub(in super::super) fn check_text(&self, text: &str) -> Result<(), String> {
-        Parsed::new(self, text).map(|_| ())
+    /// A value from its text, as it stands in CSV, or what it is not.
+    pub(in super::super) fn parse<'a>(&self, text: &'a str) -> Result<Parsed<'a>, String> {
+        Parsed::new(self, text)
     }
 
-    /// Adds a value from its text, as it stands in CSV, or says what it is not.
-    pub(in super::super) fn append_text(&mut self, text: &str) -> Result<(), String> {
-        let parsed = Parsed::new(self, text)?;
+    /// Adds what [`Self::parse`] has read.
+    pub(in super::super) fn append_parsed(&mut self, parsed: Parsed<'_>) {
         match (self, parsed) {
-            (Self::Text(builder), _) => builder.append_value(text),
+            (Self::Text(builder, _), Parsed::Text(value)) => builder.append_value(value),
             (Self::Bytes(builder), Parsed::Bytes(value)) => builder.append_value(value),
             (Self::Boolean(builder), Parsed::Boolean(value)) => builder.append_value(value),
             (Self::Int8(builder), Parsed::Integer(value)) => builder.append_value(value as i8),
@@ -155,19 +192,48 @@ impl ScalarBuilder {
             (Self::Decimal(builder, ..), Parsed::Decimal(value)) => builder.append_value(value),
             (Self::Date(builder), Parsed::Date(value)) => builder.append_value(value),
             (Self::Timestamp(builder, ..), Parsed::Timestamp(value)) => builder.append_value(value),
-            _ => return Err("is of another type".to_string()),
+            _ => unreachable!("a column appends what it has parsed itself"),
         }
-        Ok(())
     }
 
     pub(in super::super) fn finish(&mut self) -> ArrayRef {
+        if let Self::Text(builder, average) = self {
+            *average = builder.values_slice().len() / builder.len().max(1);
+        }
         each!(self, builder => Arc::new(builder.finish()))
     }
 }
 
+/// Why a value was not added.
+pub(super) enum Stop {
+    /// The text is not JSON where the cursor stands.
+    Broken(Fault),
+    /// The value is JSON, but nothing for its column: what it is not.
+    Misfit(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault)
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(reason: &str) -> Self {
+        Self::Misfit(reason.to_string())
+    }
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Misfit(reason)
+    }
+}
+
 /// A text's value in a builder's type.
-enum Parsed {
-    Text,
+#[derive(Debug, Clone)]
+pub(in super::super) enum Parsed<'a> {
+    Text(&'a str),
     Bytes(Vec<u8>),
     Boolean(bool),
     Integer(i64),
@@ -177,8 +243,8 @@ enum Parsed {
     Timestamp(i64),
 }
 
-impl Parsed {
-    fn new(builder: &ScalarBuilder, text: &str) -> Result<Self, String> {
+impl<'a> Parsed<'a> {
+    fn new(builder: &ScalarBuilder, text: &'a str) -> Result<Self, String> {
         use ScalarBuilder as B;
         let trimmed = text.trim_ascii();
         let integer = |name: &str, fits: fn(i64) -> bool| {
@@ -189,7 +255,7 @@ impl Parsed {
             }
         };
         Ok(match builder {
-            B::Text(_) => Self::Text,
+            B::Text(..) => Self::Text(text),
             B::Bytes(_) => Self::Bytes(STANDARD.decode(text).map_err(|_| "is no base64")?),
             B::Boolean(_) => Self::Boolean(boolean_of(trimmed)?),
             B::Int8(_) => integer("TINYINT", |value| i8::try_from(value).is_ok())?,
@@ -213,21 +279,21 @@ impl Parsed {
     }
 }
 
-/// The JSON of a value as it stands. The parser leaves white space behind a number in an array.
-pub(super) fn raw<'a>(value: &'a LazyValue<'_>) -> &'a str {
-    value.as_raw_str().trim_ascii()
+/// A text's characters.
+#[inline(always)]
+fn characters<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Stop> {
+    let text = cursor.string()?;
+    let nothing = |_| Stop::Misfit("is no text: an escape in it means nothing".to_string());
+    text.characters().map_err(nothing)
 }
 
-/// A text without its quotes and escapes; of anything else the JSON as it stands.
-fn string<'a>(value: &'a LazyValue<'_>) -> Result<&'a str, String> {
-    if value.get_type() == JsonType::String {
-        return value.as_str().ok_or_else(|| "is no text: an escape in it means nothing".into());
+/// A text's characters; `None` of anything else.
+#[inline(always)]
+fn string<'a>(cursor: &mut Cursor<'a>, first: u8) -> Result<Option<Cow<'a, str>>, Fault> {
+    match first {
+        b'"' => Ok(cursor.string()?.characters().ok()),
+        _ => cursor.skip().map(|()| None),
     }
-    Ok(raw(value))
-}
-
-fn boolean(value: &LazyValue<'_>) -> Result<bool, String> {
-    boolean_of(value.as_str().unwrap_or_else(|| raw(value)))
 }
 
 fn boolean_of(text: &str) -> Result<bool, String> {
@@ -238,30 +304,28 @@ fn boolean_of(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The text of a number, or of a text that may be one.
-fn numeral<'a>(value: &'a LazyValue<'_>) -> Option<&'a str> {
-    match value.get_type() {
-        JsonType::Number => Some(raw(value)),
-        JsonType::String => value.as_str().map(str::trim_ascii),
-        _ => None,
+/// The text of a number, or a text that may be one.
+fn numeral<'a>(cursor: &mut Cursor<'a>, first: u8) -> Result<Option<Cow<'a, str>>, Fault> {
+    match first {
+        b'-' | b'0'..=b'9' => cursor.value().map(|text| Some(Cow::Borrowed(text))),
+        _ => string(cursor, first),
     }
 }
 
-fn integer<T: TryFrom<i64>>(value: &LazyValue<'_>, name: &str) -> Result<T, String> {
-    let text = numeral(value).ok_or_else(|| format!("is no {name}"))?;
-    let wide = number::integer(text).map_err(|error| explain(error, name))?;
-    T::try_from(wide).map_err(|_| explain(NumberError::Range, name))
+fn integer<T: TryFrom<i64>>(cursor: &mut Cursor<'_>, first: u8, name: &str) -> Result<T, Stop> {
+    let wide = match cursor.integer() {
+        Some(wide) => wide,
+        None => {
+            let text = numeral(cursor, first)?.ok_or_else(|| format!("is no {name}"))?;
+            number::integer(text.trim_ascii()).map_err(|error| explain(error, name))?
+        }
+    };
+    Ok(T::try_from(wide).map_err(|_| explain(NumberError::Range, name))?)
 }
 
-fn decimal(value: &LazyValue<'_>, precision: u8, scale: i8) -> Result<i128, String> {
-    let name = || type_name(&DataType::Decimal128(precision, scale));
-    let text = numeral(value).ok_or_else(|| format!("is no {}", name()))?;
-    number::decimal(text, precision, scale).map_err(|error| explain(error, &name()))
-}
-
-fn float(value: &LazyValue<'_>, name: &str) -> Result<f64, String> {
-    let text = numeral(value).ok_or_else(|| format!("is no {name}"))?;
-    text.parse().map_err(|_| format!("is no {name}"))
+fn float(cursor: &mut Cursor<'_>, first: u8, name: &str) -> Result<f64, Stop> {
+    let text = numeral(cursor, first)?.ok_or_else(|| format!("is no {name}"))?;
+    Ok(text.trim_ascii().parse().map_err(|_| format!("is no {name}"))?)
 }
 
 fn explain(error: NumberError, name: &str) -> String {

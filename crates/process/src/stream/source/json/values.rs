@@ -2,17 +2,17 @@
 //!
 //! Guarantees: an append adds exactly one value, whatever the input: after an error a filler is
 //! added (a null where there may be one) and the first error is kept, so that columns never differ
-//! in length.
+//! in length. Where the text is broken nothing behind it is read.
 //! Left out: which records are rows, which the decoder decides.
 
 use super::malformed;
-use super::scalar::{ScalarBuilder, raw};
+use super::scalar::{ScalarBuilder, Stop};
 use arrow::array::{ArrayRef, ListArray, MapArray, NullBufferBuilder, StringBuilder, StructArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use sonic_rs::{JsonValueTrait, LazyValue, ObjectJsonIter};
 use std::fmt;
 use std::sync::Arc;
+use tradewind_json::{Cursor, Fault, Keys};
 
 /// Longest text of a value quoted in a reason, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
@@ -41,6 +41,7 @@ type FirstError = Option<String>;
 /// An object's fields.
 pub(super) struct RowBuilder {
     fields: Fields,
+    keys: Keys,
     values: Vec<ValueBuilder>,
     /// For each field the number of the row that has it already.
     filled: Vec<u64>,
@@ -51,36 +52,59 @@ impl RowBuilder {
     pub(super) fn new(fields: &Fields) -> Result<Self, String> {
         let values =
             fields.iter().map(|field| ValueBuilder::new(field)).collect::<Result<_, _>>()?;
-        Ok(Self { fields: fields.clone(), values, filled: vec![0; fields.len()], row: 0 })
+        let keys = Keys::new(fields.iter().map(|field| field.name().as_str()));
+        Ok(Self { fields: fields.clone(), keys, values, filled: vec![0; fields.len()], row: 0 })
     }
 
-    /// One row from an object.
-    pub(super) fn append_record(
+    pub(super) fn reserve(&mut self, rows: usize) {
+        for values in &mut self.values {
+            values.reserve(rows);
+        }
+    }
+
+    /// One row from the object at the cursor.
+    pub(super) fn append_object(
         &mut self,
-        object: ObjectJsonIter<'_>,
+        cursor: &mut Cursor<'_>,
         path: &Path<'_>,
         error: &mut FirstError,
-    ) {
+    ) -> Result<(), Fault> {
         self.row += 1;
-        // Fields mostly come in the order of the columns: look on from the last one found.
-        let mut next = 0;
-        for entry in object {
-            let (key, value) = match entry {
-                Ok(entry) => entry,
-                Err(reason) => {
-                    error.get_or_insert_with(|| malformed(&reason));
-                    break;
-                }
-            };
-            if let Some(index) = self.find(&key, next) {
-                next = index + 1;
-                if self.filled[index] != self.row {
-                    self.filled[index] = self.row;
-                    self.append_field(index, Some(value), path, error);
-                }
+        let read = self.append_fields(cursor, path, error);
+        if let Err(fault) = read {
+            error.get_or_insert_with(|| malformed(fault, cursor.at()));
+        }
+        for (index, field) in self.fields.iter().enumerate() {
+            if self.filled[index] != self.row {
+                let path = Path::Field(path, field.name());
+                self.values[index].append_missing(field, &path, error);
             }
         }
-        self.fill_the_rest(path, error);
+        read
+    }
+
+    #[inline(always)]
+    fn append_fields(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        path: &Path<'_>,
+        error: &mut FirstError,
+    ) -> Result<(), Fault> {
+        let mut more = cursor.enter(b'{', b'}')?;
+        let mut place = 0;
+        while more {
+            match self.keys.next(cursor, &mut place)? {
+                Some(index) if self.filled[index] != self.row => {
+                    self.filled[index] = self.row;
+                    let field = &self.fields[index];
+                    let path = Path::Field(path, field.name());
+                    self.values[index].append(cursor, field, &path, error)?;
+                }
+                _ => cursor.skip()?,
+            }
+            more = cursor.another(b'}')?;
+        }
+        Ok(())
     }
 
     /// One row of fillers, for an object that is not there or is none.
@@ -88,30 +112,6 @@ impl RowBuilder {
         self.row += 1;
         for (field, values) in self.fields.iter().zip(&mut self.values) {
             values.append_filler(field.is_nullable());
-        }
-    }
-
-    fn find(&self, key: &str, from: usize) -> Option<usize> {
-        let count = self.fields.len();
-        (from..count).chain(0..from.min(count)).find(|index| self.fields[*index].name() == key)
-    }
-
-    fn append_field(
-        &mut self,
-        index: usize,
-        value: Option<LazyValue<'_>>,
-        path: &Path<'_>,
-        error: &mut FirstError,
-    ) {
-        let field = &self.fields[index];
-        self.values[index].append(value, field, &Path::Field(path, field.name()), error);
-    }
-
-    fn fill_the_rest(&mut self, path: &Path<'_>, error: &mut FirstError) {
-        for index in 0..self.values.len() {
-            if self.filled[index] != self.row {
-                self.append_field(index, None, path, error);
-            }
         }
     }
 
@@ -181,37 +181,83 @@ impl ValueBuilder {
         }
     }
 
-    /// Adds one value.
+    fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Scalar(scalar) => scalar.reserve(rows),
+            Self::Row(row, _) => row.reserve(rows),
+            // How many elements they will have nobody knows.
+            Self::List(_) | Self::Map(_) => {}
+        }
+    }
+
+    /// Adds the value at the cursor.
+    #[inline(always)]
     fn append(
         &mut self,
-        value: Option<LazyValue<'_>>,
+        cursor: &mut Cursor<'_>,
         field: &Field,
         path: &Path<'_>,
         error: &mut FirstError,
-    ) {
-        let Some(value) = value.filter(|value| !value.is_null()) else {
-            if !field.is_nullable() {
-                error.get_or_insert_with(|| format!("{path}: it is NOT NULL and is missing"));
+    ) -> Result<(), Fault> {
+        let first = cursor.peek();
+        let start = cursor.at();
+        let taken = match (&mut *self, first) {
+            (_, b'n') => {
+                let read = cursor.skip();
+                if let Err(fault) = read {
+                    error.get_or_insert_with(|| malformed(fault, cursor.at()));
+                }
+                self.append_missing(field, path, error);
+                return read;
             }
-            return self.append_filler(field.is_nullable());
-        };
-        let taken = match self {
-            Self::Scalar(scalar) => scalar.append(&value),
-            Self::Row(row, valid) if value.is_object() => {
-                let object = value.into_object_iter().expect("it is an object: the guard");
-                row.append_record(object, path, error);
+            (Self::Scalar(scalar), _) => scalar.append(cursor, first),
+            (Self::Row(row, valid), b'{') => {
                 valid.append(true);
-                return;
+                return row.append_object(cursor, path, error);
             }
-            Self::List(list) if value.is_array() => return list.append(value, path, error),
-            Self::Map(map) if value.is_object() => return map.append(value, path, error),
-            Self::Row(..) | Self::Map(_) => Err("is no object".to_string()),
-            Self::List(_) => Err("is no array".to_string()),
+            (Self::List(list), b'[') => return list.append(cursor, path, error),
+            (Self::Map(map), b'{') => return map.append(cursor, path, error),
+            (Self::Row(..) | Self::Map(_), _) => misfit(cursor, "is no object"),
+            (Self::List(_), _) => misfit(cursor, "is no array"),
         };
-        if let Err(reason) = taken {
-            error.get_or_insert_with(|| format!("{path}: {} {reason}", quoted(&value)));
-            self.append_filler(field.is_nullable());
+        match taken {
+            Ok(()) => Ok(()),
+            Err(stop) => self.not_taken(stop, cursor, start, field, path, error),
         }
+    }
+
+    /// Adds a filler for a value that was not taken.
+    #[cold]
+    fn not_taken(
+        &mut self,
+        stop: Stop,
+        cursor: &Cursor<'_>,
+        start: usize,
+        field: &Field,
+        path: &Path<'_>,
+        error: &mut FirstError,
+    ) -> Result<(), Fault> {
+        self.append_filler(field.is_nullable());
+        match stop {
+            Stop::Broken(fault) => {
+                error.get_or_insert_with(|| malformed(fault, cursor.at()));
+                Err(fault)
+            }
+            Stop::Misfit(reason) => {
+                let value = cursor.since(start);
+                error.get_or_insert_with(|| format!("{path}: {} {reason}", quoted(value)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what a record has not, or has as null.
+    #[inline(always)]
+    fn append_missing(&mut self, field: &Field, path: &Path<'_>, error: &mut FirstError) {
+        if !field.is_nullable() {
+            error.get_or_insert_with(|| format!("{path}: it is NOT NULL and is missing"));
+        }
+        self.append_filler(field.is_nullable());
     }
 
     fn finish(&mut self) -> ArrayRef {
@@ -238,24 +284,37 @@ impl ValueBuilder {
 }
 
 impl ListBuilder {
-    fn append(&mut self, array: LazyValue<'_>, path: &Path<'_>, error: &mut FirstError) {
-        let elements = array.into_array_iter().expect("the caller has seen that it is an array");
-        let mut count = last(&self.offsets);
-        for (index, element) in elements.enumerate() {
-            match element {
-                Ok(element) => {
-                    let path = Path::Element(path, index);
-                    self.values.append(Some(element), &self.element, &path, error);
-                    count += 1;
-                }
-                Err(reason) => {
-                    error.get_or_insert_with(|| malformed(&reason));
-                    break;
-                }
-            }
+    fn append(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        path: &Path<'_>,
+        error: &mut FirstError,
+    ) -> Result<(), Fault> {
+        let mut count = 0;
+        let read = self.append_elements(cursor, path, error, &mut count);
+        if let Err(fault) = read {
+            error.get_or_insert_with(|| malformed(fault, cursor.at()));
         }
-        self.offsets.push(count);
+        self.offsets.push(last(&self.offsets) + count as i32);
         self.valid.append(true);
+        read
+    }
+
+    fn append_elements(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        path: &Path<'_>,
+        error: &mut FirstError,
+        count: &mut usize,
+    ) -> Result<(), Fault> {
+        let mut more = cursor.enter(b'[', b']')?;
+        while more {
+            let path = Path::Element(path, *count);
+            *count += 1;
+            self.values.append(cursor, &self.element, &path, error)?;
+            more = cursor.another(b']')?;
+        }
+        Ok(())
     }
 }
 
@@ -274,25 +333,39 @@ impl MapBuilder {
         })
     }
 
-    fn append(&mut self, object: LazyValue<'_>, path: &Path<'_>, error: &mut FirstError) {
-        let entries = object.into_object_iter().expect("the caller has seen that it is an object");
-        let mut count = last(&self.offsets);
-        for entry in entries {
-            match entry {
-                Ok((key, value)) => {
-                    self.keys.append_value(&key);
-                    let path = Path::Field(path, &key);
-                    self.values.append(Some(value), &self.pair[1], &path, error);
-                    count += 1;
-                }
-                Err(reason) => {
-                    error.get_or_insert_with(|| malformed(&reason));
-                    break;
-                }
-            }
+    fn append(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        path: &Path<'_>,
+        error: &mut FirstError,
+    ) -> Result<(), Fault> {
+        let mut count = 0;
+        let read = self.append_entries(cursor, path, error, &mut count);
+        if let Err(fault) = read {
+            error.get_or_insert_with(|| malformed(fault, cursor.at()));
         }
-        self.offsets.push(count);
+        self.offsets.push(last(&self.offsets) + count);
         self.valid.append(true);
+        read
+    }
+
+    fn append_entries(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        path: &Path<'_>,
+        error: &mut FirstError,
+        count: &mut i32,
+    ) -> Result<(), Fault> {
+        let mut more = cursor.enter(b'{', b'}')?;
+        while more {
+            let key = cursor.string()?.characters()?;
+            cursor.colon()?;
+            self.keys.append_value(&key);
+            *count += 1;
+            self.values.append(cursor, &self.pair[1], &Path::Field(path, &key), error)?;
+            more = cursor.another(b'}')?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> ArrayRef {
@@ -311,9 +384,15 @@ fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
 }
 
+/// Passes over a value that is nothing for its column.
+#[cold]
+fn misfit(cursor: &mut Cursor<'_>, reason: &str) -> Result<(), Stop> {
+    cursor.skip()?;
+    Err(Stop::Misfit(reason.to_string()))
+}
+
 /// A value as it stands in the record, cut short.
-fn quoted(value: &LazyValue<'_>) -> String {
-    let text = raw(value);
+fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text.to_string(),

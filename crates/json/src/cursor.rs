@@ -5,27 +5,52 @@
 //! [`NESTING_MAX`] is an error, not an overflown stack.
 //! Left out: what values mean. `\u` escapes are checked for their digits, not for what they pair to.
 
+use crate::Text;
+use std::error::Error;
+use std::fmt;
+
 /// Brackets that may be open at once: far more than anybody writes, far less than a stack holds.
 const NESTING_MAX: usize = 128;
 
+/// Digits of any number that fits 64 bits whatever they are.
+const INTEGER_DIGITS_MAX: usize = 18;
+
 /// What is wrong where the cursor stands.
-pub(super) type Fault = &'static str;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault(pub(crate) &'static str);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Fault {}
 
 /// A place in JSON text.
-pub(super) struct Cursor<'a> {
+#[derive(Debug)]
+pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
     open: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    /// The beginning of a text.
+    pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, open: 0 }
     }
 
     /// The bytes that are behind the cursor.
-    pub(super) fn at(&self) -> usize {
+    #[inline(always)]
+    pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// What has been passed over since the cursor was at `start`.
+    #[inline(always)]
+    pub fn since(&self, start: usize) -> &'a str {
+        &self.text[start..self.at]
     }
 
     #[inline(always)]
@@ -36,7 +61,7 @@ impl<'a> Cursor<'a> {
 
     /// The next byte that is not white space; 0 at the end.
     #[inline(always)]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub fn peek(&mut self) -> u8 {
         while matches!(self.byte(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }
@@ -45,29 +70,35 @@ impl<'a> Cursor<'a> {
 
     /// Passes over `expected` if it is what comes next.
     #[inline(always)]
-    pub(super) fn eat(&mut self, expected: &str) -> bool {
+    pub fn eat(&mut self, expected: &str) -> bool {
         let found = self.text.as_bytes()[self.at..].starts_with(expected.as_bytes());
         self.at += if found { expected.len() } else { 0 };
         found
     }
 
     /// Passes over a key's colon.
+    ///
+    /// # Errors
+    /// There is none.
     #[inline(always)]
-    pub(super) fn colon(&mut self) -> Result<(), Fault> {
+    pub fn colon(&mut self) -> Result<(), Fault> {
         match self.peek() {
             b':' => self.at += 1,
-            _ => return Err("a colon is expected"),
+            _ => return Err(Fault("a colon is expected")),
         }
         Ok(())
     }
 
     /// Enters an object or an array; whether there is anything in it.
+    ///
+    /// # Errors
+    /// Something else comes next.
     #[inline(always)]
-    pub(super) fn enter(&mut self, open: u8, close: u8) -> Result<bool, Fault> {
+    pub fn enter(&mut self, open: u8, close: u8) -> Result<bool, Fault> {
         match self.peek() == open {
             true => self.at += 1,
-            false if open == b'{' => return Err("an object is expected"),
-            false => return Err("an array is expected"),
+            false if open == b'{' => return Err(Fault("an object is expected")),
+            false => return Err(Fault("an array is expected")),
         }
         if self.peek() != close {
             return Ok(true);
@@ -77,48 +108,87 @@ impl<'a> Cursor<'a> {
     }
 
     /// Behind a value in an object or an array: whether another follows.
+    ///
+    /// # Errors
+    /// Neither a comma nor `close` comes next.
     #[inline(always)]
-    pub(super) fn another(&mut self, close: u8) -> Result<bool, Fault> {
+    pub fn another(&mut self, close: u8) -> Result<bool, Fault> {
         let next = self.peek();
         if next != b',' && next != close {
-            return Err("a comma or the closing bracket is expected");
+            return Err(Fault("a comma or the closing bracket is expected"));
         }
         self.at += 1;
         Ok(next == b',')
     }
 
     /// Nothing but white space may be left.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// Something is.
+    pub fn end(&mut self) -> Result<(), Fault> {
         self.peek();
         match self.at == self.text.len() {
             true => Ok(()),
-            false => Err("nothing is expected behind the object"),
+            false => Err(Fault("nothing is expected behind the object")),
         }
     }
 
     /// Passes over a value; gives its text.
+    ///
+    /// # Errors
+    /// There is none.
     #[inline(always)]
-    pub(super) fn value(&mut self) -> Result<&'a str, Fault> {
+    pub fn value(&mut self) -> Result<&'a str, Fault> {
         self.peek();
         let start = self.at;
         self.skip()?;
-        Ok(&self.text[start..self.at])
+        Ok(self.since(start))
     }
 
-    /// Passes over a string; gives its text, quotes and all.
+    /// Passes over a string.
+    ///
+    /// # Errors
+    /// There is none.
     #[inline(always)]
-    pub(super) fn string(&mut self) -> Result<&'a str, Fault> {
+    pub fn string(&mut self) -> Result<Text<'a>, Fault> {
         self.peek();
         let start = self.at;
-        self.skip_string()?;
-        Ok(&self.text[start..self.at])
+        let escaped = self.skip_string()?;
+        Ok(Text::new(self.since(start), escaped))
+    }
+
+    /// Passes over a whole number of up to eighteen digits, without a fraction or an exponent, and
+    /// gives it; `None`, and nothing is passed over, if anything else comes next.
+    #[inline(always)]
+    pub fn integer(&mut self) -> Option<i64> {
+        self.peek();
+        let rest = &self.text.as_bytes()[self.at..];
+        let negative = rest.first() == Some(&b'-');
+        let digits = &rest[usize::from(negative)..];
+        let (mut value, mut length) = (0_i64, 0);
+        while let Some(byte @ b'0'..=b'9') = digits.get(length) {
+            if length == INTEGER_DIGITS_MAX {
+                return None;
+            }
+            value = value * 10 + i64::from(byte - b'0');
+            length += 1;
+        }
+        let more = matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
+        if length == 0 || more || (length > 1 && digits[0] == b'0') {
+            return None;
+        }
+        self.at += length + usize::from(negative);
+        Some(if negative { -value } else { value })
     }
 
     /// Passes over a value.
+    ///
+    /// # Errors
+    /// There is none.
     #[inline(always)]
-    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+    pub fn skip(&mut self) -> Result<(), Fault> {
         match self.peek() {
-            b'"' => self.skip_string(),
+            b'"' => self.skip_string().map(|_| ()),
             b'-' | b'0'..=b'9' => self.skip_number(),
             _ => self.skip_other(),
         }
@@ -129,13 +199,13 @@ impl<'a> Cursor<'a> {
             b'{' => self.skip_nested(b'{', b'}'),
             b'[' => self.skip_nested(b'[', b']'),
             _ if self.eat("null") || self.eat("true") || self.eat("false") => Ok(()),
-            _ => Err("a value is expected"),
+            _ => Err(Fault("a value is expected")),
         }
     }
 
     fn skip_nested(&mut self, open: u8, close: u8) -> Result<(), Fault> {
         if self.open == NESTING_MAX {
-            return Err("too many brackets are open");
+            return Err(Fault("too many brackets are open"));
         }
         self.open += 1;
         let mut more = self.enter(open, close)?;
@@ -152,22 +222,27 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Whether there is an escape in it.
     #[inline(always)]
-    fn skip_string(&mut self) -> Result<(), Fault> {
+    fn skip_string(&mut self) -> Result<bool, Fault> {
         if self.byte() != b'"' {
-            return Err("a quote is expected");
+            return Err(Fault("a quote is expected"));
         }
         self.at += 1;
+        let mut escaped = false;
         loop {
             self.skip_plain();
             match self.byte() {
                 b'"' => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(escaped);
                 }
-                b'\\' => self.skip_escape()?,
-                _ if self.at == self.text.len() => return Err("a string is not closed"),
-                _ => return Err("a control character is in a string"),
+                b'\\' => {
+                    self.skip_escape()?;
+                    escaped = true;
+                }
+                _ if self.at == self.text.len() => return Err(Fault("a string is not closed")),
+                _ => return Err(Fault("a control character is in a string")),
             }
         }
     }
@@ -195,7 +270,7 @@ impl<'a> Cursor<'a> {
         self.at += match bytes {
             [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
             [b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|byte| byte.is_ascii_hexdigit()) => 6,
-            _ => return Err("an unknown escape is in a string"),
+            _ => return Err(Fault("an unknown escape is in a string")),
         };
         Ok(())
     }
@@ -228,7 +303,7 @@ impl<'a> Cursor<'a> {
         }
         match self.at > start {
             true => Ok(()),
-            false => Err("a digit is expected"),
+            false => Err(Fault("a digit is expected")),
         }
     }
 }
@@ -266,6 +341,29 @@ mod tests {
         assert_eq!(cursor.value(), Ok(r#"{"a\"":[1,"\\"]}"#));
         assert_eq!(cursor.another(b'}'), Ok(true));
         assert_eq!(cursor.value(), Ok("7"));
+    }
+
+    #[test]
+    fn whole_numbers_are_read_or_left_alone() {
+        for (text, expected, left) in [
+            (" 0,", Some(0), ","),
+            ("-0", Some(0), ""),
+            ("42 ", Some(42), " "),
+            ("-999999999999999999]", Some(-999_999_999_999_999_999), "]"),
+            ("1000000000000000000", None, "1000000000000000000"),
+            ("1.0", None, "1.0"),
+            ("1e2", None, "1e2"),
+            ("1E2", None, "1E2"),
+            ("01", None, "01"),
+            ("-01", None, "-01"),
+            ("-", None, "-"),
+            ("+1", None, "+1"),
+            ("\"1\"", None, "\"1\""),
+            ("", None, ""),
+        ] {
+            let mut cursor = Cursor::new(text);
+            assert_eq!((cursor.integer(), &text[cursor.at()..]), (expected, left), "{text}");
+        }
     }
 
     #[test]
@@ -325,7 +423,7 @@ mod tests {
                 let mut bytes = text.as_bytes().to_vec();
                 bytes[at] = *byte;
                 let Ok(changed) = String::from_utf8(bytes) else { continue };
-                let theirs = sonic_rs::from_str::<sonic_rs::Value>(&changed).is_ok();
+                let theirs = serde_json::from_str::<serde_json::Value>(&changed).is_ok();
                 assert_eq!(is_value(&changed), theirs, "{changed:?}");
                 *(if theirs { &mut taken } else { &mut refused }) += 1;
             }
