@@ -34,11 +34,11 @@ def exact(value):
         return value
 
 
-def sql(url, query, timeout=120):
+def sql(url, query, timeout=120, dialect="postgres"):
     """The rows the server answers `query` with, as lists."""
     request = urllib.request.Request(
         f"{url}/api/sql",
-        data=json.dumps({"sql": query}).encode(),
+        data=json.dumps({"sql": query, "dialect": dialect}).encode(),
         headers={"Content-Type": "application/json"},
     )
     try:

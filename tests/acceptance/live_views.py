@@ -17,7 +17,6 @@ SAMPLE_EVERY = 1.0
 # Samples of a view that are compared, spread evenly over the replay; the last one always is.
 COMPARED_MAX = 12
 
-FLINK = "SET 'dialect' = 'flink';"
 LINES = """(
     SELECT o.properties.order_id AS order_id, o.event, o.event_time, o.user_id,
         o.properties.country AS country, line.product_id, line.price, line.quantity,
@@ -95,7 +94,7 @@ class Samples:
         self.thread = threading.Thread(target=self.run, daemon=True)
         for view, (query, _) in VIEWS.items():
             query = query.format(lines=LINES)
-            common.sql(url, f"{FLINK} CREATE MATERIALIZED VIEW {view} AS {query}")
+            common.sql(url, f"CREATE MATERIALIZED VIEW {view} AS {query}", dialect="flink")
 
     def run(self):
         """Until stopped; a failure shows as too few samples."""

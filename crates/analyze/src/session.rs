@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tradewind_sql::{
     Catalogue, Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind,
-    Subscribe, Subscribed, parse_script,
+    Subscribe, Subscribed, parse_script, sets_dialect,
 };
 
 /// A connection's state.
@@ -251,7 +251,7 @@ impl Session {
 
     fn set(&mut self, key: &str, value: &str) -> Result<Answer, AnalyzeError> {
         match key.to_lowercase().as_str() {
-            "dialect" | "table.sql-dialect" => {
+            key if sets_dialect(key) => {
                 self.dialect = Dialect::from_name(value).ok_or_else(|| {
                     AnalyzeError::user(format!("{value:?} is no dialect")).hint("postgres or flink")
                 })?;

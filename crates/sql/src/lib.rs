@@ -31,6 +31,7 @@ pub use error::{Position, Span, SqlError, did_you_mean};
 pub use script::parse_script;
 pub use statement::{
     CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind, Subscribe, Subscribed,
+    sets_dialect,
 };
 pub use table::{Column, ColumnKind, TableDefinition, Watermark};
 pub use types::{FlinkTypes, PRECISION, field_type_name, precision_of, type_name, with_precision};

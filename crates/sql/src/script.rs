@@ -3,6 +3,7 @@
 //! Guarantees: statements come in order, each with its own text and place; the first mistake ends
 //! the reading with its place in the whole script; what nobody reads is refused, not skipped.
 //! `EXECUTE STATEMENT SET BEGIN … END` is the inserts in it, each a statement of its own.
+//! `SET 'dialect'` holds for the statements after it.
 //! Left out: running the inserts of a statement set as one job.
 
 use crate::ddl::{Cursor, byte_at, create_table, line_starts};
@@ -15,6 +16,9 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whi
 
 /// Longest script, in bytes: a pack is a few thousand, a pasted query rarely more than that.
 pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
+
+/// Changes of the dialect within one script: after each the rest is read anew.
+const DIALECT_CHANGES_MAX: usize = 64;
 
 /// Words a statement may start with, for suggestions.
 const FIRST_WORDS: [&str; 16] = [
@@ -47,37 +51,77 @@ pub fn parse_script(text: &str, dialect: Dialect) -> Result<Vec<Statement>, SqlE
             format!("the script has {} bytes, at most {SCRIPT_BYTES_MAX} are read", text.len()),
         ));
     }
-    let tokens =
-        Tokenizer::new(dialect.grammar(), text).tokenize_with_location().map_err(|error| {
-            let message = error.message.trim_end_matches([' ', ',']);
-            SqlError::from_parser(message, error.location.into()).place(error.location.into())
-        })?;
     let lines = line_starts(text);
+    let (mut dialect, mut from) = (dialect, 0);
     let mut in_set = None;
     let mut statements = Vec::new();
-    for mut tokens in split(tokens) {
-        let start: Position = tokens[0].span.start.into();
-        if enter_set(&mut tokens) {
-            if in_set.replace(start).is_some() {
-                return Err(SqlError::at(start, "a statement set stands in no other"));
+    let mut changes = 0;
+    'dialect: loop {
+        let (tokens, mistake) = tokens_from(text, from, dialect);
+        for mut tokens in split(tokens) {
+            let start: Position = tokens[0].span.start.into();
+            if enter_set(&mut tokens) {
+                if in_set.replace(start).is_some() {
+                    return Err(SqlError::at(start, "a statement set stands in no other"));
+                }
+            } else if in_set.is_some() && is_end(&tokens) {
+                in_set = None;
+                continue;
             }
-        } else if in_set.is_some() && is_end(&tokens) {
-            in_set = None;
-            continue;
+            if tokens.is_empty() {
+                continue;
+            }
+            let statement = statement(text, &lines, dialect, tokens)?;
+            if in_set.is_some() && !matches!(statement.kind, StatementKind::Insert(_)) {
+                return Err(SqlError::at(
+                    statement.span.start,
+                    "a statement set is of INSERT INTO",
+                ));
+            }
+            let (next, end) = (statement.kind.sets_dialect(), statement.span.end);
+            statements.push(statement);
+            if let Some(next) = next.filter(|next| *next != dialect) {
+                changes += 1;
+                if changes > DIALECT_CHANGES_MAX {
+                    let message = format!("more than {DIALECT_CHANGES_MAX} changes of the dialect");
+                    return Err(SqlError::at(start, message));
+                }
+                (dialect, from) = (next, byte_at(text, &lines, end));
+                continue 'dialect;
+            }
         }
-        if tokens.is_empty() {
-            continue;
+        match mistake {
+            Some(mistake) => return Err(mistake),
+            None => break,
         }
-        let statement = statement(text, &lines, dialect, tokens)?;
-        if in_set.is_some() && !matches!(statement.kind, StatementKind::Insert(_)) {
-            return Err(SqlError::at(statement.span.start, "a statement set is of INSERT INTO"));
-        }
-        statements.push(statement);
     }
     match in_set {
         None => Ok(statements),
         Some(start) => Err(SqlError::at(start, "the statement set has no END").hint("END;")),
     }
+}
+
+/// The tokens of the script from a byte on, at their places in the whole of it. With a mistake
+/// come the statements before it: one of them may change what the rest means.
+fn tokens_from(
+    text: &str,
+    from: usize,
+    dialect: Dialect,
+) -> (Vec<TokenWithSpan>, Option<SqlError>) {
+    let blank = |c| if c == '\n' { '\n' } else { ' ' };
+    let shown: String = text[..from].chars().map(blank).chain(text[from..].chars()).collect();
+    let mut tokens = Vec::new();
+    let read =
+        Tokenizer::new(dialect.grammar(), &shown).tokenize_with_location_into_buf(&mut tokens);
+    let mistake = read.err().map(|error| {
+        let message = error.message.trim_end_matches([' ', ',']);
+        SqlError::from_parser(message, error.location.into()).place(error.location.into())
+    });
+    if mistake.is_some() {
+        let is_end = |token: &TokenWithSpan| token.token == Token::SemiColon;
+        tokens.truncate(tokens.iter().rposition(is_end).unwrap_or(0));
+    }
+    (tokens, mistake)
 }
 
 /// Takes off `[EXECUTE] [BEGIN] STATEMENT SET [BEGIN]`, if a statement begins with it.

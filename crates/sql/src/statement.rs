@@ -3,7 +3,7 @@
 //! Guarantees: names are as they are looked up; `sql` and `query_sql` are the text as written.
 //! Left out: whether it can be done.
 
-use crate::{Span, TableDefinition};
+use crate::{Dialect, Span, TableDefinition};
 use datafusion::sql::sqlparser::ast;
 
 /// One statement of a script.
@@ -73,6 +73,21 @@ pub enum StatementKind {
     Subscribe(Subscribe),
     /// Everything else, as sqlparser reads it: queries above all.
     Other(Box<ast::Statement>),
+}
+
+impl StatementKind {
+    /// The dialect that the statements after this one are in, where it says so.
+    pub(crate) fn sets_dialect(&self) -> Option<Dialect> {
+        match self {
+            Self::Set { key, value } if sets_dialect(key) => Dialect::from_name(value),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `SET` of this key changes the dialect.
+pub fn sets_dialect(key: &str) -> bool {
+    ["dialect", "table.sql-dialect"].iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 /// A question for changes as they come.

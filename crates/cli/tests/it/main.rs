@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod errors;
 mod examples;
+mod history;
 mod hostile;
 mod kill;
 mod pipelines;

@@ -249,3 +249,19 @@ fn a_statement_set_is_its_inserts() {
         assert!(parse_script(wrong, Dialect::Flink).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_dialect_that_is_set_holds_for_the_statements_after_it() {
+    let script = "SET 'dialect' = 'flink';\n-- ö\nCREATE TABLE `T` (a INT, b AS a + 1)
+        WITH ('connector' = 'kafka', 'topic' = 't');\nSET 'dialect' = 'postgres'; SELECT 'it''s', $$`$$";
+    let found = parse_script(script, Dialect::Postgres).unwrap();
+    let StatementKind::CreateTable(table) = &found[1].kind else { panic!("{found:?}") };
+    assert_eq!((&*table.definition.name, table.definition.dialect), ("T", Dialect::Flink));
+    assert_eq!(found[1].span.start.line, 3);
+    assert!(found[3].is_query(), "{found:?}");
+    let wrong = "SELECT 1;\nSET 'dialect' = 'flink';\nSELECT 'no end";
+    assert_eq!(parse_script(wrong, Dialect::Postgres).unwrap_err().line, 3);
+    let many = "SET 'dialect' = 'flink'; SET 'dialect' = 'postgres';".repeat(100);
+    let refused = parse_script(&many, Dialect::Postgres).unwrap_err().to_string();
+    assert!(refused.contains("changes of the dialect"), "{refused}");
+}
