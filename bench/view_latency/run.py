@@ -111,6 +111,8 @@ def main():
         for name in ("clicks", "buys"):
             common.sql(running.url, TABLE.format(name=name), dialect="flink")
         common.sql(running.url, VIEW, dialect="flink")
+        # It is there once its pipeline has been opened.
+        time.sleep(2)
         subscriber = Subscriber(running.url)
         subscriber.start()
         if not subscriber.ready.wait(30):
@@ -122,7 +124,7 @@ def main():
         latencies, missing = [], 0
         for window, at in sorted(told.items())[SKIPPED:]:
             # The window that ends where this one begins.
-            arrived = subscriber.seen.get(text(window * WINDOW_MS))
+            arrived = subscriber.seen.get(text(window * WINDOW_MS).replace(" ", "T"))
             missing += arrived is None
             if arrived is not None:
                 latencies.append((arrived - at) * 1_000)
