@@ -145,7 +145,8 @@ impl Writer {
         let token = self.token.clone().unwrap_or_default();
         match self.format {
             Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
-            Format::Csv => format!("{}\n", format!("# end: {why} {token}").trim_end()),
+            Format::Csv if token.is_empty() => format!("# end: {why}\n"),
+            Format::Csv => format!("# end: {why} {token}\n"),
         }
     }
 
