@@ -108,19 +108,12 @@ impl Runtime {
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
         }
-        let mut sources: Vec<Box<dyn Source>> = Vec::with_capacity(plan.sources.len());
         // Rows go on where an older incarnation stood; what is computed over all rows begins anew.
         let taken_up = newest
             .as_ref()
             .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
-        let start_anew = taken_up.is_none();
         let taken_up_at = taken_up.map(|manifest| manifest.written_at);
-        for (index, source) in plan.sources.iter().enumerate() {
-            let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
-            let environment =
-                shared.environment(&pipeline, source, saved.map(|saved| &saved.positions)).await?;
-            sources.push(open_source(&environment, source, start_anew).await?);
-        }
+        let sources = open_sources(&shared, &pipeline, &plan, taken_up).await?;
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let settings = shared.settings.executor;
@@ -134,15 +127,7 @@ impl Runtime {
         }
         let sinks = sinks::open(&shared, &pipeline, &job.plan, newest.as_ref()).await?;
         let is_new = newest.as_ref().is_none_or(|last| last.incarnation < pipeline.incarnation);
-        let shown = view.as_ref().and_then(|view| view.snapshot());
-        // A view that answers goes on answering, whatever has come since it was paused.
-        let catching_up = match shown {
-            Some(_) => BTreeMap::new(),
-            None => log_ends(&shared, &job)?,
-        };
-        // Later than any number of an earlier run, as long as clocks go forward.
-        let now = u64::try_from(shared.clock.now_us()).unwrap_or(0);
-        let view_epoch = now.max(shown.map_or(0, |shown| shown.epoch));
+        let (catching_up, view_epoch) = beginning(&shared, &job, view.as_deref())?;
         let mut runtime = Self {
             positions: job.positions(),
             taken_up_at,
@@ -396,6 +381,41 @@ fn topic_id(shared: &Shared, source: &super::plan::SourcePlan) -> Result<String,
         || SourceError::from(tradewind_types::LogError::NoTopic { topic: topic.topic.clone() });
     let info = shared.log.topic(&topic.topic).ok_or_else(missing)?;
     Ok(info.id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The plan's sources, to read from a manifest's positions on or anew.
+async fn open_sources(
+    shared: &Shared,
+    pipeline: &Pipeline,
+    plan: &StreamPlan,
+    taken_up: Option<&Manifest>,
+) -> Result<Vec<Box<dyn Source>>, ProcessError> {
+    let mut sources = Vec::with_capacity(plan.sources.len());
+    for (index, source) in plan.sources.iter().enumerate() {
+        let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
+        let positions = saved.map(|saved| &saved.positions);
+        let environment = shared.environment(pipeline, source, positions).await?;
+        sources.push(open_source(&environment, source, taken_up.is_none()).await?);
+    }
+    Ok(sources)
+}
+
+/// Up to where a view is to catch up before it answers, and the number of its tick before the
+/// first.
+fn beginning(
+    shared: &Shared,
+    job: &Job,
+    view: Option<&View>,
+) -> Result<(BTreeMap<(usize, PartitionId), Offset>, u64), ProcessError> {
+    let shown = view.and_then(View::snapshot);
+    // A view that answers goes on answering, whatever has come since it was paused.
+    let catching_up = match shown {
+        Some(_) => BTreeMap::new(),
+        None => log_ends(shared, job)?,
+    };
+    // Later than any number of an earlier run, as long as clocks go forward.
+    let now = u64::try_from(shared.clock.now_us()).unwrap_or(0);
+    Ok((catching_up, now.max(shown.map_or(0, |shown| shown.epoch))))
 }
 
 /// Where the sources' topics end now.
