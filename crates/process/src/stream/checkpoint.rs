@@ -32,6 +32,9 @@ const CHANGE_FILES_MAX: usize = 16;
 /// The folder of a pipeline's evicted state, in its own.
 const EVICTED_DIR: &str = "evicted";
 
+/// Offsets by source and partition.
+type Ends = BTreeMap<(usize, PartitionId), Offset>;
+
 /// A pipeline, open.
 pub(crate) struct Runtime {
     pub(super) shared: Arc<Shared>,
@@ -55,7 +58,7 @@ pub(crate) struct Runtime {
     /// How long each of the plan's sinks took to write, by its number.
     pub(super) sink_busy: Vec<Duration>,
     /// Up to where the log reached at the start: by source and partition, until it is reached.
-    pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
+    pub(super) catching_up: Ends,
     /// The number of the view's last tick.
     pub(super) view_epoch: u64,
     /// The checkpoint that is under way.
@@ -402,11 +405,7 @@ async fn open_sources(
 
 /// Up to where a view is to catch up before it answers, and the number of its tick before the
 /// first.
-fn beginning(
-    shared: &Shared,
-    job: &Job,
-    view: Option<&View>,
-) -> Result<(BTreeMap<(usize, PartitionId), Offset>, u64), ProcessError> {
+fn beginning(shared: &Shared, job: &Job, view: Option<&View>) -> Result<(Ends, u64), ProcessError> {
     let shown = view.and_then(View::snapshot);
     // A view that answers goes on answering, whatever has come since it was paused.
     let catching_up = match shown {
@@ -419,10 +418,7 @@ fn beginning(
 }
 
 /// Where the sources' topics end now.
-fn log_ends(
-    shared: &Shared,
-    job: &Job,
-) -> Result<BTreeMap<(usize, PartitionId), Offset>, ProcessError> {
+fn log_ends(shared: &Shared, job: &Job) -> Result<Ends, ProcessError> {
     let mut ends = BTreeMap::new();
     for (index, (source, positions)) in job.plan.sources.iter().zip(job.positions()).enumerate() {
         let Some(topic) = source.definition.topic() else { continue };
