@@ -63,8 +63,7 @@ struct Writer {
     /// `None` when the last line was written.
     changes: Option<Changes>,
     head: Option<String>,
-    /// Rows that are being written, and how many of them were.
-    rows: Option<(RecordBatch, Vec<(usize, RowKind)>, usize)>,
+    rows: Option<Rows>,
     /// The last token that was written, and up to which records that is.
     token: Option<String>,
     positions: BTreeMap<String, Positions>,
@@ -72,6 +71,14 @@ struct Writer {
     format: Format,
     end: Option<Instant>,
     place: Place,
+}
+
+/// Rows that are being written.
+struct Rows {
+    batch: RecordBatch,
+    kinds: Vec<(usize, RowKind)>,
+    /// The first that is not yet.
+    next: usize,
 }
 
 impl Writer {
@@ -94,7 +101,7 @@ impl Writer {
             Err(_) => Some(self.progress()),
             Ok(Ok(None)) => Some(self.ended("limit")),
             Ok(Ok(Some(Change::Rows { batch, kinds }))) => {
-                self.rows = Some((batch, kinds, 0));
+                self.rows = Some(Rows { batch, kinds, next: 0 });
                 self.rows()
             }
             Ok(Ok(Some(Change::Progress { token, positions }))) => {
@@ -113,7 +120,7 @@ impl Writer {
 
     /// The next of the rows that are being written.
     fn rows(&mut self) -> Option<String> {
-        let (batch, kinds, from) = self.rows.take()?;
+        let Rows { batch, kinds, next: from } = self.rows.take()?;
         let to = kinds.len().min(from + ROWS_AT_ONCE);
         let mut text = String::new();
         let written = match self.format {
@@ -121,7 +128,7 @@ impl Writer {
             Format::Csv => render::csv_changes(&batch, &kinds[from..to], &mut text),
         };
         if to < kinds.len() {
-            self.rows = Some((batch, kinds, to));
+            self.rows = Some(Rows { batch, kinds, next: to });
         }
         Some(match written {
             Ok(()) => text,
@@ -145,7 +152,8 @@ impl Writer {
         let token = self.token.clone().unwrap_or_default();
         match self.format {
             Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
-            Format::Csv => format!("{}\n", format!("# end: {why} {token}").trim_end()),
+            Format::Csv if token.is_empty() => format!("# end: {why}\n"),
+            Format::Csv => format!("# end: {why} {token}\n"),
         }
     }
 

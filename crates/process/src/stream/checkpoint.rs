@@ -29,6 +29,9 @@ use tradewind_types::{
 /// Changes to an operator's state are folded into one whole file when their files are this many.
 const CHANGE_FILES_MAX: usize = 16;
 
+/// Offsets by source and partition.
+type Ends = BTreeMap<(usize, PartitionId), Offset>;
+
 /// A pipeline, open.
 pub(crate) struct Runtime {
     pub(super) shared: Arc<Shared>,
@@ -52,7 +55,7 @@ pub(crate) struct Runtime {
     /// How long each of the plan's sinks took to write, by its number.
     pub(super) sink_busy: Vec<Duration>,
     /// Up to where the log reached at the start: by source and partition, until it is reached.
-    pub(super) catching_up: BTreeMap<(usize, PartitionId), Offset>,
+    pub(super) catching_up: Ends,
     /// Whether any state is out of memory.
     pub(super) evicted: bool,
     /// The number of the view's last tick.
@@ -107,19 +110,12 @@ impl Runtime {
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
         }
-        let mut sources: Vec<Box<dyn Source>> = Vec::with_capacity(plan.sources.len());
         // Rows go on where an older incarnation stood; what is computed over all rows begins anew.
         let taken_up = newest
             .as_ref()
             .filter(|manifest| manifest.incarnation == pipeline.incarnation || is_stateless(&plan));
-        let start_anew = taken_up.is_none();
         let taken_up_at = taken_up.map(|manifest| manifest.written_at);
-        for (index, source) in plan.sources.iter().enumerate() {
-            let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
-            let environment =
-                shared.environment(&pipeline, source, saved.map(|saved| &saved.positions)).await?;
-            sources.push(open_source(&environment, source, start_anew).await?);
-        }
+        let sources = open_sources(&shared, &pipeline, &plan, taken_up).await?;
         let topic_ids = plan.sources.iter().map(|source| topic_id(&shared, source));
         let topic_ids = topic_ids.collect::<Result<Vec<_>, _>>()?;
         let state_ttl_ms = shared.settings.state_ttl_ms;
@@ -137,15 +133,7 @@ impl Runtime {
         }
         let sinks = sinks::open(&shared, &pipeline, &job.plan, newest.as_ref()).await?;
         let is_new = newest.as_ref().is_none_or(|last| last.incarnation < pipeline.incarnation);
-        let shown = view.as_ref().and_then(|view| view.snapshot());
-        // A view that answers goes on answering, whatever has come since it was paused.
-        let catching_up = match shown {
-            Some(_) => BTreeMap::new(),
-            None => log_ends(&shared, &job)?,
-        };
-        // Later than any number of an earlier run, as long as clocks go forward.
-        let now = u64::try_from(shared.clock.now_us()).unwrap_or(0);
-        let view_epoch = now.max(shown.map_or(0, |shown| shown.epoch));
+        let (catching_up, view_epoch) = beginning(&shared, &job, view.as_deref())?;
         let mut runtime = Self {
             positions: job.positions(),
             taken_up_at,
@@ -402,11 +390,39 @@ fn topic_id(shared: &Shared, source: &super::plan::SourcePlan) -> Result<String,
     Ok(info.id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Where the sources' topics end now.
-fn log_ends(
+/// The plan's sources, to read from a manifest's positions on or anew.
+async fn open_sources(
     shared: &Shared,
-    job: &Job,
-) -> Result<BTreeMap<(usize, PartitionId), Offset>, ProcessError> {
+    pipeline: &Pipeline,
+    plan: &StreamPlan,
+    taken_up: Option<&Manifest>,
+) -> Result<Vec<Box<dyn Source>>, ProcessError> {
+    let mut sources = Vec::with_capacity(plan.sources.len());
+    for (index, source) in plan.sources.iter().enumerate() {
+        let saved = taken_up.and_then(|manifest| manifest.source(&source_id(index)));
+        let positions = saved.map(|saved| &saved.positions);
+        let environment = shared.environment(pipeline, source, positions).await?;
+        sources.push(open_source(&environment, source, taken_up.is_none()).await?);
+    }
+    Ok(sources)
+}
+
+/// Up to where a view is to catch up before it answers, and the number of its tick before the
+/// first.
+fn beginning(shared: &Shared, job: &Job, view: Option<&View>) -> Result<(Ends, u64), ProcessError> {
+    let shown = view.and_then(View::snapshot);
+    // A view that answers goes on answering, whatever has come since it was paused.
+    let catching_up = match shown {
+        Some(_) => BTreeMap::new(),
+        None => log_ends(shared, job)?,
+    };
+    // Later than any number of an earlier run, as long as clocks go forward.
+    let now = u64::try_from(shared.clock.now_us()).unwrap_or(0);
+    Ok((catching_up, now.max(shown.map_or(0, |shown| shown.epoch))))
+}
+
+/// Where the sources' topics end now.
+fn log_ends(shared: &Shared, job: &Job) -> Result<Ends, ProcessError> {
     let mut ends = BTreeMap::new();
     for (index, (source, positions)) in job.plan.sources.iter().zip(job.positions()).enumerate() {
         let Some(topic) = source.definition.topic() else { continue };
