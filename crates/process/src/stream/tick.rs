@@ -316,7 +316,8 @@ impl Runtime {
         count("tradewind_pipeline_rows_total", written.rows);
         count("tradewind_pipeline_dead_letters_total", written.dead_letters);
         count("tradewind_pipeline_late_events_total", written.late_events);
-        metrics::gauge!("tradewind_state_memory_bytes").set(self.shared.budget.state_bytes() as f64);
+        metrics::gauge!("tradewind_state_memory_bytes")
+            .set(self.shared.budget.state_bytes() as f64);
         metrics::histogram!("tradewind_pipeline_tick_seconds", "pipeline" => name.clone())
             .record(started.elapsed().as_secs_f64());
     }

@@ -10,5 +10,6 @@ mod language;
 mod packs;
 mod planner;
 mod slt;
+mod state;
 mod support;
 mod ticks;
