@@ -37,6 +37,8 @@ const REPEATED: usize = 3;
 const EVENTS_MAX: usize = 160;
 /// Where state does not fit: groups and windows and joins are nearly all on disk.
 const STATE_BYTES_FEW: usize = 4 << 10;
+/// How many times as many operations a life has then, about.
+const EVICTING: u64 = 6;
 /// How long a life may take by the runtime's clock, which jumps ahead whenever nothing is left to
 /// do: this passes only when somebody waits for what never comes.
 const LIFE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -334,7 +336,9 @@ impl World {
                 1 => self.rng.random_range(1..600),
                 _ => self.rng.random_range(1..2_500),
             };
-            self.disk.cut_power_after(operations);
+            // Most operations are on scratch files where state does not fit.
+            let evicts = self.state_memory_bytes == STATE_BYTES_FEW;
+            self.disk.cut_power_after(if evicts { operations * EVICTING } else { operations });
             // The runtime goes with everything on it, as a process does.
             let end = alive(self.live());
             let end = end.map_err(|error| format!("in life {life}: {error}"))?;

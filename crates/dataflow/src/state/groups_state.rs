@@ -162,17 +162,20 @@ impl Groups {
         for (slot, count) in slots.iter().zip(counts) {
             self.set_rows(*slot, *count);
         }
-        if let Some(ages) = &mut self.ages {
-            // State from before there was a time to live begins to age now.
-            let at = rows.column_by_name(AT).map(|at| at.as_primitive::<Int64Type>().values());
-            for (row, slot) in slots.iter().enumerate() {
-                match at {
-                    Some(at) => ages.set(*slot, at[row]),
-                    None => ages.touch(*slot),
-                };
-            }
-        }
+        self.restore_ages(rows, &slots);
         Ok(())
+    }
+
+    /// State from before there was a time to live begins to age now.
+    fn restore_ages(&mut self, rows: &RecordBatch, slots: &[u32]) {
+        let Some(ages) = &mut self.ages else { return };
+        let at = rows.column_by_name(AT).map(|at| at.as_primitive::<Int64Type>().values());
+        for (row, slot) in slots.iter().enumerate() {
+            match at {
+                Some(at) => ages.set(*slot, at[row]),
+                None => ages.touch(*slot),
+            };
+        }
     }
 
     fn restore_values(&mut self, rows: &RecordBatch, hashes: &[u64]) -> Result<(), DataflowError> {

@@ -5,11 +5,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tradewind_dataflow::operator::Aggregate;
 use tradewind_dataflow::operator::AggregateFunction::{Count, Sum};
+use tradewind_dataflow::operator::{Aggregate, Materialize};
 use tradewind_dataflow::{
     DataflowError, Eviction, Executor, Extent, Hidden, OperatorKind, Scratch, ScratchFile,
-    StateBudget,
+    SourceInput, StateBudget,
 };
 
 const INT: DataType = DataType::Int64;
@@ -125,6 +125,25 @@ fn a_restore_needs_no_more_memory_than_there_is() {
     assert!(scratch.files.load(Ordering::Relaxed) > 0);
     drop(taken);
     assert_eq!(scratch.files.load(Ordering::Relaxed), 0);
+}
+
+/// What readers read stays in memory, and says so before there is none.
+#[test]
+fn a_view_that_grows_beyond_its_bound_ends_the_tick_and_names_the_setting() {
+    let schema = Hidden::NONE.behind(&crate::aggregate_support::schema(&[("k", INT), ("v", INT)]));
+    let view = OperatorKind::Materialize(Materialize { key: vec![] });
+    let mut chain =
+        Chain::of(&[("k", INT), ("v", INT)], Hidden::NONE, vec![(view, schema, Hidden::NONE)], 1);
+    let eviction = Eviction {
+        budget: StateBudget::new(0, 100_000),
+        scratch: Arc::new(MemoryScratch::default()),
+    };
+    chain.executor = crate::aggregate_support::executor(&chain.graph, 1).evicting(eviction);
+    assert_eq!(chain.tick(&rows(0..1_000, 1)).len(), 1_000);
+    let batch = crate::aggregate_support::rows(&chain.input, Hidden::NONE, &rows(0..9_000, 2));
+    let input = SourceInput { batches: vec![batch], ..SourceInput::default() };
+    let error = chain.executor.tick(vec![input]).unwrap_err().to_string();
+    assert!(error.contains("process.view_memory_bytes is 100000"), "{error}");
 }
 
 /// A shard that is touched again and again is written anew before its changes outgrow it.

@@ -13,5 +13,6 @@ mod pauses;
 mod planner;
 mod replaced;
 mod slt;
+mod state;
 mod support;
 mod ticks;

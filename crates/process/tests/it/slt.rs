@@ -63,9 +63,9 @@ const HOWS: [How; 10] = [
     How { workers: 2, tick_rows: 3, memory: ENOUGH, kill: Some((2, 2)) },
     How { workers: 4, tick_rows: 7, memory: ENOUGH, kill: Some((5, 1)) },
     // Nothing stays in memory, or nearly.
-    How { workers: 1, tick_rows: 1, memory: 0, kill: None },
-    How { workers: 2, tick_rows: 1, memory: 0, kill: Some((3, 2)) },
-    How { workers: 3, tick_rows: 1, memory: 8_192, kill: Some((2, 1)) },
+    How { workers: 1, tick_rows: 3, memory: 0, kill: None },
+    How { workers: 2, tick_rows: 2, memory: 0, kill: Some((3, 2)) },
+    How { workers: 3, tick_rows: 4, memory: 8_192, kill: Some((2, 1)) },
 ];
 
 impl How {

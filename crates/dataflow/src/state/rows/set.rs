@@ -126,10 +126,8 @@ impl RowSet {
             let weight = &mut weighted.weights[id as usize];
             self.saved.note(id, *weight);
             self.tick.note(id, *weight);
-            *weight += weights[row];
-            if weighted.forgives {
-                *weight = (*weight).max(0);
-            }
+            let least = if weighted.forgives { 0 } else { i64::MIN };
+            *weight = (*weight + weights[row]).max(least);
             touched.push(Touched { id, row: row as u32 });
         }
         let batch = match new_rows.len() == batch.num_rows() {

@@ -54,7 +54,7 @@ pub(crate) struct World {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) settings: EngineSettings,
     pub(crate) dir: PathBuf,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     _catalogue_dir: tempfile::TempDir,
 }
 
