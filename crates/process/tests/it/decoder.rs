@@ -210,7 +210,7 @@ fn serde_json_agrees_on_every_changed_byte() {
             assert_eq!(ours["s"], theirs.get("s").cloned().unwrap_or_default(), "{text}");
         }
     }
-    assert!(taken > 1_000 && refused > 2_000, "{taken} taken, {refused} refused");
+    assert!(taken > 500 && refused > 2_000, "{taken} taken, {refused} refused");
 }
 
 #[test]
