@@ -12,6 +12,9 @@ use std::fmt;
 /// Brackets that may be open at once: far more than anybody writes, far less than a stack holds.
 const NESTING_MAX: usize = 128;
 
+/// Bytes of a string that are looked at at once while none of them is special.
+const WIDE_BYTES: usize = 32;
+
 /// Digits of any number that fits 64 bits whatever they are.
 const INTEGER_DIGITS_MAX: usize = 18;
 
@@ -51,6 +54,18 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn since(&self, start: usize) -> &'a str {
         &self.text[start..self.at]
+    }
+
+    /// The bytes that are before the cursor.
+    #[inline(always)]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    /// Passes over bytes that the caller has seen in [`Self::rest`].
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     #[inline(always)]
@@ -248,10 +263,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes to the next byte that is special in a string: a quote, a backslash or a control
-    /// character, eight bytes at a time.
+    /// character, many bytes at a time.
     #[inline(always)]
     fn skip_plain(&mut self) {
         let bytes = self.text.as_bytes();
+        while let Some(chunk) = bytes[self.at..].first_chunk::<WIDE_BYTES>() {
+            if has_special(chunk) {
+                break;
+            }
+            self.at += WIDE_BYTES;
+        }
         while let Some(chunk) = bytes[self.at..].first_chunk() {
             let special = special_in(u64::from_le_bytes(*chunk));
             if special != 0 {
@@ -260,7 +281,7 @@ impl<'a> Cursor<'a> {
             }
             self.at += 8;
         }
-        while bytes.get(self.at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        while bytes.get(self.at).is_some_and(|byte| !is_special(*byte)) {
             self.at += 1;
         }
     }
@@ -306,6 +327,22 @@ impl<'a> Cursor<'a> {
             false => Err(Fault("a digit is expected")),
         }
     }
+}
+
+#[inline(always)]
+fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
+/// Whether any byte is special. Without branches and on its own, so that the compiler makes a few
+/// instructions for all of them together.
+#[inline(never)]
+fn has_special(chunk: &[u8; WIDE_BYTES]) -> bool {
+    let mut found = 0;
+    for byte in chunk {
+        found |= u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
+    }
+    found != 0
 }
 
 /// The top bit of the bytes of `chunk` that are quotes, backslashes or control characters. Exact up
@@ -435,6 +472,21 @@ mod tests {
     fn deep_nesting_is_refused_before_the_stack_ends() {
         assert!(is_value(&format!("{}{}", "[".repeat(NESTING_MAX), "]".repeat(NESTING_MAX))));
         assert!(!is_value(&format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000))));
+    }
+
+    #[test]
+    fn a_string_ends_where_it_ends_however_long_it_is() {
+        for length in 0..200 {
+            for special in ["\"", "\\n\"", "\\u00e9\\\"\"", "\n", ""] {
+                let text = format!("\"{}{special}", "é~".repeat(length));
+                let mut cursor = Cursor::new(&text);
+                let string = cursor.string();
+                assert_eq!(string.is_ok(), special.ends_with('"'), "{text}");
+                if string.is_ok() {
+                    assert_eq!(cursor.at(), text.len());
+                }
+            }
+        }
     }
 
     #[test]

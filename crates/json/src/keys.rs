@@ -15,13 +15,27 @@ const KEYS_MAX: usize = 1_000;
 /// The longest key that is remembered, in bytes.
 const KEY_BYTES_MAX: usize = 128;
 
+/// Bytes of a key that are compared at once.
+const HEAD_BYTES: usize = 16;
+
 /// The names wanted of an object.
 #[derive(Debug, Default)]
 pub struct Keys {
     by_name: HashMap<String, usize>,
-    /// The keys in the order that objects have had them, as they are written, and which names they
-    /// are.
-    seen: Vec<(String, Option<usize>)>,
+    /// The keys in the order that objects have had them.
+    seen: Vec<Seen>,
+}
+
+/// A key that an object had.
+#[derive(Debug)]
+struct Seen {
+    /// As it was written, up to its colon.
+    written: String,
+    /// The first bytes of that, and ones in the bits that are its.
+    head: u128,
+    mask: u128,
+    /// Which of the names it is.
+    number: Option<usize>,
 }
 
 impl Keys {
@@ -46,12 +60,10 @@ impl Keys {
         place: &mut usize,
     ) -> Result<Option<usize>, Fault> {
         cursor.peek();
-        let found = match self.expected(cursor, place) {
-            Some(found) => found,
-            None => self.find(cursor, place)?,
-        };
-        cursor.colon()?;
-        Ok(found)
+        match self.expected(cursor, place) {
+            Some(found) => Ok(found),
+            None => self.find(cursor, place),
+        }
     }
 
     /// The key that is where former objects had it. Nearly all keys are found so, without being
@@ -59,25 +71,53 @@ impl Keys {
     #[inline(always)]
     fn expected(&self, cursor: &mut Cursor<'_>, place: &mut usize) -> Option<Option<usize>> {
         let seen = self.seen.get(*place..)?;
-        let ahead = seen.iter().take(KEYS_AHEAD).position(|(key, _)| cursor.eat(key))?;
+        let ahead = seen.iter().take(KEYS_AHEAD).position(|key| key.is_next(cursor))?;
         *place += ahead + 1;
-        Some(seen[ahead].1)
+        Some(seen[ahead].number)
     }
 
     /// Reads a key, and remembers it at its place.
     #[cold]
     fn find(&mut self, cursor: &mut Cursor<'_>, place: &mut usize) -> Result<Option<usize>, Fault> {
+        let start = cursor.at();
         let key = cursor.string()?;
         let found = self.by_name.get(&*key.characters()?).copied();
-        let written = key.written();
+        cursor.colon()?;
+        let written = cursor.since(start);
         if written.len() <= KEY_BYTES_MAX && *place < KEYS_MAX {
+            let key = Seen::new(written, found);
             match self.seen.get_mut(*place) {
-                Some(seen) => *seen = (written.to_string(), found),
-                None => self.seen.push((written.to_string(), found)),
+                Some(seen) => *seen = key,
+                None => self.seen.push(key),
             }
             *place += 1;
         }
         Ok(found)
+    }
+}
+
+impl Seen {
+    fn new(written: &str, number: Option<usize>) -> Self {
+        let mut head = [0; HEAD_BYTES];
+        let mut mask = [0; HEAD_BYTES];
+        for (at, byte) in written.bytes().take(HEAD_BYTES).enumerate() {
+            (head[at], mask[at]) = (byte, 0xff);
+        }
+        let (head, mask) = (u128::from_le_bytes(head), u128::from_le_bytes(mask));
+        Self { written: written.to_string(), head, mask, number }
+    }
+
+    /// Passes over the key if it is what comes next.
+    #[inline(always)]
+    fn is_next(&self, cursor: &mut Cursor<'_>) -> bool {
+        match cursor.rest().first_chunk::<HEAD_BYTES>() {
+            Some(head) if u128::from_le_bytes(*head) & self.mask != self.head => false,
+            Some(_) if self.written.len() <= HEAD_BYTES => {
+                cursor.pass(self.written.len());
+                true
+            }
+            _ => cursor.eat(&self.written),
+        }
     }
 }
 

@@ -20,9 +20,9 @@ use tradewind_dataflow::{
 use tradewind_types::connector::Positions;
 use tradewind_types::{Clock, DeadLetter, PartitionId, Source};
 
-/// Rows asked of a source at once: their columns stay in the cache, and the budget is looked at
-/// between.
-const CHUNK_ROWS: usize = 8_192;
+/// Rows asked of a source at once: divided among the cores their columns stay in the caches, and
+/// the budget is looked at between.
+const CHUNK_ROWS: usize = 16_384;
 /// How long nothing may come from a partition before watermarks do not wait for it.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 

@@ -127,7 +127,7 @@ impl CsvDecoder {
         for ((_, builder), value) in columns.iter_mut().zip(values) {
             match value {
                 Some(value) => builder.append_parsed(value),
-                None => builder.append_filler(true),
+                None => builder.append_fillers(true, 1),
             }
         }
         Ok(())

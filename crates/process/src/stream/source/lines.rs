@@ -12,10 +12,13 @@ pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Lines {
     /// What is behind `filled` is room for more.
     buffer: Vec<u8>,
-    /// Where the next line begins, where the last whole line ends, and where the bytes end.
-    next: usize,
-    whole: usize,
+    /// Where the bytes end.
     filled: usize,
+    /// Where each whole line ends, and how many were handed out.
+    ends: Vec<usize>,
+    taken: usize,
+    /// Where the next line begins.
+    next: usize,
     /// Bytes handed out or dropped so far: where the next line begins in the input.
     position: u64,
 }
@@ -42,13 +45,14 @@ impl Lines {
 
     /// What comes behind the whole lines, in a buffer of its own.
     pub(super) fn rest(&self, mut buffer: Vec<u8>) -> Self {
-        let rest = &self.buffer[self.whole..self.filled];
+        let whole = self.ends.last().copied().unwrap_or(self.next);
+        let rest = &self.buffer[whole..self.filled];
         if buffer.len() < rest.len() {
             buffer.resize(rest.len(), 0);
         }
         buffer[..rest.len()].copy_from_slice(rest);
-        let position = self.position + (self.whole - self.next) as u64;
-        Self { buffer, next: 0, whole: 0, filled: rest.len(), position }
+        let position = self.position + (whole - self.next) as u64;
+        Self { buffer, filled: rest.len(), position, ..Self::default() }
     }
 
     /// The buffer, for other lines.
@@ -64,10 +68,11 @@ impl Lines {
 
     /// Room for so many bytes more, to be told of by [`Self::filled`]. Lines are taken before.
     pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
-        debug_assert!(self.next == self.whole, "lines are taken before more is read");
+        debug_assert!(!self.has_line(), "lines are taken before more is read");
         self.buffer.copy_within(self.next..self.filled, 0);
         self.filled -= self.next;
-        (self.next, self.whole) = (0, 0);
+        (self.next, self.taken) = (0, 0);
+        self.ends.clear();
         if self.buffer.len() < self.filled + bytes {
             self.buffer.resize(self.filled + bytes, 0);
         }
@@ -76,24 +81,25 @@ impl Lines {
 
     /// So many bytes have come into the room.
     pub(super) fn filled(&mut self, bytes: usize) {
-        let came = self.filled..self.filled + bytes;
-        self.filled = came.end;
-        match memchr::memrchr(b'\n', &self.buffer[came.clone()]) {
-            Some(last) => self.whole = came.start + last + 1,
-            // A line without an end is cut: what is read of it cannot be decoded, and says so.
-            None if self.filled - self.next > LINE_BYTES_MAX => self.whole = self.filled,
-            None => {}
+        let came = &self.buffer[self.filled..][..bytes];
+        self.ends.extend(memchr::memchr_iter(b'\n', came).map(|at| self.filled + at + 1));
+        self.filled += bytes;
+        // A line without an end is cut: what is read of it cannot be decoded, and says so.
+        if self.ends.is_empty() && self.filled > LINE_BYTES_MAX {
+            self.ends.push(self.filled);
         }
     }
 
     /// The input has ended: what is left is a line too.
     pub(super) fn finish(&mut self) {
-        self.whole = self.filled;
+        if self.ends.last().copied().unwrap_or(self.next) < self.filled {
+            self.ends.push(self.filled);
+        }
     }
 
     /// Whether [`Self::take`] would give something.
     pub(super) fn has_line(&self) -> bool {
-        self.next < self.whole
+        self.taken < self.ends.len()
     }
 
     /// Where the next line begins.
@@ -103,19 +109,20 @@ impl Lines {
 
     /// Up to `max` lines. Empty lines are lines.
     pub(super) fn take(&mut self, max: usize) -> Taken<'_> {
-        let bytes = &self.buffer[self.next..self.whole];
-        let mut lines = Vec::with_capacity(max.min(bytes.len() / 64 + 1));
-        let mut begin = 0;
-        while lines.len() < max && begin < bytes.len() {
-            let rest = &bytes[begin..];
-            let end = memchr::memchr(b'\n', rest);
-            let text = &rest[..end.unwrap_or(rest.len())];
+        let ends = &self.ends[self.taken..];
+        let ends = &ends[..max.min(ends.len())];
+        let begin = self.next;
+        let mut lines = Vec::with_capacity(ends.len());
+        for end in ends {
+            let text = &self.buffer[self.next..*end];
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
-            lines.push(Line { text, position: self.position + begin as u64 });
-            begin += end.map_or(rest.len(), |end| end + 1);
+            let position = self.position + (self.next - begin) as u64;
+            lines.push(Line { text, position });
+            self.next = *end;
         }
-        self.next += begin;
-        self.position += begin as u64;
+        self.taken += ends.len();
+        self.position += (self.next - begin) as u64;
         Taken { lines, next: self.position }
     }
 }

@@ -73,11 +73,10 @@ impl JsonDecoder {
 
     /// Takes one record in.
     pub(super) fn decode(&mut self, record: &[u8]) -> Decoded {
-        let text = match std::str::from_utf8(record) {
-            Ok(text) => text,
-            Err(error) => {
-                return Decoded::Rejected(malformed("it is no UTF-8", error.valid_up_to()));
-            }
+        let Ok(text) = simdutf8::basic::from_utf8(record) else {
+            let valid =
+                std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
+            return Decoded::Rejected(malformed("it is no UTF-8", valid));
         };
         for wanted in &mut self.wanted {
             match wanted.takes(text) {

@@ -85,23 +85,26 @@ impl ScalarBuilder {
         })
     }
 
-    pub(in super::super) fn append_filler(&mut self, nullable: bool) {
+    /// Adds so many nulls or, where there may be none, values that mean nothing.
+    pub(in super::super) fn append_fillers(&mut self, nullable: bool, count: usize) {
         if nullable {
-            return each!(self, builder => builder.append_null());
+            return each!(self, builder => builder.append_nulls(count));
         }
-        match self {
-            Self::Text(builder, _) => builder.append_value(""),
-            Self::Bytes(builder) => builder.append_value(b""),
-            Self::Boolean(builder) => builder.append_value(false),
-            Self::Int8(builder) => builder.append_value(0),
-            Self::Int16(builder) => builder.append_value(0),
-            Self::Int32(builder) => builder.append_value(0),
-            Self::Int64(builder) => builder.append_value(0),
-            Self::Float32(builder) => builder.append_value(0.0),
-            Self::Float64(builder) => builder.append_value(0.0),
-            Self::Decimal(builder, ..) => builder.append_value(0),
-            Self::Date(builder) => builder.append_value(0),
-            Self::Timestamp(builder, ..) => builder.append_value(0),
+        for _ in 0..count {
+            match self {
+                Self::Text(builder, _) => builder.append_value(""),
+                Self::Bytes(builder) => builder.append_value(b""),
+                Self::Boolean(builder) => builder.append_value(false),
+                Self::Int8(builder) => builder.append_value(0),
+                Self::Int16(builder) => builder.append_value(0),
+                Self::Int32(builder) => builder.append_value(0),
+                Self::Int64(builder) => builder.append_value(0),
+                Self::Float32(builder) => builder.append_value(0.0),
+                Self::Float64(builder) => builder.append_value(0.0),
+                Self::Decimal(builder, ..) => builder.append_value(0),
+                Self::Date(builder) => builder.append_value(0),
+                Self::Timestamp(builder, ..) => builder.append_value(0),
+            }
         }
     }
 
@@ -121,16 +124,17 @@ impl ScalarBuilder {
                 b'"' => builder.append_value(characters(cursor)?),
                 _ => builder.append_value(cursor.value()?),
             },
-            Self::Int64(builder) => builder.append_value(match cursor.integer() {
-                Some(value) => value,
-                None => integer(cursor, first, "BIGINT")?,
-            }),
+            Self::Int32(builder) => builder.append_value(integer(cursor, first, "INT")?),
+            Self::Int64(builder) => builder.append_value(integer(cursor, first, "BIGINT")?),
             Self::Timestamp(builder, data_type, unit) => {
                 let text = string(cursor, first)?;
                 let micros = text.as_deref().and_then(time::instant).ok_or_else(|| {
                     format!("is no {} such as \"2026-11-21T08:26:00Z\"", type_name(data_type))
                 })?;
-                builder.append_value(micros.div_euclid(*unit) * *unit);
+                builder.append_value(match *unit {
+                    1 => micros,
+                    unit => micros.div_euclid(unit) * unit,
+                });
             }
             other => other.append_rarer(cursor, first)?,
         }
@@ -152,7 +156,6 @@ impl ScalarBuilder {
             }
             Self::Int8(builder) => builder.append_value(integer(cursor, first, "TINYINT")?),
             Self::Int16(builder) => builder.append_value(integer(cursor, first, "SMALLINT")?),
-            Self::Int32(builder) => builder.append_value(integer(cursor, first, "INT")?),
             Self::Float32(builder) => builder.append_value(float(cursor, first, "FLOAT")? as f32),
             Self::Float64(builder) => builder.append_value(float(cursor, first, "DOUBLE")?),
             Self::Decimal(builder, precision, scale) => {
@@ -165,7 +168,7 @@ impl ScalarBuilder {
                 let days = string(cursor, first)?.as_deref().and_then(time::date);
                 builder.append_value(days.ok_or("is no DATE such as \"2026-11-21\"")?);
             }
-            Self::Text(..) | Self::Int64(_) | Self::Timestamp(..) => {
+            Self::Text(..) | Self::Int32(_) | Self::Int64(_) | Self::Timestamp(..) => {
                 unreachable!("they are read where all are told apart")
             }
         }
@@ -312,15 +315,20 @@ fn numeral<'a>(cursor: &mut Cursor<'a>, first: u8) -> Result<Option<Cow<'a, str>
     }
 }
 
+#[inline(always)]
 fn integer<T: TryFrom<i64>>(cursor: &mut Cursor<'_>, first: u8, name: &str) -> Result<T, Stop> {
     let wide = match cursor.integer() {
         Some(wide) => wide,
-        None => {
-            let text = numeral(cursor, first)?.ok_or_else(|| format!("is no {name}"))?;
-            number::integer(text.trim_ascii()).map_err(|error| explain(error, name))?
-        }
+        None => rarer_integer(cursor, first, name)?,
     };
     Ok(T::try_from(wide).map_err(|_| explain(NumberError::Range, name))?)
+}
+
+/// A whole number that is a text, or has a point or an exponent or many digits.
+#[cold]
+fn rarer_integer(cursor: &mut Cursor<'_>, first: u8, name: &str) -> Result<i64, Stop> {
+    let text = numeral(cursor, first)?.ok_or_else(|| format!("is no {name}"))?;
+    Ok(number::integer(text.trim_ascii()).map_err(|error| explain(error, name))?)
 }
 
 fn float(cursor: &mut Cursor<'_>, first: u8, name: &str) -> Result<f64, Stop> {

@@ -27,9 +27,9 @@ pub(super) fn instant(text: &str) -> Option<i64> {
 
 /// `YYYY-MM-DD` and what follows.
 fn days(bytes: &[u8]) -> Option<(i32, &[u8])> {
-    let (year, rest) = number(bytes, 4)?;
-    let (month, rest) = number(rest.strip_prefix(b"-")?, 2)?;
-    let (day, rest) = number(rest.strip_prefix(b"-")?, 2)?;
+    let (year, rest) = number::<4>(bytes)?;
+    let (month, rest) = number::<2>(rest.strip_prefix(b"-")?)?;
+    let (day, rest) = number::<2>(rest.strip_prefix(b"-")?)?;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -51,11 +51,11 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
 
 /// `HH:MM[:SS[.fraction]]` in microseconds, and what follows.
 fn time_of_day(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let (hour, rest) = number(bytes, 2)?;
-    let (minute, rest) = number(rest.strip_prefix(b":")?, 2)?;
+    let (hour, rest) = number::<2>(bytes)?;
+    let (minute, rest) = number::<2>(rest.strip_prefix(b":")?)?;
     let (mut second, mut rest, mut micros) = (0, rest, 0);
     if let Some(after) = rest.strip_prefix(b":") {
-        (second, rest) = number(after, 2)?;
+        (second, rest) = number::<2>(after)?;
         if let Some(after) = rest.strip_prefix(b".") {
             (micros, rest) = fraction(after)?;
         }
@@ -70,8 +70,12 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let (digits, rest) = bytes.split_at(count);
-    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(6);
-    Some((padded.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')), rest))
+    let (mut micros, mut unit) = (0, SECOND_US / 10);
+    for digit in digits.iter().take(6) {
+        micros += i64::from(digit - b'0') * unit;
+        unit /= 10;
+    }
+    Some((micros, rest))
 }
 
 /// A zone's offset in microseconds; nothing is UTC.
@@ -82,21 +86,26 @@ fn zone(bytes: &[u8]) -> Option<i64> {
         [b'-', rest @ ..] => (-1, rest),
         _ => return None,
     };
-    let (hours, rest) = number(rest, 2)?;
+    let (hours, rest) = number::<2>(rest)?;
     let (minutes, rest) = match rest {
         [] => (0, rest),
-        [b':', rest @ ..] => number(rest, 2)?,
-        rest => number(rest, 2)?,
+        [b':', rest @ ..] => number::<2>(rest)?,
+        rest => number::<2>(rest)?,
     };
     (rest.is_empty() && hours < 24 && minutes < 60)
         .then_some(sign * (hours * 60 + minutes) * 60 * SECOND_US)
 }
 
-fn number(bytes: &[u8], digits: usize) -> Option<(i64, &[u8])> {
-    let (figures, rest) = bytes.split_at_checked(digits)?;
-    figures.iter().all(u8::is_ascii_digit).then(|| {
-        (figures.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')), rest)
-    })
+fn number<const DIGITS: usize>(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (figures, rest) = bytes.split_first_chunk::<DIGITS>()?;
+    let mut value = 0;
+    for figure in figures {
+        if !figure.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(figure - b'0');
+    }
+    Some((value, rest))
 }
 
 #[cfg(test)]

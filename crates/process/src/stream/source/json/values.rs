@@ -46,6 +46,8 @@ pub(super) struct RowBuilder {
     /// For each field the number of the row that has it already.
     filled: Vec<u64>,
     row: u64,
+    /// Rows of fillers that are still to be added: all at once is faster.
+    missing: usize,
 }
 
 impl RowBuilder {
@@ -53,7 +55,14 @@ impl RowBuilder {
         let values =
             fields.iter().map(|field| ValueBuilder::new(field)).collect::<Result<_, _>>()?;
         let keys = Keys::new(fields.iter().map(|field| field.name().as_str()));
-        Ok(Self { fields: fields.clone(), keys, values, filled: vec![0; fields.len()], row: 0 })
+        Ok(Self {
+            fields: fields.clone(),
+            keys,
+            values,
+            filled: vec![0; fields.len()],
+            row: 0,
+            missing: 0,
+        })
     }
 
     pub(super) fn reserve(&mut self, rows: usize) {
@@ -70,6 +79,7 @@ impl RowBuilder {
         error: &mut FirstError,
     ) -> Result<(), Fault> {
         self.row += 1;
+        self.append_fillers();
         let read = self.append_fields(cursor, path, error);
         if let Err(fault) = read {
             error.get_or_insert_with(|| malformed(fault, cursor.at()));
@@ -107,15 +117,19 @@ impl RowBuilder {
         Ok(())
     }
 
-    /// One row of fillers, for an object that is not there or is none.
-    fn append_filler(&mut self) {
-        self.row += 1;
-        for (field, values) in self.fields.iter().zip(&mut self.values) {
-            values.append_filler(field.is_nullable());
+    /// Adds the rows of fillers that are still to be added.
+    #[inline(always)]
+    fn append_fillers(&mut self) {
+        if self.missing > 0 {
+            let missing = std::mem::take(&mut self.missing);
+            for (field, values) in self.fields.iter().zip(&mut self.values) {
+                values.append_fillers(field.is_nullable(), missing);
+            }
         }
     }
 
     pub(super) fn finish_columns(&mut self) -> Vec<ArrayRef> {
+        self.append_fillers();
         self.values.iter_mut().map(ValueBuilder::finish).collect()
     }
 }
@@ -161,23 +175,27 @@ impl ValueBuilder {
         })
     }
 
-    /// Adds a null where there may be one, else a value that means nothing: its record is rejected
-    /// or its parent is null.
-    fn append_filler(&mut self, nullable: bool) {
-        match self {
-            Self::Scalar(scalar) => scalar.append_filler(nullable),
+    /// Adds nulls where there may be some, else values that mean nothing: their records are
+    /// rejected or their parents are null.
+    fn append_fillers(&mut self, nullable: bool, count: usize) {
+        let valid = match self {
+            Self::Scalar(scalar) => return scalar.append_fillers(nullable, count),
             Self::Row(row, valid) => {
-                row.append_filler();
-                valid.append(!nullable);
+                row.missing += count;
+                valid
             }
             Self::List(list) => {
-                list.offsets.push(last(&list.offsets));
-                list.valid.append(!nullable);
+                list.offsets.extend(std::iter::repeat_n(last(&list.offsets), count));
+                &mut list.valid
             }
             Self::Map(map) => {
-                map.offsets.push(last(&map.offsets));
-                map.valid.append(!nullable);
+                map.offsets.extend(std::iter::repeat_n(last(&map.offsets), count));
+                &mut map.valid
             }
+        };
+        match nullable {
+            true => valid.append_n_nulls(count),
+            false => valid.append_n_non_nulls(count),
         }
     }
 
@@ -237,7 +255,7 @@ impl ValueBuilder {
         path: &Path<'_>,
         error: &mut FirstError,
     ) -> Result<(), Fault> {
-        self.append_filler(field.is_nullable());
+        self.append_fillers(field.is_nullable(), 1);
         match stop {
             Stop::Broken(fault) => {
                 error.get_or_insert_with(|| malformed(fault, cursor.at()));
@@ -257,7 +275,7 @@ impl ValueBuilder {
         if !field.is_nullable() {
             error.get_or_insert_with(|| format!("{path}: it is NOT NULL and is missing"));
         }
-        self.append_filler(field.is_nullable());
+        self.append_fillers(field.is_nullable(), 1);
     }
 
     fn finish(&mut self) -> ArrayRef {
