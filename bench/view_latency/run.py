@@ -111,8 +111,6 @@ def main():
         for name in ("clicks", "buys"):
             common.sql(running.url, TABLE.format(name=name), dialect="flink")
         common.sql(running.url, VIEW, dialect="flink")
-        # It is there once its pipeline has been opened.
-        time.sleep(2)
         subscriber = Subscriber(running.url)
         subscriber.start()
         if not subscriber.ready.wait(30):

@@ -163,7 +163,12 @@ impl Engine {
                 catalogue.create_pipeline(&new)?;
             }
             PipelineStatement::View(view) => {
-                catalogue.create_materialized_view(view, dialect, &owner, plan.columns)?;
+                let columns = plan.columns.clone();
+                catalogue.create_materialized_view(view, dialect, &owner, columns)?;
+                if let Some(pipeline) = catalogue.pipeline(&name) {
+                    // Whoever follows it from now on finds it, and waits until it answers.
+                    self.shared.view(&pipeline, &plan);
+                }
             }
         }
         self.refresh().await;

@@ -118,8 +118,7 @@ async fn subscribe(
         return (StatusCode::FORBIDDEN, reason).into_response();
     }
     let Some(view) = edge.engine.view(&request.view) else {
-        let reason = format!("materialized view {:?} does not exist\n", request.view);
-        return (StatusCode::NOT_FOUND, reason).into_response();
+        return missing(&edge.engine, &request.view);
     };
     let Some(place) = edge.subscribers.admit() else { return too_many() };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_string);
@@ -132,6 +131,16 @@ async fn subscribe(
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(events)).into_response()
+}
+
+/// No view of that name, or not yet: pipelines are opened after the server answers.
+fn missing(engine: &Engine, name: &str) -> Response {
+    if engine.status(name).is_ok_and(|status| status.keeps_view) {
+        let retry = [(RETRY_AFTER, RETRY_SECONDS)];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, "the view is starting\n").into_response();
+    }
+    let reason = format!("materialized view {name:?} does not exist\n");
+    (StatusCode::NOT_FOUND, reason).into_response()
 }
 
 /// One subscriber's events as text.
