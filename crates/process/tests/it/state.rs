@@ -112,7 +112,7 @@ async fn evicted_state_is_in_every_checkpoint() {
     let rows: Vec<(i64, i64)> = (0..300).map(|k| (k, 1)).collect();
     assert_eq!(add(&world, &engine, &rows, &mut total).await.len(), 300);
     let id = engine.status("w").unwrap().id;
-    let dir = world.dir.join("pipelines").join(id).join("evicted");
+    let dir = world.dir.join("pipelines").join(id).join("evicted-1");
     assert!(world.disk.list(&dir).unwrap().len() > 100);
     engine.shutdown().await.unwrap();
     world.restart();
