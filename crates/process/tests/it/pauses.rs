@@ -8,10 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tradewind_disk::{Disk, SimDisk};
 use tradewind_process::stream::manifest::decode;
-use tradewind_process::{
-    Engine, PipelineRequest, PipelineState, ResumeToken, Subscription, ViewEvent,
-};
-use tradewind_sql::{Dialect, Owner, PipelineStatement, StatementKind, parse_script};
+use tradewind_process::{Engine, PipelineState, ResumeToken, Subscription, ViewEvent};
 
 const SCRIPT: &str = "
     CREATE TABLE t (id BIGINT, name STRING)
@@ -22,15 +19,6 @@ const COUNTS: &str =
 async fn world() -> World {
     let disk: Arc<dyn Disk> = SimDisk::new(1);
     World::new(disk, "/data".as_ref(), SCRIPT).await
-}
-
-async fn create_view(engine: &Engine, sql: &str) {
-    let kind = parse_script(sql, Dialect::Flink).unwrap().remove(0).kind;
-    let StatementKind::CreateMaterializedView(view) = kind else { panic!("{kind:?}") };
-    let statement = PipelineStatement::View(*view);
-    let request =
-        PipelineRequest { name: None, statement, dialect: Dialect::Flink, owner: Owner::Sql };
-    engine.create(request).await.unwrap();
 }
 
 fn put(world: &World, names: &[&str]) {
@@ -71,7 +59,7 @@ async fn shows(engine: &Engine, expected: &[&str]) {
 async fn a_view_that_is_paused_goes_on_for_those_who_follow_it() {
     let world = world().await;
     let engine = world.engine().await.unwrap();
-    create_view(&engine, COUNTS).await;
+    world.define(&engine, COUNTS).await;
     put(&world, &["be", "to", "be"]);
     shows(&engine, &["be 2", "to 1"]).await;
     let mut follower = Subscription::new(engine.view("counts").unwrap(), None);
@@ -101,7 +89,7 @@ async fn a_view_that_is_paused_goes_on_for_those_who_follow_it() {
 async fn a_view_that_is_paused_answers_after_a_restart_and_goes_on_from_there() {
     let mut world = world().await;
     let engine = world.engine().await.unwrap();
-    create_view(&engine, COUNTS).await;
+    world.define(&engine, COUNTS).await;
     put(&world, &["be", "to", "be"]);
     shows(&engine, &["be 2", "to 1"]).await;
     engine.pause("counts").await.unwrap();
@@ -136,7 +124,7 @@ async fn a_view_that_is_paused_answers_after_a_restart_and_goes_on_from_there() 
 async fn a_paused_pipeline_that_cannot_be_opened_says_so_and_stays_paused() {
     let mut world = world().await;
     let engine = world.engine().await.unwrap();
-    create_view(&engine, COUNTS).await;
+    world.define(&engine, COUNTS).await;
     put(&world, &["be"]);
     shows(&engine, &["be 1"]).await;
     engine.pause("counts").await.unwrap();
@@ -176,7 +164,7 @@ fn state_files(disk: &dyn Disk, folder: &Path) -> (BTreeSet<String>, BTreeSet<St
 async fn the_state_files_of_both_kept_manifests_are_there_and_no_others() {
     let mut world = world().await;
     let mut engine = world.engine().await.unwrap();
-    create_view(&engine, COUNTS).await;
+    world.define(&engine, COUNTS).await;
     let folder = world.dir.join("pipelines").join(engine.status("counts").unwrap().id);
     // Changes are folded into whole files on the way, and files of before a restart are taken over.
     for round in 0..40_i64 {

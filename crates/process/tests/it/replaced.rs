@@ -5,8 +5,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use std::sync::Arc;
 use tradewind_disk::{Disk, SimDisk};
-use tradewind_process::{Engine, PipelineRequest, PipelineState, Subscription, ViewEvent};
-use tradewind_sql::{Dialect, Owner, PipelineStatement, StatementKind, parse_script};
+use tradewind_process::{Engine, PipelineState, Subscription, ViewEvent};
 use tradewind_types::{Log, TopicSpec};
 
 const SCRIPT: &str = "
@@ -23,15 +22,6 @@ const NEWER: &str = "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT SUM(id) * 7
 async fn world() -> World {
     let disk: Arc<dyn Disk> = SimDisk::new(1);
     World::new(disk, "/data".as_ref(), SCRIPT).await
-}
-
-async fn define(engine: &Engine, sql: &str) {
-    let kind = parse_script(sql, Dialect::Flink).unwrap().remove(0).kind;
-    let StatementKind::CreateMaterializedView(view) = kind else { panic!("{kind:?}") };
-    let statement = PipelineStatement::View(*view);
-    let request =
-        PipelineRequest { name: None, statement, dialect: Dialect::Flink, owner: Owner::Sql };
-    engine.create(request).await.unwrap();
 }
 
 fn put(world: &World, id: i64) {
@@ -54,12 +44,12 @@ async fn answers(engine: &Engine, expected: i64) {
 async fn the_old_definition_follows_the_stream_until_the_new_one_has_caught_up() {
     let world = world().await;
     let engine = world.engine().await.unwrap();
-    define(&engine, OLD).await;
+    world.define(&engine, OLD).await;
     put(&world, 1);
     answers(&engine, 1).await;
     let mut reader = Subscription::new(engine.view("v").unwrap(), None);
     let Some(ViewEvent::Snapshot { .. }) = reader.next().await else { panic!() };
-    define(&engine, NEW).await;
+    world.define(&engine, NEW).await;
     world.status(&engine, "v", |status| status.state == PipelineState::Waiting).await;
     put(&world, 2);
     let Some(ViewEvent::Changes { token, .. }) = reader.next().await else { panic!() };
@@ -83,12 +73,12 @@ async fn the_old_definition_follows_the_stream_until_the_new_one_has_caught_up()
 async fn a_definition_that_never_answered_is_forgotten_for_the_next_one() {
     let world = world().await;
     let engine = world.engine().await.unwrap();
-    define(&engine, OLD).await;
+    world.define(&engine, OLD).await;
     put(&world, 1);
     answers(&engine, 1).await;
-    define(&engine, NEW).await;
+    world.define(&engine, NEW).await;
     world.status(&engine, "v", |status| status.state == PipelineState::Waiting).await;
-    define(&engine, NEWER).await;
+    world.define(&engine, NEWER).await;
     answers(&engine, 7).await;
     put(&world, 2);
     answers(&engine, 21).await;
@@ -102,12 +92,12 @@ async fn a_definition_that_never_answered_is_forgotten_for_the_next_one() {
 async fn an_old_definition_that_is_paused_answers_as_it_was() {
     let world = world().await;
     let engine = world.engine().await.unwrap();
-    define(&engine, OLD).await;
+    world.define(&engine, OLD).await;
     put(&world, 1);
     answers(&engine, 1).await;
     engine.pause("v").await.unwrap();
     put(&world, 2);
-    define(&engine, NEW).await;
+    world.define(&engine, NEW).await;
     engine.resume("v").await.unwrap();
     world.status(&engine, "v", |status| status.state == PipelineState::Waiting).await;
     assert_eq!(answer(&engine), Some(1));

@@ -4,8 +4,7 @@ use crate::support::World;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::sync::Arc;
 use tradewind_disk::{Disk, SimDisk};
-use tradewind_process::{Engine, PipelineRequest, PipelineState};
-use tradewind_sql::{Dialect, Owner, PipelineStatement, StatementKind, parse_script};
+use tradewind_process::{Engine, PipelineState};
 
 const SCRIPT: &str = "
     CREATE TABLE t (k BIGINT, v BIGINT)
@@ -19,14 +18,6 @@ async fn world() -> World {
     let mut world = World::new(disk, "/data".as_ref(), SCRIPT).await;
     world.settings.commit_interval_ms = 10;
     world
-}
-
-async fn create(engine: &Engine) {
-    let statement = parse_script(VIEW, Dialect::Flink).unwrap().remove(0).kind;
-    let StatementKind::CreateMaterializedView(view) = statement else { panic!("no view") };
-    let (dialect, owner) = (Dialect::Flink, Owner::Sql);
-    let statement = PipelineStatement::View(*view);
-    engine.create(PipelineRequest { name: None, statement, dialect, owner }).await.unwrap();
 }
 
 /// Adds records and waits until they are read and durable; what the view shows then.
@@ -67,7 +58,7 @@ async fn state_is_forgotten_after_its_time_over_restarts_too() {
         world.settings.state_memory_bytes = memory;
         let mut total = 0;
         let engine = world.engine().await.unwrap();
-        create(&engine).await;
+        world.define(&engine, VIEW).await;
         assert_eq!(add(&world, &engine, &[(1, 5), (2, 5)], &mut total).await, ["1 1 5", "2 1 5"]);
         world.clock.advance_us(600_000);
         assert_eq!(add(&world, &engine, &[(1, 6)], &mut total).await, ["1 2 11", "2 1 5"]);
@@ -87,7 +78,7 @@ async fn a_view_larger_than_its_bound_stands_still_with_the_reason() {
     let mut world = world().await;
     world.settings.view_memory_bytes = 20_000;
     let engine = world.engine().await.unwrap();
-    create(&engine).await;
+    world.define(&engine, VIEW).await;
     let mut total = 0;
     assert_eq!(add(&world, &engine, &[(1, 1)], &mut total).await, ["1 1 1"]);
     for k in 0..2_000 {
@@ -107,7 +98,7 @@ async fn evicted_state_is_in_every_checkpoint() {
     let mut world = world().await;
     world.settings.state_memory_bytes = 0;
     let engine = world.engine().await.unwrap();
-    create(&engine).await;
+    world.define(&engine, VIEW).await;
     let mut total = 0;
     let rows: Vec<(i64, i64)> = (0..300).map(|k| (k, 1)).collect();
     assert_eq!(add(&world, &engine, &rows, &mut total).await.len(), 300);

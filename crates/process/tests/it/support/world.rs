@@ -109,6 +109,16 @@ impl World {
         engine.create(request).await.unwrap()
     }
 
+    /// Makes a materialized view, or another one of its name.
+    pub(crate) async fn define(&self, engine: &Engine, sql: &str) {
+        let kind = parse_script(sql, Dialect::Flink).unwrap().remove(0).kind;
+        let StatementKind::CreateMaterializedView(view) = kind else { panic!("{kind:?}") };
+        let statement = PipelineStatement::View(*view);
+        let request =
+            PipelineRequest { name: None, statement, dialect: Dialect::Flink, owner: Owner::Sql };
+        engine.create(request).await.unwrap();
+    }
+
     pub(crate) fn put(&self, partition: i32, json: &str) {
         self.log.put("t", partition, Some(json.as_bytes()));
     }
