@@ -253,7 +253,7 @@ fn a_statement_set_is_its_inserts() {
 #[test]
 fn a_dialect_that_is_set_holds_for_the_statements_after_it() {
     let script = "SET 'dialect' = 'flink';\n-- ö\nCREATE TABLE `T` (a INT, b AS a + 1)
-        WITH ('connector' = 'kafka', 'topic' = 't');\nSET 'dialect' = 'postgres'; SELECT 'it''s', $$`$$";
+        WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');\nSET 'dialect' = 'postgres'; SELECT 'it''s', $$`$$";
     let found = parse_script(script, Dialect::Postgres).unwrap();
     let StatementKind::CreateTable(table) = &found[1].kind else { panic!("{found:?}") };
     assert_eq!((&*table.definition.name, table.definition.dialect), ("T", Dialect::Flink));
