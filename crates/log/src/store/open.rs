@@ -145,6 +145,9 @@ fn open_topic(
     report: &mut RecoveryReport,
 ) -> Result<Arc<Topic>, LogError> {
     let topic_dir = dir.join(&file.name);
+    // A process that was killed may have put topic.json there without syncing the folder: no power
+    // cut may take it back once there are records.
+    shared.disk.sync_dir(&topic_dir).map_err(|source| io_error(&topic_dir, source))?;
     build_topic(shared, &topic_dir, file, |place| place.open(report))
 }
 

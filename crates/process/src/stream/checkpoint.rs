@@ -358,6 +358,9 @@ impl Background {
             state.files.push(file);
         }
         self.manifest.state = self.kept.into_values().collect();
+        if !self.rows.is_empty() {
+            self.states.sync()?;
+        }
         bytes += self.manifests.write(&self.manifest)? as u64;
         tracing::debug!(pipeline = self.manifest.pipeline, epoch, "checkpoint");
         for (committer, staged) in &mut self.committers {

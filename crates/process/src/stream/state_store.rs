@@ -58,8 +58,7 @@ impl StateStore {
         Self { disk, dir }
     }
 
-    /// Makes one operator's rows durable. The folder's entry is made durable with the manifest
-    /// that names the file.
+    /// Makes one operator's rows durable. The folder's entry is not: see [`Self::sync`].
     ///
     /// # Errors
     /// The disk; a bug.
@@ -89,6 +88,15 @@ impl StateStore {
         blocking(|| file.write_all_at(&buffer, written).and_then(|()| file.sync()))
             .map_err(failed)?;
         Ok(StateFile { name, bytes: written + buffer.len() as u64, full })
+    }
+
+    /// Makes the folder's entries durable: before the manifest that names the files, for a power
+    /// cut may keep its rename and take back what came before.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn sync(&self) -> Result<(), ProcessError> {
+        blocking(|| self.disk.sync_dir(&self.dir)).map_err(|source| io_error(&self.dir, source))
     }
 
     /// Hands out a file's rows, batch by batch.
