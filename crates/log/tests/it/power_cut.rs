@@ -65,6 +65,40 @@ fn every_fsync_that_is_left_out_is_noticed() {
     }
 }
 
+/// A topic's files of which one kind or another is not durable when the process that makes it is
+/// killed: the next one takes the topic over, and then what it acknowledges must stay.
+#[tokio::test]
+async fn a_topic_whose_maker_was_killed_keeps_what_it_acknowledges_later() {
+    let (mut taken_over, mut operations) = (0_u64, 0);
+    for seed in 0..1_000 {
+        operations += 1;
+        let disk = SimDisk::new(seed);
+        let open = || {
+            let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
+            LogStore::open(disk.clone(), Path::new(DIR), small(), clock).unwrap().0
+        };
+        let store = open();
+        disk.cut_power_after(operations);
+        let made = store.create_topic(&TopicSpec::new("carts", PARTITIONS)).await.is_ok();
+        operations = if made { 0 } else { operations };
+        drop(store);
+        disk.restart();
+        let store = open();
+        if store.topic("carts").is_none() {
+            continue;
+        }
+        taken_over += u64::from(!made);
+        store.append("carts", 0, vec![record(7, 20)]).await.unwrap();
+        drop(store);
+        disk.power_on();
+        let store = open();
+        assert!(store.topic("carts").is_some(), "seed {seed}: the topic is gone");
+        let marks = store.watermarks("carts", 0).unwrap();
+        assert_eq!(marks.high_watermark, 1, "seed {seed}");
+    }
+    assert!(taken_over > 40, "{taken_over}");
+}
+
 /// What is left out on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flaw {
@@ -208,9 +242,9 @@ impl Run {
         if self.rng.random_bool(0.3) {
             self.disk.cut_power_after(self.rng.random_range(1..12));
             drop(self.open());
-            // A cut that is still to come is called off, so that the checks can read.
+            // What is still to come is called off, so that the checks can read.
             self.tally.cut_in_recovery += u64::from(!self.disk.powered());
-            self.disk.power_on();
+            self.end();
         }
         if self.rng.random_bool(0.1) {
             self.fail_a_sync();
@@ -273,8 +307,9 @@ impl Run {
                 }
                 // Killed: the page cache stays.
                 28..30 => {
-                    self.disk.cut_power_after(u64::MAX / 2);
+                    drop(store);
                     self.tally.killed += 1;
+                    self.disk.restart();
                     return Ok(());
                 }
                 30..32 => self.fail_a_sync(),
@@ -286,9 +321,20 @@ impl Run {
         }
         self.tally.offline +=
             store.stats().iter().filter(|partition| partition.offline.is_some()).count() as u64;
-        self.disk.cut_power_after(0);
-        self.disk.power_on();
+        drop(store);
+        self.end();
         Ok(())
+    }
+
+    /// Ends a life: in the dark, or by a kill, after which what was not synced can be read and can
+    /// still be lost.
+    fn end(&mut self) {
+        if self.rng.random_bool(0.3) {
+            self.tally.killed += 1;
+            self.disk.restart();
+        } else {
+            self.disk.power_on();
+        }
     }
 
     fn any_topic(&mut self) -> &'static str {

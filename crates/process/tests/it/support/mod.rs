@@ -6,4 +6,4 @@ mod world;
 
 pub(crate) use lake::{Fault, FileLake};
 pub(crate) use log::MemoryLog;
-pub(crate) use world::{Row, World, catalogue, insert_of, start_time_us, wait_for};
+pub(crate) use world::{Row, World, catalogue, insert_of, start_time_us, view_of, wait_for};

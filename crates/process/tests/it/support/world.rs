@@ -8,7 +8,7 @@ use std::time::Duration;
 use tradewind_disk::Disk;
 use tradewind_process::{Engine, EngineParts, EngineSettings, PipelineRequest, PipelineStatus};
 use tradewind_sql::{
-    Catalogue, Dialect, Insert, Owner, PipelineStatement, StatementKind, parse_script,
+    Catalogue, CreateView, Dialect, Insert, Owner, PipelineStatement, StatementKind, parse_script,
 };
 use tradewind_types::{Clock, Log, ManualClock, TopicSpec};
 
@@ -42,6 +42,14 @@ pub(crate) fn catalogue(script: &str) -> (Arc<Catalogue>, tempfile::TempDir) {
 pub(crate) fn insert_of(sql: &str) -> Insert {
     match parse_script(sql, Dialect::Flink).unwrap().remove(0).kind {
         StatementKind::Insert(insert) => *insert,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The only statement of a text.
+pub(crate) fn view_of(sql: &str) -> CreateView {
+    match parse_script(sql, Dialect::Flink).unwrap().remove(0).kind {
+        StatementKind::CreateMaterializedView(view) => *view,
         other => panic!("{other:?}"),
     }
 }
@@ -111,9 +119,7 @@ impl World {
 
     /// Makes a materialized view, or another one of its name.
     pub(crate) async fn define(&self, engine: &Engine, sql: &str) {
-        let kind = parse_script(sql, Dialect::Flink).unwrap().remove(0).kind;
-        let StatementKind::CreateMaterializedView(view) = kind else { panic!("{kind:?}") };
-        let statement = PipelineStatement::View(*view);
+        let statement = PipelineStatement::View(view_of(sql));
         let request =
             PipelineRequest { name: None, statement, dialect: Dialect::Flink, owner: Owner::Sql };
         engine.create(request).await.unwrap();
