@@ -22,6 +22,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tradewind_disk::Disk;
+use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
     Catalogue, Dialect, NewPipeline, ObjectKind, Owner, Pipeline, PipelineStatement,
     TableDefinition, did_you_mean,
@@ -164,9 +165,12 @@ impl Engine {
             }
             PipelineStatement::View(view) => {
                 let columns = plan.columns.clone();
-                catalogue.create_materialized_view(view, dialect, &owner, columns)?;
-                if let Some(pipeline) = catalogue.pipeline(&name) {
-                    // Whoever follows it from now on finds it, and waits until it answers.
+                let outcome = catalogue.create_materialized_view(view, dialect, &owner, columns)?;
+                // Whoever follows a new one from now on finds it, and waits until it answers. One
+                // that was kept is not what this plan says.
+                if outcome != Outcome::Kept
+                    && let Some(pipeline) = catalogue.pipeline(&name)
+                {
                     self.shared.view(&pipeline, &plan);
                 }
             }
