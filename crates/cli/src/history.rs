@@ -11,6 +11,7 @@ use datafusion::common::Result;
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::min;
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use std::fmt;
 use std::sync::Arc;
 use tradewind_lake::LakeTable;
 use tradewind_process::History;
@@ -18,17 +19,25 @@ use tradewind_types::connector::Positions;
 use tradewind_types::{Offset, PartitionId};
 
 /// A table to read back.
-#[derive(Debug)]
-pub(crate) struct LakeHistory(Arc<LakeTable>);
+pub(crate) struct LakeHistory {
+    table: Arc<LakeTable>,
+    session: SessionContext,
+}
+
+impl fmt::Debug for LakeHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeHistory").field("table", &self.table).finish_non_exhaustive()
+    }
+}
 
 impl LakeHistory {
     pub(crate) fn new(table: Arc<LakeTable>) -> Self {
-        Self(table)
+        let config = SessionConfig::new().with_target_partitions(1);
+        Self { table, session: SessionContext::new_with_config(config) }
     }
 
     fn rows(&self) -> Result<DataFrame> {
-        let config = SessionConfig::new().with_target_partitions(1);
-        SessionContext::new_with_config(config).read_table(self.0.provider())
+        self.session.read_table(self.table.provider())
     }
 
     async fn first_offsets(&self) -> Result<Positions> {

@@ -6,14 +6,13 @@
 
 use super::frames;
 use crate::ProcessError;
+use arrow::array::RecordBatch;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tradewind_dataflow::{DataflowError, Extent, Scratch, ScratchFile};
 use tradewind_disk::{Create, Disk, OsDisk};
-
-use arrow::array::RecordBatch;
 
 /// Numbers temporary folders.
 static FOLDERS: AtomicU64 = AtomicU64::new(0);

@@ -8,7 +8,7 @@
 use super::malformed;
 use super::scalar::{ScalarBuilder, Stop};
 use arrow::array::{ArrayRef, ListArray, MapArray, NullBufferBuilder, StringBuilder, StructArray};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use std::fmt;
 use std::sync::Arc;
@@ -145,8 +145,7 @@ enum ValueBuilder {
 struct ListBuilder {
     element: FieldRef,
     values: ValueBuilder,
-    offsets: Vec<i32>,
-    valid: NullBufferBuilder,
+    lengths: LengthsBuilder,
 }
 
 struct MapBuilder {
@@ -154,8 +153,38 @@ struct MapBuilder {
     pair: Fields,
     keys: StringBuilder,
     values: ValueBuilder,
+    lengths: LengthsBuilder,
+}
+
+/// How many elements each list has, or that it is null.
+struct LengthsBuilder {
     offsets: Vec<i32>,
     valid: NullBufferBuilder,
+}
+
+impl LengthsBuilder {
+    fn new() -> Self {
+        Self { offsets: vec![0], valid: NullBufferBuilder::new(0) }
+    }
+
+    fn last(&self) -> i32 {
+        *self.offsets.last().expect("offsets begin with 0")
+    }
+
+    fn append(&mut self, length: usize) {
+        self.offsets.push(self.last() + length as i32);
+        self.valid.append(true);
+    }
+
+    fn append_fillers(&mut self, nullable: bool, count: usize) {
+        self.offsets.extend(std::iter::repeat_n(self.last(), count));
+        append_validity(&mut self.valid, nullable, count);
+    }
+
+    fn finish(&mut self) -> (OffsetBuffer<i32>, Option<NullBuffer>) {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        (OffsetBuffer::new(ScalarBuffer::from(offsets)), self.valid.finish())
+    }
 }
 
 impl ValueBuilder {
@@ -167,8 +196,7 @@ impl ValueBuilder {
             DataType::List(element) => Self::List(Box::new(ListBuilder {
                 element: element.clone(),
                 values: Self::new(element)?,
-                offsets: vec![0],
-                valid: NullBufferBuilder::new(0),
+                lengths: LengthsBuilder::new(),
             })),
             DataType::Map(entries, _) => Self::Map(Box::new(MapBuilder::new(entries)?)),
             _ => Self::Scalar(ScalarBuilder::new(field)?),
@@ -178,24 +206,14 @@ impl ValueBuilder {
     /// Adds nulls where there may be some, else values that mean nothing: their records are
     /// rejected or their parents are null.
     fn append_fillers(&mut self, nullable: bool, count: usize) {
-        let valid = match self {
-            Self::Scalar(scalar) => return scalar.append_fillers(nullable, count),
+        match self {
+            Self::Scalar(scalar) => scalar.append_fillers(nullable, count),
             Self::Row(row, valid) => {
                 row.missing += count;
-                valid
+                append_validity(valid, nullable, count);
             }
-            Self::List(list) => {
-                list.offsets.extend(std::iter::repeat_n(last(&list.offsets), count));
-                &mut list.valid
-            }
-            Self::Map(map) => {
-                map.offsets.extend(std::iter::repeat_n(last(&map.offsets), count));
-                &mut map.valid
-            }
-        };
-        match nullable {
-            true => valid.append_n_nulls(count),
-            false => valid.append_n_non_nulls(count),
+            Self::List(list) => list.lengths.append_fillers(nullable, count),
+            Self::Map(map) => map.lengths.append_fillers(nullable, count),
         }
     }
 
@@ -292,8 +310,7 @@ impl ValueBuilder {
                 Arc::new(array.expect("each field was appended once for each row"))
             }
             Self::List(list) => {
-                let offsets = take_offsets(&mut list.offsets);
-                let (values, valid) = (list.values.finish(), list.valid.finish());
+                let ((offsets, valid), values) = (list.lengths.finish(), list.values.finish());
                 Arc::new(ListArray::new(list.element.clone(), offsets, values, valid))
             }
             Self::Map(map) => map.finish(),
@@ -313,8 +330,7 @@ impl ListBuilder {
         if let Err(fault) = read {
             error.get_or_insert_with(|| malformed(fault, cursor.at()));
         }
-        self.offsets.push(last(&self.offsets) + count as i32);
-        self.valid.append(true);
+        self.lengths.append(count);
         read
     }
 
@@ -346,8 +362,7 @@ impl MapBuilder {
             pair: pair.clone(),
             keys: StringBuilder::new(),
             values: ValueBuilder::new(&pair[1])?,
-            offsets: vec![0],
-            valid: NullBufferBuilder::new(0),
+            lengths: LengthsBuilder::new(),
         })
     }
 
@@ -362,8 +377,7 @@ impl MapBuilder {
         if let Err(fault) = read {
             error.get_or_insert_with(|| malformed(fault, cursor.at()));
         }
-        self.offsets.push(last(&self.offsets) + count);
-        self.valid.append(true);
+        self.lengths.append(count);
         read
     }
 
@@ -372,7 +386,7 @@ impl MapBuilder {
         cursor: &mut Cursor<'_>,
         path: &Path<'_>,
         error: &mut FirstError,
-        count: &mut i32,
+        count: &mut usize,
     ) -> Result<(), Fault> {
         let mut more = cursor.enter(b'{', b'}')?;
         while more {
@@ -389,17 +403,17 @@ impl MapBuilder {
     fn finish(&mut self) -> ArrayRef {
         let columns: Vec<ArrayRef> = vec![Arc::new(self.keys.finish()), self.values.finish()];
         let entries = StructArray::new(self.pair.clone(), columns, None);
-        let offsets = take_offsets(&mut self.offsets);
-        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, self.valid.finish(), false))
+        let (offsets, valid) = self.lengths.finish();
+        Arc::new(MapArray::new(self.entries.clone(), offsets, entries, valid, false))
     }
 }
 
-fn last(offsets: &[i32]) -> i32 {
-    *offsets.last().expect("offsets begin with 0")
-}
-
-fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
+/// Says of as many fillers whether they are nulls.
+fn append_validity(valid: &mut NullBufferBuilder, nullable: bool, count: usize) {
+    match nullable {
+        true => valid.append_n_nulls(count),
+        false => valid.append_n_non_nulls(count),
+    }
 }
 
 /// Passes over a value that is nothing for its column.
