@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use std::fmt::Write;
 
 /// Queries tried in one run.
-const CASES: u32 = 48;
+const CASES: u32 = 64;
 /// Most rows of an input.
 const ROWS_MAX: usize = 60;
 
@@ -165,10 +165,32 @@ fn grouped(random: &mut StdRng) -> String {
     format!("SELECT {columns} FROM orders{} GROUP BY {}{having}", filter(random), keys.join(", "))
 }
 
+/// The left sides of joins: rows that only come, and rows that change and are there twice.
+const LEFTS: [&str; 3] = [
+    "orders",
+    "(SELECT customer, item, MAX(id) AS id, SUM(amount) AS amount, SUM(quantity) AS quantity
+      FROM orders GROUP BY customer, item)",
+    "(SELECT t.customer, 'x' AS item, t.n AS id, t.amount, t.n AS quantity
+      FROM (SELECT customer, item, COUNT(*) AS n, MIN(amount) AS amount
+            FROM orders GROUP BY customer, item) AS t)",
+];
+/// The right sides, some of whose rows go away altogether.
+const RIGHTS: [&str; 4] = [
+    "customers",
+    "(SELECT customer AS name, MAX(item) AS city, COUNT(*) AS score
+      FROM orders GROUP BY customer)",
+    "(SELECT customer AS name, MIN(item) AS city, SUM(quantity) AS score
+      FROM orders GROUP BY customer HAVING SUM(quantity) BETWEEN 1 AND 6)",
+    "(SELECT t.name, 'x' AS city, t.score
+      FROM (SELECT customer AS name, item, COUNT(*) AS score
+            FROM orders GROUP BY customer, item HAVING SUM(quantity) > 0) AS t)",
+];
+
 fn joined(random: &mut StdRng) -> String {
     let kind = one(random, &["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
     let also = one(random, &["", " AND o.quantity > c.score"]);
-    let from = format!("orders AS o {kind} customers AS c ON o.customer = c.name{also}");
+    let (left, right) = (one(random, &LEFTS), one(random, &RIGHTS));
+    let from = format!("{left} AS o {kind} {right} AS c ON o.customer = c.name{also}");
     match random.random_bool(0.5) {
         true => format!("SELECT o.id, o.item, c.city, c.score FROM {from}"),
         false => format!(
@@ -239,7 +261,8 @@ fn case(seed: u64) -> Case {
         ("orders.json".to_string(), orders(random)),
         ("customers.json".to_string(), customers(random)),
     ];
-    let kinds = [projection, grouped, joined, windowed, united, cascade];
+    // Joins have the most that can go wrong.
+    let kinds = [projection, grouped, joined, joined, windowed, united, cascade];
     let query = kinds.choose(random).unwrap()(random);
     Case {
         name: format!("seed {seed}: {query}"),
