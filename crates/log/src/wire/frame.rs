@@ -112,6 +112,11 @@ impl FrameReader {
         }
     }
 
+    /// Whether a frame's length is known: more of it would take memory.
+    pub(crate) fn begun(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// Whether part of a frame has arrived.
     pub(crate) fn midway(&self) -> bool {
         self.prologue_filled > 0
