@@ -123,6 +123,13 @@ impl Join {
     pub(crate) fn protocol_bytes(&self) -> usize {
         protocol_bytes(&self.protocols)
     }
+
+    /// Bytes the member will take in memory.
+    pub(crate) fn member_bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |instance| instance.len());
+        let names = self.fresh_id.len().max(self.member_id.len()) * 2 + instance * 2;
+        MEMBER_BYTES + names + self.client_id.len() + self.protocol_bytes()
+    }
 }
 
 impl Member {

@@ -71,11 +71,6 @@ impl Offsets {
         !self.pending.is_empty() && self.pending.contains_key(&(Arc::from(topic), partition))
     }
 
-    /// Whether any transaction is open.
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// A committed offset, unless a later one is known.
     pub(crate) fn put(&mut self, place: Place, offset: Committed) {
         let known = self.committed.get(&place);
@@ -186,7 +181,7 @@ mod tests {
         offsets.end(1, true);
         assert!(offsets.is_pending("t", 0));
         offsets.end(2, false);
-        assert!(!offsets.has_pending());
+        assert!(!offsets.is_pending("t", 0));
         assert_eq!(offsets.get("t", 0).map(|found| found.offset), Some(7));
         // A plain commit that came after the pending one stays.
         offsets.put_pending(1, place(), at(9, 12));

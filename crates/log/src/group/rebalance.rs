@@ -47,9 +47,8 @@ impl Group {
         let settings = context.settings;
         self.check_size(&join.member_id, settings.members_max)?;
         let known = self.members.get(&join.member_id).map_or(0, Member::bytes);
-        let bytes = join.protocol_bytes();
-        if bytes > settings.member_bytes_max
-            || self.member_bytes() - known + bytes > settings.group_bytes_max
+        let bytes = self.member_bytes() - known + join.member_bytes();
+        if join.protocol_bytes() > settings.member_bytes_max || bytes > settings.group_bytes_max
         {
             return Err(GroupError::Full);
         }

@@ -56,10 +56,6 @@ impl Registry {
         Self { settings, groups, due, transactions, bytes: 0 }
     }
 
-    pub(crate) fn settings(&self) -> &GroupSettings {
-        &self.settings
-    }
-
     /// Every group, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.groups.values().map(|entry| &entry.group)
@@ -67,11 +63,6 @@ impl Registry {
 
     pub(crate) fn get(&self, id: &str) -> Option<&Group> {
         self.groups.get(id).map(|entry| &entry.group)
-    }
-
-    /// Bytes all groups take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Does a step on a group that is there; `None` when it is not.

@@ -1,6 +1,7 @@
 //! The Kafka port over real sockets: every version, the limits, hostile peers, real clients.
 
 mod clients;
+mod groups;
 mod harness;
 mod hostile;
 mod memory;

@@ -51,7 +51,7 @@ impl GroupCoordinator {
         let inner = &self.inner;
         inner.change(|registry| {
             let now = inner.now();
-            if !registry.has_room(join.protocol_bytes()) {
+            if !registry.has_room(join.member_bytes()) {
                 return Err(GroupError::Full);
             }
             let ((), stores) = if join.member_id.is_empty() {
