@@ -274,4 +274,18 @@ impl Registry {
         });
         new.map(|(place, offset)| offsets::bytes(place, offset)).sum()
     }
+
+    /// Holds the lists against the groups.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let bytes: usize = self.groups.values().map(|entry| entry.group.bytes()).sum();
+        assert_eq!(self.bytes, bytes);
+        for (id, entry) in &self.groups {
+            let next = entry.group.next_deadline();
+            let set = entry.due_ms.filter(|due| self.due.contains(&(*due, Arc::clone(id))));
+            assert_eq!(set, entry.due_ms);
+            assert!(next.is_none_or(|next| set.is_some_and(|set| set <= next)), "a timer is late");
+        }
+        assert!(self.due.len() <= self.groups.len());
+    }
 }
