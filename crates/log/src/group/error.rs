@@ -50,6 +50,9 @@ pub enum GroupError {
     /// More offsets than one record batch, or the memory for offsets, holds.
     #[error("the offsets do not fit")]
     CommitTooLarge,
+    /// No such topic, or it has fewer partitions.
+    #[error("there is no such topic or partition")]
+    UnknownPartition,
     /// A transaction that has not ended holds an offset for this partition.
     #[error("an offset of this partition is part of an open transaction")]
     Unstable,

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-const RUNS: u64 = 2_000;
+const RUNS: u64 = 600;
 const STEPS: usize = 250;
 const PARTITIONS: u8 = 7;
 const CLIENTS_MAX: usize = 6;
@@ -421,8 +421,8 @@ impl Run {
         kept.reverse();
         kept.retain(|client| seen.insert(client.name.clone()));
         self.clients = kept;
-        for _ in 0..600 {
-            for _ in 0..4 * self.clients.len() {
+        for _ in 0..300 {
+            for _ in 0..=4 * self.clients.len() {
                 self.act();
                 self.store_one();
             }

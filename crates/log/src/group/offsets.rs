@@ -126,7 +126,7 @@ impl Offsets {
         let over = |offset: &Committed| match offset.expires_at_ms {
             Some(at) => now_ms >= at,
             None => {
-                let since = since_ms.unwrap_or(offset.committed_at_ms);
+                let since = offset.committed_at_ms.max(since_ms.unwrap_or(i64::MIN));
                 now_ms.saturating_sub(since) >= retention_ms
             }
         };

@@ -61,6 +61,11 @@ impl Registry {
         self.groups.values().map(|entry| &entry.group)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<&Group> {
         self.groups.get(id).map(|entry| &entry.group)
     }

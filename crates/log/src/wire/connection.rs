@@ -105,7 +105,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.write(reply).await?;
                 }
                 drop(charge);
-                self.parked = false;
+                if std::mem::take(&mut self.parked) {
+                    self.reader.resume();
+                }
                 self.reader.touch();
             }
             Event::Arrived(Arrived::Frame(frame)) => self.ahead = Some(frame),

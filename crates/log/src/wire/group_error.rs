@@ -26,6 +26,7 @@ pub(crate) fn group_error(error: GroupError) -> ResponseError {
         GroupError::Subscribed => ResponseError::GroupSubscribedToTopic,
         GroupError::MetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::CommitTooLarge => ResponseError::InvalidCommitOffsetSize,
+        GroupError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
         GroupError::Unstable => ResponseError::UnstableOffsetCommit,
         GroupError::FencedProducer => ResponseError::InvalidProducerEpoch,
         GroupError::Loading => ResponseError::CoordinatorLoadInProgress,

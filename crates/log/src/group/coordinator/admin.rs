@@ -10,7 +10,7 @@ use crate::group::machine::GroupState;
 use crate::group::member::Identity;
 use crate::group::offsets::Committed;
 use std::sync::Arc;
-use tradewind_types::{Offset, PartitionId};
+use tradewind_types::{Log, Offset, PartitionId};
 
 impl GroupCoordinator {
     /// Removes a group and its offsets.
@@ -36,12 +36,20 @@ impl GroupCoordinator {
     /// is not there.
     ///
     /// # Errors
-    /// [`GroupError::NotEmpty`] while it has members, and what keeps the log from storing it.
+    /// [`GroupError::NotEmpty`] while it has members, [`GroupError::UnknownPartition`], and what
+    /// keeps the log from storing it.
     pub async fn reset_offsets(
         &self,
         group: &str,
         offsets: &[(String, PartitionId, Offset)],
     ) -> Result<(), GroupError> {
+        let exists = |(topic, partition, _): &(String, PartitionId, Offset)| {
+            let partitions = self.inner.store.topic(topic).map_or(0, |topic| topic.partitions);
+            (0..partitions).contains(partition)
+        };
+        if !offsets.iter().all(exists) {
+            return Err(GroupError::UnknownPartition);
+        }
         let committed = |offset| Committed {
             offset,
             leader_epoch: -1,

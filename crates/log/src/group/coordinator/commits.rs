@@ -213,9 +213,7 @@ fn check_commit(inner: &Inner, registry: &mut Registry, commit: &Commit) -> Resu
     match stepped {
         Some((checked, _)) => checked?,
         None if commit.who.generation >= 0 => return Err(GroupError::NotFound),
-        None if registry.iter().count() >= inner.settings.groups_max => {
-            return Err(GroupError::Full);
-        }
+        None if registry.len() >= inner.settings.groups_max => return Err(GroupError::Full),
         None => {}
     }
     let added = registry.added_bytes(&commit.group, commit.offsets.iter());

@@ -112,7 +112,7 @@ impl GroupCoordinator {
         load::load(&inner.store, partitions, &inner.registry, inner.now()).await?;
         // An error means that somebody else was faster.
         let _ = inner.lanes.set((0..partitions).map(|_| Default::default()).collect());
-        let groups = inner.registry.lock().iter().count();
+        let groups = inner.registry.lock().len();
         tracing::info!(groups, "consumer groups loaded");
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! Left out: what the group makes of it.
 
 use super::{Api, Pending};
-use crate::group::{GroupError, Join, JoinAnswer, Protocol};
+use crate::group::{Join, JoinAnswer, Protocol, Subscription};
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
 use crate::wire::budget::Charge;
@@ -15,6 +15,7 @@ use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
 use bytes::Bytes;
 use futures::FutureExt;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -84,8 +85,9 @@ fn join(request: &Request, asked: &JoinGroupRequest) -> Join {
         ..0 => asked.session_timeout_ms,
         given => given,
     };
-    let protocol = |offered: &kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol| {
-        Protocol { name: own(&offered.name), metadata: Bytes::copy_from_slice(&offered.metadata) }
+    let protocol = |offered: &JoinGroupRequestProtocol| Protocol {
+        name: own(&offered.name),
+        metadata: Bytes::copy_from_slice(&offered.metadata),
     };
     Join {
         member_id: own(&asked.member_id),
@@ -124,12 +126,12 @@ fn response(answer: JoinAnswer, version: i16) -> JoinGroupResponse {
     let no_protocol = (version < 7).then(StrBytes::default);
     match answer {
         Err((error, member_id)) => JoinGroupResponse::default()
-            .with_error_code(group_error(known_to(error, version)).code())
+            .with_error_code(group_error(error).code())
             .with_member_id(sent(&member_id))
             .with_protocol_name(no_protocol)
             .with_generation_id(-1),
         Ok(joined) => {
-            let member = |member: crate::group::Subscription| {
+            let member = |member: Subscription| {
                 let instance = member.instance.as_ref().filter(|_| version >= 5).map(sent);
                 JoinGroupResponseMember::default()
                     .with_member_id(sent(&member.member_id))
@@ -148,13 +150,5 @@ fn response(answer: JoinAnswer, version: i16) -> JoinGroupResponse {
                 _ => response,
             }
         }
-    }
-}
-
-/// Clients of the first versions know fewer refusals.
-fn known_to(error: GroupError, version: i16) -> GroupError {
-    match error {
-        GroupError::FencedInstance if version < 5 => GroupError::UnknownMember,
-        error => error,
     }
 }

@@ -13,6 +13,9 @@ use crate::wire::group_error::{group_error, sent};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
 use futures::FutureExt;
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -115,13 +118,12 @@ async fn serve(
 fn groups(asked: OffsetFetchRequest, version: i16) -> Vec<Asked> {
     if version >= MANY_FROM {
         let places = |topics: Vec<_>| {
-            let of = |it: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopics| {
-                (it.name, it.partition_indexes)
-            };
+            let of = |it: OffsetFetchRequestTopics| (it.name, it.partition_indexes);
             topics.into_iter().map(of).collect()
         };
-        let of = |it: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
-            Asked { group: it.group_id, topics: it.topics.map(places) }
+        let of = |it: OffsetFetchRequestGroup| Asked {
+            group: it.group_id,
+            topics: it.topics.map(places),
         };
         return asked.groups.into_iter().map(of).collect();
     }

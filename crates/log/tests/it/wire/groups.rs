@@ -331,6 +331,95 @@ async fn offsets_are_removed_unless_members_read_the_topic() {
     port.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_asked_behind_a_waiting_join_is_answered_after_it() {
+    let mut limits = WireLimits { stall_timeout: Duration::from_millis(200), ..quick() };
+    limits.groups.initial_rebalance_delay = Duration::from_secs(10);
+    let port = Port::start(limits).await;
+    let mut client = port.client().await;
+    // A tenth of the delay, for a group nobody knows.
+    let first = client.send(3, &join_request("g", "")).await;
+    let second = client.send(2, &ListGroupsRequest::default()).await;
+    let joined = client.receive::<JoinGroupRequest>(3, first).await;
+    assert_eq!(joined.error_code, 0);
+    let listed = client.receive::<ListGroupsRequest>(2, second).await;
+    assert_eq!(listed.groups.len(), 1);
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_while_it_joins_is_let_go() {
+    let mut limits = WireLimits { connections_per_ip_max: 1, ..quick() };
+    limits.groups.initial_rebalance_delay = Duration::from_secs(3_000);
+    let port = Port::start(limits).await;
+    let mut client = port.client().await;
+    client.send(3, &join_request("g", "")).await;
+    while port.groups.groups().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    let served = async {
+        loop {
+            let mut client = port.client().await;
+            client.send(2, &ListGroupsRequest::default()).await;
+            if client.receive_frame().await.is_some() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, served).await.unwrap();
+    // A closing port does not wait for members either.
+    let mut client = loop {
+        let mut client = port.client().await;
+        client.send(5, &join_request("g", "")).await;
+        if let Some(answer) = client.receive_frame().await {
+            assert_eq!(answer[8..10], 79_i16.to_be_bytes());
+            break client;
+        }
+    };
+    client.send(3, &join_request("g", "")).await;
+    port.stop().await;
+    client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn offsets_nobody_uses_expire_and_their_groups_with_them() {
+    let mut limits = quick();
+    limits.groups.offsets_retention = Duration::from_secs(2);
+    limits.groups.retention_check_interval = Duration::from_millis(20);
+    let port = Port::start(limits.clone()).await;
+    port.topic("t", 1).await;
+    let mut client = port.client().await;
+    let joined = join(&mut client, 5, join_request("busy", "")).await;
+    sync(&mut client, 3, "busy", &joined).await;
+    let request = commit_request("busy", &joined.member_id, joined.generation_id, 5, "");
+    client.call(8, &request).await;
+    commit(&mut client, "idle", 3).await;
+    // An old client says itself how long.
+    let brief = commit_request("brief", "", -1, 4, "").with_retention_time_ms(1);
+    client.call(2, &brief).await;
+    let only = async |port: &Port, left: &[&str]| {
+        let gone = async {
+            loop {
+                let groups = port.groups.groups().await.unwrap();
+                let names: Vec<_> = groups.iter().map(|view| view.group.clone()).collect();
+                if names == left {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    };
+    only(&port, &["busy", "idle"]).await;
+    only(&port, &["busy"]).await;
+    assert_eq!(committed(&mut client, "busy").await, 5, "its member reads the topic");
+    drop(client);
+    let port = Port::start_in(port.stop_and_keep().await, limits).await;
+    only(&port, &["busy"]).await;
+    port.stop().await;
+}
+
 /// Two members of group `g`: the leader first. Both are told generation 2.
 async fn two_members(port: &Port) -> [(Client, JoinGroupResponse); 2] {
     let (mut one, mut two) = (port.client().await, port.client().await);
