@@ -120,3 +120,113 @@ impl Loading<'_> {
         LogError::Corrupt { file, position: position as u64, reason }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::LogSettings;
+    use crate::group::GroupSettings;
+    use crate::group::offsets::{Committed, Place};
+    use std::path::Path;
+    use std::sync::Arc;
+    use tradewind_disk::SimDisk;
+    use tradewind_types::{ManualClock, Record, TopicSpec};
+
+    const NOW: Now = Now { steady_ms: 1, wall_ms: 1 };
+
+    async fn store() -> LogStore {
+        let settings = LogSettings { disk_reserve_bytes: 0, ..LogSettings::default() };
+        let clock = Arc::new(ManualClock::at(1));
+        let (store, _) =
+            LogStore::open(SimDisk::new(1), Path::new("/log"), settings, clock).unwrap();
+        store.create_topic(&TopicSpec::new(OFFSETS_TOPIC, 1)).await.unwrap();
+        store
+    }
+
+    fn place() -> Place {
+        ("t".into(), 0)
+    }
+
+    fn offset(group: &str, offset: i64) -> Record {
+        let committed = Committed {
+            offset,
+            leader_epoch: -1,
+            metadata: "".into(),
+            committed_at_ms: 1,
+            expires_at_ms: None,
+            record: 0,
+        };
+        Record {
+            key: Some(stored::offset_key(group, &place())),
+            value: Some(stored::offset_value(&committed)),
+            ..Record::default()
+        }
+    }
+
+    /// Writes a batch, of a transaction if `producer` says so; a control batch if `control`.
+    async fn write(store: &LogStore, record: Record, producer: Option<i64>, control: bool) {
+        let mut bytes = batch::encode(&[record], usize::MAX).unwrap();
+        if control {
+            // Bit 5 of the attributes; the checksum is made anew below.
+            bytes[22] |= 1 << 5;
+        }
+        if let Some(producer) = producer {
+            batch::make_transactional(&mut bytes, producer, 0);
+        }
+        let base = store.append_own(OFFSETS_TOPIC, 0, bytes).await.unwrap();
+        store.synced_to(OFFSETS_TOPIC, 0, base + 1).await.unwrap();
+    }
+
+    fn marker(commit: bool) -> Record {
+        let key = Bytes::copy_from_slice(&[0, 0, 0, u8::from(commit)]);
+        Record { key: Some(key), value: Some(Bytes::from_static(&[0; 6])), ..Record::default() }
+    }
+
+    async fn loaded(store: &LogStore) -> Mutex<Registry> {
+        let registry = Mutex::new(Registry::new(GroupSettings::default()));
+        load(store, 1, &registry, NOW).await.unwrap();
+        registry
+    }
+
+    #[tokio::test]
+    async fn transactions_are_rebuilt_from_their_batches_and_markers() {
+        let store = store().await;
+        for (group, producer) in [("kept", 1), ("undone", 2), ("open", 3)] {
+            write(&store, offset(group, 5), None, false).await;
+            write(&store, offset(group, 9), Some(producer), false).await;
+        }
+        write(&store, marker(true), Some(1), true).await;
+        write(&store, marker(false), Some(2), true).await;
+        let registry = loaded(&store).await;
+        let registry = registry.lock();
+        for (group, expected, pending) in
+            [("kept", 9, false), ("undone", 5, false), ("open", 5, true)]
+        {
+            let offsets = &registry.get(group).unwrap().offsets;
+            assert_eq!(offsets.get("t", 0).unwrap().offset, expected, "{group}");
+            assert_eq!(offsets.is_pending("t", 0), pending, "{group}");
+        }
+        registry.check();
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_is_gone_and_strange_records_are_passed_over() {
+        let store = store().await;
+        write(&store, offset("gone", 5), None, false).await;
+        write(&store, offset("left", 6), None, false).await;
+        let key = Some(stored::offset_key("gone", &place()));
+        write(&store, Record { key, ..Record::default() }, None, false).await;
+        let odd = [&[0, 9, 1][..], &[0, 1, 0, 1, b'g'], &[0, 2, 0, 4, b'l', b'e', b'f', b't']];
+        for key in odd {
+            let key = Some(Bytes::copy_from_slice(key));
+            let value = Some(Bytes::from_static(b"\0\x63"));
+            write(&store, Record { key, value, ..Record::default() }, None, false).await;
+        }
+        let registry = loaded(&store).await;
+        let registry = registry.lock();
+        assert_eq!(registry.len(), 1);
+        assert_eq!(registry.get("left").unwrap().offsets.get("t", 0).unwrap().offset, 6);
+        registry.check();
+    }
+}
