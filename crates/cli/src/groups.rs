@@ -201,9 +201,8 @@ impl Groups {
             "latest" => Ok(marks.high_watermark),
             _ => {
                 let time = DateTime::parse_from_rfc3339(to).map_err(|_| {
-                    AnalyzeError::user(format!("{to:?} is no place in a topic")).hint(
-                        "earliest, latest, an offset, or a time as in 2026-01-31T12:00:00Z",
-                    )
+                    AnalyzeError::user(format!("{to:?} is no place in a topic"))
+                        .hint("earliest, latest, an offset, or a time as in 2026-01-31T12:00:00Z")
                 })?;
                 let at = self.log.offset_at(topic, partition, time.timestamp_millis()).await;
                 Ok(at.map_err(failed)?.unwrap_or(marks.high_watermark))

@@ -76,7 +76,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 dry_run: *dry_run,
             };
             if format == Format::Csv {
-                anyhow::bail!("what was moved is written as a table or json: --format table or json");
+                anyhow::bail!(
+                    "what was moved is written as a table or json: --format table or json"
+                );
             }
             let moved = server.call("/api/groups/reset", &serde_json::to_value(&reset)?)?;
             print_remote(&moved, format)?;

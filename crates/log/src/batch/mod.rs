@@ -11,8 +11,8 @@ mod transactional;
 mod varint;
 
 pub(crate) use encode::{encode, rebase};
-pub(crate) use transactional::{is_control, make_transactional, says_commit, transaction_of};
 pub use records::{check_records, decode_records, decode_records_at};
+pub(crate) use transactional::{is_control, make_transactional, says_commit, transaction_of};
 
 pub(crate) use crate::batch::compress::Compression;
 

@@ -154,9 +154,9 @@ fn fail(entries: Vec<Entry>, registry: &Mutex<Registry>, error: &LogError) {
 
 /// The partition a group is kept in: Kafka's own choice, Java's hash of the id's UTF-16 units.
 pub(crate) fn partition_of(group: &str, partitions: usize) -> PartitionId {
-    let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
+    let hash = group
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     hash.checked_abs().unwrap_or(0) % i32::try_from(partitions.max(1)).unwrap_or(i32::MAX)
 }
 

@@ -314,9 +314,7 @@ impl Group {
     pub(crate) fn reads(&self, topic: &str) -> bool {
         match &self.topics {
             Some(topics) => topics.contains(topic),
-            None => {
-                !self.members.is_empty() && self.protocol_type.as_deref() == Some(CONSUMER)
-            }
+            None => !self.members.is_empty() && self.protocol_type.as_deref() == Some(CONSUMER),
         }
     }
 }

@@ -32,7 +32,10 @@ enum Doing {
     Joining(oneshot::Receiver<JoinAnswer>),
     Joined(Joined),
     Syncing(Joined, u64, oneshot::Receiver<SyncAnswer>),
-    Working { generation: i32, partitions: Vec<u8> },
+    Working {
+        generation: i32,
+        partitions: Vec<u8>,
+    },
 }
 
 struct Client {
@@ -272,8 +275,8 @@ impl Run {
             rebalance_timeout_ms: REBALANCE_MS,
             protocol_type: "consumer".into(),
             protocols: vec![Protocol { name: "p".into(), metadata: Bytes::new() }],
-            asks_for_id: self.born % 2 == 0,
-            may_skip_assignment: self.born % 3 == 0,
+            asks_for_id: self.born.is_multiple_of(2),
+            may_skip_assignment: self.born.is_multiple_of(3),
         };
         let (waiter, answer) = oneshot::channel();
         let (group, now) = (Arc::clone(&self.group), self.now());

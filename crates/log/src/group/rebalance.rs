@@ -47,9 +47,8 @@ impl Group {
         let settings = context.settings;
         self.check_size(&join.member_id, settings.members_max)?;
         let known = self.members.get(&join.member_id).map_or(0, Member::bytes);
-        let bytes = self.member_bytes() - known + join.member_bytes();
-        if join.protocol_bytes() > settings.member_bytes_max || bytes > settings.group_bytes_max
-        {
+        let bytes = self.member_bytes().saturating_sub(known) + join.member_bytes();
+        if join.protocol_bytes() > settings.member_bytes_max || bytes > settings.group_bytes_max {
             return Err(GroupError::Full);
         }
         match self.shares_protocol(&join.protocol_type, &join.protocols) {
@@ -85,17 +84,15 @@ impl Group {
         if self.state == GroupState::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        let all_know =
-            |name: &str| self.members.values().all(|member| member.knows(name));
+        let all_know = |name: &str| self.members.values().all(|member| member.knows(name));
         self.protocol_type.as_deref() == Some(protocol_type)
             && protocols.iter().any(|offered| all_know(&offered.name))
     }
 
     fn join_new(&mut self, join: &Join, waiter: Waiter, context: &mut Context<'_>) {
         let fresh = Arc::clone(&join.fresh_id);
-        let replaced = join.instance.as_ref().and_then(|instance| {
-            self.static_members.get(instance).cloned()
-        });
+        let replaced =
+            join.instance.as_ref().and_then(|instance| self.static_members.get(instance).cloned());
         if let Some(old) = replaced {
             self.replace_static(join, &old, fresh, waiter, context);
         } else if join.instance.is_none() && join.asks_for_id {
@@ -138,16 +135,11 @@ impl Group {
         self.rebalance_or_complete(context);
     }
 
-    fn add(
-        &mut self,
-        join: &Join,
-        id: MemberId,
-        waiter: Waiter,
-        context: &mut Context<'_>,
-    ) {
+    fn add(&mut self, join: &Join, id: MemberId, waiter: Waiter, context: &mut Context<'_>) {
         let mut member = Member::new(Arc::clone(&id), join);
         member.joining = Some(waiter);
-        member.deadline_ms = Some(context.now_ms + millis(context.settings.new_member_join_timeout));
+        member.deadline_ms =
+            Some(context.now_ms + millis(context.settings.new_member_join_timeout));
         if let Some(initial) = &mut self.initial {
             initial.somebody_came = true;
         }
@@ -331,7 +323,6 @@ impl Group {
         self.enter(GroupState::CompletingRebalance, context.wall_ms);
         self.topics = self.subscribed_topics();
         self.members_before = self.members.len();
-        self.weigh_members();
         tracing::info!(group = %self.id, generation = self.generation,
             members = self.members.len(), "group has a new generation");
         let ids: Vec<MemberId> = self.members.keys().cloned().collect();
@@ -346,6 +337,7 @@ impl Group {
             member.deadline_ms = Some(context.now_ms + member.session_timeout_ms);
             self.unsynced.insert(id);
         }
+        self.weigh_members();
         self.sync_deadline_ms = Some(context.now_ms + self.rebalance_timeout_ms());
     }
 
@@ -394,9 +386,10 @@ impl Group {
             first.protocols.iter().map(|known| &known.name).filter(|name| all_know(name)).collect();
         let mut votes = vec![0_usize; common.len()];
         for member in self.members.values() {
-            let liked = member.protocols.iter().find_map(|known| {
-                common.iter().position(|name| **name == known.name)
-            });
+            let liked = member
+                .protocols
+                .iter()
+                .find_map(|known| common.iter().position(|name| **name == known.name));
             if let Some(liked) = liked {
                 votes[liked] += 1;
             }

@@ -179,7 +179,13 @@ impl Registry {
     }
 
     /// An offset is in the log.
-    pub(crate) fn put_offset(&mut self, group: &Arc<str>, place: Place, offset: Committed, now: Now) {
+    pub(crate) fn put_offset(
+        &mut self,
+        group: &Arc<str>,
+        place: Place,
+        offset: Committed,
+        now: Now,
+    ) {
         // The limit on groups was held when it was written.
         if !self.groups.contains_key(group) {
             self.insert(Group::new(Arc::clone(group), now.wall_ms));

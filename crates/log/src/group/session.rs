@@ -47,9 +47,8 @@ impl Group {
             return Err(GroupError::UnknownMember);
         }
         self.check_generation(&sync.who)?;
-        let differs = |asked: &Option<Arc<str>>, is: &Option<Arc<str>>| {
-            asked.is_some() && asked != is
-        };
+        let differs =
+            |asked: &Option<Arc<str>>, is: &Option<Arc<str>>| asked.is_some() && asked != is;
         if differs(&sync.protocol_type, &self.protocol_type)
             || differs(&sync.protocol, &self.protocol)
         {
@@ -69,8 +68,7 @@ impl Group {
     fn take_assignments(&mut self, said: Vec<(MemberId, Bytes)>, context: &mut Context<'_>) {
         let mut assignments: BTreeMap<MemberId, Bytes> = said.into_iter().collect();
         assignments.retain(|id, _| self.members.contains_key(id));
-        let then =
-            Then::Assign { generation: self.generation, assignments: assignments.clone() };
+        let then = Then::Assign { generation: self.generation, assignments: assignments.clone() };
         self.store(&assignments, then, context);
         // The record tells of a generation everybody agreed on: on a restart it is stable.
         if let Some(Store { record, .. }) = context.to_store.last_mut() {
@@ -89,8 +87,8 @@ impl Group {
             Then::Nothing => {}
             Then::Assign { generation, assignments } => {
                 // Somebody may have joined or left while it was being stored.
-                let still = self.state == GroupState::CompletingRebalance
-                    && self.generation == generation;
+                let still =
+                    self.state == GroupState::CompletingRebalance && self.generation == generation;
                 match result {
                     _ if !still => {}
                     Ok(()) => self.assign(assignments, context),
@@ -102,8 +100,8 @@ impl Group {
             }
             Then::AnswerStatic { member, answer } => {
                 // In a rebalance that began meanwhile it waits like everybody else.
-                let still = self.state == GroupState::Stable
-                    && self.generation == answer.generation;
+                let still =
+                    self.state == GroupState::Stable && self.generation == answer.generation;
                 if let Some(found) = self.members.get_mut(&member).filter(|_| still) {
                     found.deadline_ms = Some(context.now_ms + found.session_timeout_ms);
                     found.new = false;

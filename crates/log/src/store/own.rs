@@ -23,8 +23,8 @@ impl LogStore {
         batches: Vec<u8>,
     ) -> Result<Offset, LogError> {
         let (_, partition) = self.partition(topic, partition)?;
-        let spans = batch::parse_batches(&batches)
-            .map_err(|error| LogError::Invalid(error.to_string()))?;
+        let spans =
+            batch::parse_batches(&batches).map_err(|error| LogError::Invalid(error.to_string()))?;
         let append = Append { batches: Batches::Own(batches), spans };
         partition.append(append, false).await
     }

@@ -52,11 +52,7 @@ struct Connection<S> {
 ///
 /// # Errors
 /// [`WireError`] says why the connection was cut.
-pub(crate) async fn run<S>(
-    stream: S,
-    peer: IpAddr,
-    broker: Arc<Broker>,
-) -> Result<(), WireError>
+pub(crate) async fn run<S>(stream: S, peer: IpAddr, broker: Arc<Broker>) -> Result<(), WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

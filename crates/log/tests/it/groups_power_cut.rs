@@ -152,7 +152,8 @@ impl Run {
         settings.tail_bytes_max = 0;
         let clock: Arc<dyn Clock> = self.clock.clone();
         let (store, report) =
-            LogStore::open(Arc::clone(&self.seen), Path::new(DIR), settings, clock).map_err(said)?;
+            LogStore::open(Arc::clone(&self.seen), Path::new(DIR), settings, clock)
+                .map_err(said)?;
         if !report.corruptions.is_empty() {
             return Err(format!("corrupt: {:?}", report.corruptions));
         }

@@ -100,14 +100,17 @@ impl GroupCoordinator {
 
     /// Tells the groups that a transaction has ended: its offsets in `partition` of
     /// [`OFFSETS_TOPIC`] count from now on, or never did. Called once the control batch is durable
-    /// in that partition; after a restart the same is read from the log.
-    pub fn transaction_ended(
+    /// in that partition; after a restart the same is read from the log. While that is being read
+    /// this waits, so that an end that came too late to be read is not missed.
+    pub async fn transaction_ended(
         &self,
         partition: PartitionId,
         producer_id: i64,
         producer_epoch: i16,
         committed: bool,
     ) {
+        // An error means that this coordinator is gone.
+        let _ = self.inner.loaded.subscribe().wait_for(|loaded| *loaded).await;
         let inner = &self.inner;
         let Some(partitions) = inner.lanes.get().map(|lanes| lanes.len()) else { return };
         let touched = |group: &str| partition_of(group, partitions) == partition;
@@ -196,10 +199,10 @@ impl GroupCoordinator {
 }
 
 fn check_commit(inner: &Inner, registry: &mut Registry, commit: &Commit) -> Result<(), GroupError> {
-    if let Some((producer, epoch)) = commit.producer {
-        if registry.producer_epoch(producer).is_some_and(|known| epoch < known) {
-            return Err(GroupError::FencedProducer);
-        }
+    if let Some((producer, epoch)) = commit.producer
+        && registry.producer_epoch(producer).is_some_and(|known| epoch < known)
+    {
+        return Err(GroupError::FencedProducer);
     }
     let transactional = commit.producer.is_some();
     let stepped = registry.step(&commit.group, inner.now(), |group, context| {
@@ -221,11 +224,7 @@ fn check_commit(inner: &Inner, registry: &mut Registry, commit: &Commit) -> Resu
 }
 
 /// What is past its time of a group: offsets, and the group itself if nothing else is left.
-fn expired(
-    group: &Group,
-    now_ms: i64,
-    retention_ms: i64,
-) -> Option<(Arc<str>, Vec<Place>, bool)> {
+fn expired(group: &Group, now_ms: i64, retention_ms: i64) -> Option<(Arc<str>, Vec<Place>, bool)> {
     let empty = group.state == GroupState::Empty;
     let since_ms = match &group.protocol_type {
         // Consumers that assign by themselves: each offset counts from its commit.

@@ -67,9 +67,9 @@ async fn serve(
     broker.answers.charge(&mut charge, bytes).await;
     let version = request.version;
     let groups = ids.into_iter().map(|id| match ready {
-        Err(error) => DescribedGroup::default()
-            .with_error_code(group_error(error).code())
-            .with_group_id(id),
+        Err(error) => {
+            DescribedGroup::default().with_error_code(group_error(error).code()).with_group_id(id)
+        }
         Ok(()) => broker.groups.look(|all| match all.get(&id.0) {
             Some(group) => described(group, id, version),
             None => missing(id, version),

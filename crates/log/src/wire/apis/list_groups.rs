@@ -24,10 +24,7 @@ pub(crate) const API: Api = Api {
     max: 5,
     flexible_from: 3,
     request: &Shape {
-        fields: &[
-            Field::from(4, Kind::Each(&Kind::Text)),
-            Field::from(5, Kind::Each(&Kind::Text)),
-        ],
+        fields: &[Field::from(4, Kind::Each(&Kind::Text)), Field::from(5, Kind::Each(&Kind::Text))],
         tags: &[],
     },
     handle: |broker, request| handle(broker, request).boxed(),
@@ -57,8 +54,8 @@ async fn serve(
         broker.groups.look(|all| all.iter().map(|group| GROUP_BYTES + group.id.len()).sum());
     broker.answers.charge(&mut charge, bytes).await;
     let listed = |group: &Group| {
-        let wanted = names(&asked.states_filter, group.state.name())
-            && names(&asked.types_filter, CLASSIC);
+        let wanted =
+            names(&asked.states_filter, group.state.name()) && names(&asked.types_filter, CLASSIC);
         wanted.then(|| listed(group, request.version))
     };
     let mut groups: Vec<ListedGroup> = match ready {

@@ -20,11 +20,7 @@ use std::sync::Arc;
 use tradewind_types::{Log, PartitionId};
 
 const PARTITION: Shape = Shape {
-    fields: &[
-        Field::new(Kind::Fixed(12)),
-        Field::from(6, Kind::Fixed(4)),
-        Field::new(Kind::Text),
-    ],
+    fields: &[Field::new(Kind::Fixed(12)), Field::from(6, Kind::Fixed(4)), Field::new(Kind::Text)],
     tags: &[],
 };
 const TOPIC: Shape =

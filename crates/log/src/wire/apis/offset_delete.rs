@@ -66,9 +66,8 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
         let partitions = indexes.map(|index| partition(&topic.name, index)).collect();
         let name = topic.name.clone();
-        topics.push(
-            OffsetDeleteResponseTopic::default().with_name(name).with_partitions(partitions),
-        );
+        topics
+            .push(OffsetDeleteResponseTopic::default().with_name(name).with_partitions(partitions));
     }
     Ok(answered(request.reply(&response.with_topics(topics))?))
 }

@@ -22,13 +22,12 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tradewind_types::PartitionId;
 
-const TOPIC: Shape = Shape {
-    fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))],
-    tags: &[],
-};
+const TOPIC: Shape =
+    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))], tags: &[] };
 const GROUP: Shape = Shape {
     fields: &[
         Field::new(Kind::Text),
@@ -91,15 +90,17 @@ async fn serve(
     asked: OffsetFetchRequest,
 ) -> Result<Reply, WireError> {
     let stable = asked.require_stable;
-    let groups = groups(asked, request.version);
+    // Each once: asked for all its topics, a group's answer has no bound in the request.
+    let mut seen = BTreeSet::new();
+    let mut groups = groups(asked, request.version);
+    groups.retain(|asked| seen.insert(asked.group.clone()));
     let ready = broker.groups.ready().await;
     let mut charge = Charge::default();
     broker.answers.charge(&mut charge, estimate(broker, &groups)).await;
     let mut answers = groups.into_iter().map(|asked| {
         let Asked { group, topics } = asked;
-        let found = ready.map(|()| {
-            broker.groups.look(|all| find(all.get(&group.0), topics.as_ref(), stable))
-        });
+        let found = ready
+            .map(|()| broker.groups.look(|all| find(all.get(&group.0), topics.as_ref(), stable)));
         (group, topics, found)
     });
     let response = if request.version >= MANY_FROM {
@@ -135,12 +136,19 @@ fn groups(asked: OffsetFetchRequest, version: i16) -> Vec<Asked> {
 
 fn estimate(broker: &Broker, groups: &[Asked]) -> usize {
     broker.groups.look(|all| {
-        let of = |asked: &Asked| {
-            let held = all.get(&asked.group.0).map_or(0, |group| group.offsets.bytes() * 2);
-            let named = asked.topics.as_ref().map_or(0, |topics| {
-                topics.iter().map(|(_, partitions)| partitions.len()).sum::<usize>()
+        let of = |asked: &Asked| -> usize {
+            let group = all.get(&asked.group.0);
+            let Some(topics) = &asked.topics else {
+                return group.map_or(0, |group| group.offsets.bytes() * 2);
+            };
+            let one = |topic: &str, partition| {
+                let known = group.and_then(|group| group.offsets.get(topic, partition));
+                OFFSET_BYTES + known.map_or(0, |offset| offset.metadata.len() * 2)
+            };
+            let each = topics.iter().flat_map(|(topic, partitions)| {
+                partitions.iter().map(move |partition| one(topic, *partition))
             });
-            held + named * OFFSET_BYTES
+            each.sum()
         };
         groups.iter().map(of).sum()
     })

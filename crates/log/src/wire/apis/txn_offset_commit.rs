@@ -23,11 +23,7 @@ use std::sync::Arc;
 use tradewind_types::PartitionId;
 
 const PARTITION: Shape = Shape {
-    fields: &[
-        Field::new(Kind::Fixed(12)),
-        Field::from(2, Kind::Fixed(4)),
-        Field::new(Kind::Text),
-    ],
+    fields: &[Field::new(Kind::Fixed(12)), Field::from(2, Kind::Fixed(4)), Field::new(Kind::Text)],
     tags: &[],
 };
 const TOPIC: Shape =

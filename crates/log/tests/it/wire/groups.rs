@@ -65,9 +65,8 @@ async fn quick_port(partitions: i32) -> Port {
 fn join_request(id: &str, member: &str) -> JoinGroupRequest {
     // A subscription to topic `t`, version 0.
     let subscription = Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff");
-    let protocol = JoinGroupRequestProtocol::default()
-        .with_name(text("range"))
-        .with_metadata(subscription);
+    let protocol =
+        JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(subscription);
     JoinGroupRequest::default()
         .with_group_id(group(id))
         .with_session_timeout_ms(10_000)
@@ -78,7 +77,11 @@ fn join_request(id: &str, member: &str) -> JoinGroupRequest {
 }
 
 /// Joins, coming back under the id that is asked for.
-async fn join(client: &mut Client, version: i16, mut request: JoinGroupRequest) -> JoinGroupResponse {
+async fn join(
+    client: &mut Client,
+    version: i16,
+    mut request: JoinGroupRequest,
+) -> JoinGroupResponse {
     if version < 1 {
         request.rebalance_timeout_ms = -1;
     }
@@ -107,7 +110,12 @@ fn sync_request(id: &str, joined: &JoinGroupResponse, all: &[(&str, &[u8])]) -> 
 /// Partition 0 of `t`, as an assignment.
 const WORK: &[u8] = b"\0\0\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\0\xff\xff\xff\xff";
 
-async fn sync(client: &mut Client, version: i16, id: &str, joined: &JoinGroupResponse) -> SyncGroupResponse {
+async fn sync(
+    client: &mut Client,
+    version: i16,
+    id: &str,
+    joined: &JoinGroupResponse,
+) -> SyncGroupResponse {
     client.call(version, &sync_request(id, joined, &[(&joined.member_id, WORK)])).await
 }
 
@@ -119,7 +127,13 @@ async fn beat(client: &mut Client, version: i16, id: &str, joined: &JoinGroupRes
     client.call(version, &request).await.error_code
 }
 
-fn commit_request(id: &str, member: &str, generation: i32, offset: i64, note: &str) -> OffsetCommitRequest {
+fn commit_request(
+    id: &str,
+    member: &str,
+    generation: i32,
+    offset: i64,
+    note: &str,
+) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition::default()
         .with_partition_index(0)
         .with_committed_offset(offset)
@@ -141,7 +155,8 @@ async fn commit(client: &mut Client, id: &str, offset: i64) -> i16 {
 /// A group's offset of partition 0: offset, note, error code.
 async fn fetch_at(client: &mut Client, version: i16, id: &str, stable: bool) -> (i64, String, i16) {
     let request = OffsetFetchRequest::default().with_require_stable(stable && version >= 7);
-    let told = |offset: i64, note: Option<StrBytes>, code: i16| (offset, note.unwrap().to_string(), code);
+    let told =
+        |offset: i64, note: Option<StrBytes>, code: i16| (offset, note.unwrap().to_string(), code);
     if version >= 8 {
         let topic = OffsetFetchRequestTopics::default().with_name(name("t"));
         let asked = OffsetFetchRequestGroup::default()
@@ -186,7 +201,8 @@ async fn a_member_joins_works_and_leaves_in_every_version() {
             3.. => {
                 let me = MemberIdentity::default().with_member_id(joined.member_id.clone());
                 let stranger = MemberIdentity::default().with_member_id(text("who"));
-                let answer = client.call(leave_version, &leave.with_members(vec![me, stranger])).await;
+                let answer =
+                    client.call(leave_version, &leave.with_members(vec![me, stranger])).await;
                 assert_eq!(answer.members[1].error_code, 25);
                 answer.members[0].error_code
             }
@@ -266,11 +282,15 @@ async fn groups_are_listed_described_and_removed_in_every_version() {
     }
     for version in range("DescribeGroups") {
         let ids = vec![group("busy"), group("idle"), group("nobody")];
-        let described = admin.call(version, &DescribeGroupsRequest::default().with_groups(ids)).await;
+        let described =
+            admin.call(version, &DescribeGroupsRequest::default().with_groups(ids)).await;
         let [busy, idle, nobody] = &described.groups[..] else { panic!("three groups") };
         assert_eq!((busy.group_state.as_str(), busy.protocol_data.as_str()), ("Stable", "range"));
         let member = &busy.members[0];
-        assert_eq!((member.client_id.as_str(), member.client_host.as_str()), ("test", "/127.0.0.1"));
+        assert_eq!(
+            (member.client_id.as_str(), member.client_host.as_str()),
+            ("test", "/127.0.0.1")
+        );
         assert_eq!(&member.member_assignment[..], WORK);
         assert_eq!((idle.group_state.as_str(), idle.members.len()), ("Empty", 0));
         assert_eq!(nobody.group_state.as_str(), "Dead");
@@ -279,7 +299,8 @@ async fn groups_are_listed_described_and_removed_in_every_version() {
     for version in range("DeleteGroups") {
         commit(&mut admin, "idle", 3).await;
         let ids = vec![group("busy"), group("idle"), group("nobody")];
-        let gone = admin.call(version, &DeleteGroupsRequest::default().with_groups_names(ids)).await;
+        let gone =
+            admin.call(version, &DeleteGroupsRequest::default().with_groups_names(ids)).await;
         let codes: Vec<_> = gone.results.iter().map(|it| it.error_code).collect();
         assert_eq!(codes, [68, 0, 69], "version {version}");
         assert_eq!(committed(&mut admin, "idle").await, -1);
@@ -586,9 +607,10 @@ async fn refusals_are_kafkas() {
     let mut request = commit_request("g", "", -1, 1, "");
     let partition = request.topics[0].partitions[0].clone();
     let long = partition.clone().with_committed_metadata(Some(text(&"x".repeat(4097))));
-    request.topics[0].partitions =
-        vec![partition.clone(), long, partition.with_partition_index(9)];
-    let codes: Vec<_> = client.call(8, &request).await.topics[0].partitions.iter()
+    request.topics[0].partitions = vec![partition.clone(), long, partition.with_partition_index(9)];
+    let codes: Vec<_> = client.call(8, &request).await.topics[0]
+        .partitions
+        .iter()
         .map(|it| it.error_code)
         .collect();
     assert_eq!(codes, [0, 12, 3]);
@@ -637,8 +659,7 @@ async fn offsets_of_a_transaction_count_when_it_is_committed_also_over_a_restart
     let port = quick_port(1).await;
     let mut client = port.client().await;
     let request = |epoch: i16, offset: i64| {
-        let partition =
-            TxnOffsetCommitRequestPartition::default().with_committed_offset(offset);
+        let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(offset);
         let topic = TxnOffsetCommitRequestTopic::default().with_name(name("t"));
         TxnOffsetCommitRequest::default()
             .with_transactional_id(text("x").into())
@@ -658,11 +679,11 @@ async fn offsets_of_a_transaction_count_when_it_is_committed_also_over_a_restart
         assert_eq!(code(&mut client, version, &request(1, offset)).await, 0, "version {version}");
         assert_eq!(fetch_at(&mut client, 8, "g", true).await, (-1, String::new(), 88));
         assert_eq!(fetch_at(&mut client, 8, "g", false).await, before, "not yet");
-        port.groups.transaction_ended(at, 42, 1, true);
+        port.groups.transaction_ended(at, 42, 1, true).await;
         assert_eq!(committed(&mut client, "g").await, offset);
     }
     assert_eq!(code(&mut client, 3, &request(1, 500)).await, 0);
-    port.groups.transaction_ended(at, 42, 1, false);
+    port.groups.transaction_ended(at, 42, 1, false).await;
     assert_eq!(committed(&mut client, "g").await, 104, "aborted");
     assert_eq!(code(&mut client, 3, &request(2, 600)).await, 0);
     assert_eq!(code(&mut client, 3, &request(1, 700)).await, 47, "fenced");
@@ -671,7 +692,7 @@ async fn offsets_of_a_transaction_count_when_it_is_committed_also_over_a_restart
     let port = Port::start_in(port.stop_and_keep().await, quick()).await;
     let mut client = port.client().await;
     assert_eq!(fetch_at(&mut client, 8, "g", true).await.2, 88);
-    port.groups.transaction_ended(at, 42, 2, true);
+    port.groups.transaction_ended(at, 42, 2, true).await;
     assert_eq!(committed(&mut client, "g").await, 600);
     port.stop().await;
 }
