@@ -6,6 +6,7 @@
 
 use crate::control::Control;
 use crate::error::AnalyzeError;
+use crate::groups::ConsumerGroups;
 use crate::joins::YieldInJoins;
 use crate::session::Session;
 use crate::sums::WideSum;
@@ -51,6 +52,8 @@ pub struct PlatformParts {
     pub log: Option<Arc<dyn Log>>,
     /// Who carries out what changes something.
     pub control: Option<Arc<dyn Control>>,
+    /// Who knows the consumer groups.
+    pub groups: Option<Arc<dyn ConsumerGroups>>,
     /// Every setting there is, for `sys.settings`.
     pub configuration: Vec<SettingRow>,
     /// Bounds.

@@ -1,10 +1,11 @@
 //! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.settings`, those of pipelines
-//! beside this, and the standard's `information_schema.tables` and `.columns`.
+//! and of consumer groups beside this, and the standard's `information_schema.tables` and `.columns`.
 //!
 //! Guarantees: a table is what it describes at the moment the query is planned.
 //! Left out: history. Counters over time are at `/metrics`.
 
 use crate::error::AnalyzeError;
+use crate::groups;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
 use crate::sys_pipelines;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
@@ -16,8 +17,16 @@ use tradewind_sql::catalogue::{Definition, Relation};
 use tradewind_sql::{Connector, PipelineStatement, type_name};
 
 /// The system tables, by name.
-const TABLES: [&str; 7] =
-    ["columns", "operators", "pipeline_sources", "pipelines", "settings", "tables", "topics"];
+const TABLES: [&str; 8] = [
+    "columns",
+    "consumer_groups",
+    "operators",
+    "pipeline_sources",
+    "pipelines",
+    "settings",
+    "tables",
+    "topics",
+];
 
 /// A table of schema `sys`.
 pub(crate) async fn table(
@@ -28,6 +37,7 @@ pub(crate) async fn table(
         "tables" => tables(platform),
         "columns" => columns(platform),
         "topics" => topics(platform),
+        "consumer_groups" => groups::table(platform).await?,
         "pipelines" => sys_pipelines::pipelines(platform).await,
         "pipeline_sources" => sys_pipelines::sources(platform).await,
         "operators" => sys_pipelines::operators(platform).await,

@@ -9,6 +9,7 @@ mod control;
 pub mod data_dir;
 pub mod engine;
 mod follow;
+mod groups;
 mod history;
 pub mod packs;
 mod pipeline_rows;

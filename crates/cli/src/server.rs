@@ -7,6 +7,7 @@
 use crate::control::{Controller, kept_topic};
 use crate::data_dir::{self, DataDir, DataDirError, IfMissing};
 use crate::engine;
+use crate::groups::{self, Groups};
 use crate::packs::{self, Pack};
 use crate::settings;
 use axum::Router;
@@ -27,6 +28,7 @@ use tradewind_analyze::{Platform, PlatformParts, SettingRow};
 use tradewind_collect::{CollectParts, Collector};
 use tradewind_disk::Disk;
 use tradewind_lake::Lake;
+use tradewind_log::group::GroupCoordinator;
 use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
@@ -117,9 +119,9 @@ impl Server {
         };
         let subscribers = Subscribers::new(SubscribeLimits::default(), stop.subscribe());
         let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
-        let kafka = tokio::spawn(tradewind_log::wire::serve(
+        let kafka = tokio::spawn(tradewind_log::wire::serve_with(
             kafka,
-            parts.log.clone(),
+            (parts.log.clone(), parts.groups.clone()),
             parts.wire_limits(&config),
             advertised(&config, kafka_addr),
             stopped(&stop),
@@ -139,7 +141,10 @@ impl Server {
         let (stop, _) = watch::channel(false);
         let parts = Parts::open(options).await?;
         let health = Health::default();
-        let (ports, background) = (Vec::new(), Vec::new());
+        let groups = parts.groups.clone();
+        // Where there is a port, it runs them.
+        let background = vec![tokio::spawn(async move { groups.run().await })];
+        let ports = Vec::new();
         Ok(Self { addresses: None, health, parts, stop, ports, background })
     }
 
@@ -258,6 +263,7 @@ fn starting() -> Response {
 /// Everything behind the ports.
 struct Parts {
     log: LogStore,
+    groups: GroupCoordinator,
     recovery: RecoveryReport,
     collector: Arc<Collector>,
     lake: Lake,
@@ -274,6 +280,7 @@ impl Parts {
         let dir = folder.path.as_path();
         let (log, recovery) = open_log(disk, clock, config, dir).await?;
         let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let groups = GroupCoordinator::new(log.clone(), settings::wire(config).groups);
         let collector = Collector::open(CollectParts {
             log: Arc::clone(&shared),
             disk: Arc::clone(disk),
@@ -312,11 +319,22 @@ impl Parts {
             lake: Some(lake.clone()),
             log: Some(shared),
             control: Some(Arc::new(controller)),
+            groups: Some(Arc::new(Groups { coordinator: groups.clone(), log: log.clone() })),
             configuration: rows.clone(),
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self { log, recovery, collector, lake, engine, catalogue, platform, _folder: folder })
+        Ok(Self {
+            log,
+            groups,
+            recovery,
+            collector,
+            lake,
+            engine,
+            catalogue,
+            platform,
+            _folder: folder,
+        })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {
@@ -339,7 +357,12 @@ impl Parts {
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
             .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers))
             .merge(metrics::router(recorder, engine))
+            .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::home(kafka.to_string())))
+    }
+
+    fn named_groups(&self) -> Groups {
+        Groups { coordinator: self.groups.clone(), log: self.log.clone() }
     }
 
     fn background(&self, config: &Config) -> Vec<JoinHandle<()>> {

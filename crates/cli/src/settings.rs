@@ -9,6 +9,7 @@ use std::time::Duration;
 use tradewind_analyze::{AnalyzeSettings, Dialect, FileAccess, SettingRow};
 use tradewind_collect::{CollectSettings, WriteKey};
 use tradewind_lake::LakeSettings;
+use tradewind_log::group::GroupSettings;
 use tradewind_log::wire::WireLimits;
 use tradewind_log::{LogSettings, TopicDefaults};
 use tradewind_serve::{Limits, SqlLimits};
@@ -56,6 +57,11 @@ pub fn wire(config: &Config) -> WireLimits {
         auto_create_partitions: match config.log.auto_create_topics {
             true => config.log.default_partitions,
             false => 0,
+        },
+        groups: GroupSettings {
+            initial_rebalance_delay: Duration::from_millis(from.group_rebalance_delay_ms),
+            offsets_retention: Duration::from_millis(from.offsets_retention_ms),
+            ..GroupSettings::default()
         },
         ..WireLimits::default()
     }

@@ -3,10 +3,11 @@
 //! Guarantees: what an append acknowledged survives power loss; nothing above the high watermark,
 //! which is what has been fsynced, is ever read; a checksum is verified before a batch is written
 //! and after it is read; a torn tail is cut and reported, anything else that is wrong is reported
-//! and kept. Left out: consumer groups, transactions, compaction, replication.
+//! and kept. Left out: transactions, compaction, replication.
 
 pub mod batch;
 mod blocking;
+pub mod group;
 mod metrics_names;
 mod partition;
 mod report;

@@ -19,6 +19,7 @@ mod subscribe;
 pub use health::Health;
 pub use home::home;
 pub use http::Limits;
+pub use origin::refusal as origin_refusal;
 pub use sql::{SqlLimits, sql_router};
 pub use subscribe::{SubscribeLimits, Subscribers, subscribe_router};
 

@@ -10,7 +10,7 @@ use axum::http::header::{HOST, ORIGIN};
 use std::net::IpAddr;
 
 /// Why a request is refused, if it is.
-pub(crate) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
+pub fn refusal(headers: &HeaderMap) -> Option<&'static str> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin = headers.get(ORIGIN)?;
     let authority =
@@ -19,7 +19,7 @@ pub(crate) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
         (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host) && is_ours(host) => {
             None
         }
-        _ => Some("a page of another origin may not ask SQL here"),
+        _ => Some("a page of another origin may not ask here"),
     }
 }
 

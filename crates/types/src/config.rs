@@ -89,6 +89,10 @@ pub struct KafkaConfig {
     pub request_timeout_ms: u64,
     /// How long a connection may be silent between requests.
     pub idle_timeout_ms: u64,
+    /// How long the first members of a consumer group are given to come together.
+    pub group_rebalance_delay_ms: u64,
+    /// How long the offsets of a consumer group without members are kept.
+    pub offsets_retention_ms: u64,
 }
 
 /// When appended records become durable. They are not acknowledged before, in either mode.
@@ -343,6 +347,8 @@ impl ServerConfig {
                 fetch_bytes_max: layers.size("server.kafka_fetch_bytes_max"),
                 request_timeout_ms: layers.number("server.kafka_request_timeout_ms"),
                 idle_timeout_ms: layers.number("server.kafka_idle_timeout_ms"),
+                group_rebalance_delay_ms: layers.number("server.kafka_group_rebalance_delay_ms"),
+                offsets_retention_ms: layers.number("server.kafka_offsets_retention_ms"),
             },
             shutdown_timeout_ms: layers.number("server.shutdown_timeout_ms"),
         }

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod doctor;
 mod follow;
+pub mod group;
 pub mod pipeline;
 mod prompt;
 mod remote;

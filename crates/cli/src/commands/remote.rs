@@ -89,6 +89,27 @@ impl Remote {
         self.post(sql, "csv")
     }
 
+    /// The answer of another route to a JSON body, in the form of rows.
+    ///
+    /// # Errors
+    /// As [`Remote::ask`].
+    pub(crate) fn call(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<RemoteAnswer> {
+        let sent = self.agent.post(format!("{}{path}", self.url)).send_json(body);
+        let mut response =
+            sent.map_err(|error| anyhow::anyhow!("{} cannot be asked: {error}", self.url))?;
+        let text = self.read(&mut response)?;
+        if !response.status().is_success() {
+            return Err(self.refusal(&text, response.status()));
+        }
+        serde_json::from_str(&text).map_err(|error| {
+            anyhow::anyhow!("{} did not answer as Tradewind does: {error}", self.url)
+        })
+    }
+
     /// The lines of an answer that goes on, as they come.
     ///
     /// # Errors

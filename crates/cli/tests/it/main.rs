@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod errors;
 mod examples;
+mod groups;
 mod history;
 mod hostile;
 mod kill;

@@ -7,10 +7,12 @@
 mod compress;
 mod encode;
 mod records;
+mod transactional;
 mod varint;
 
 pub(crate) use encode::{encode, rebase};
 pub use records::{check_records, decode_records, decode_records_at};
+pub(crate) use transactional::{is_control, make_transactional, says_commit, transaction_of};
 
 pub(crate) use crate::batch::compress::Compression;
 

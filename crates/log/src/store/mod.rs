@@ -6,6 +6,7 @@
 mod admin;
 mod log_trait;
 mod open;
+mod own;
 
 use crate::batch;
 use crate::blocking;

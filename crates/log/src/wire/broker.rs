@@ -6,6 +6,7 @@
 use super::budget::Budget;
 use super::limits::WireLimits;
 use crate::LogStore;
+use crate::group::GroupCoordinator;
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::watch;
 
@@ -19,6 +20,7 @@ pub(crate) const CLUSTER_ID: &str = "tradewind";
 /// The log and the bounds a request is served within.
 pub(crate) struct Broker {
     pub(crate) store: LogStore,
+    pub(crate) groups: GroupCoordinator,
     pub(crate) limits: WireLimits,
     /// Where clients are told to connect to.
     pub(crate) host: StrBytes,
@@ -34,12 +36,14 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn new(
         store: LogStore,
+        groups: GroupCoordinator,
         limits: WireLimits,
         (host, port): (String, u16),
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
             store,
+            groups,
             host: StrBytes::from_string(host),
             port: i32::from(port),
             requests: Budget::new(limits.requests_in_flight_bytes_max),

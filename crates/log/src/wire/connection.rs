@@ -2,7 +2,8 @@
 //!
 //! Guarantees: an idle connection holds no buffer; at most one request is read ahead while
 //! another is worked on, except produces, of which `produces_in_flight_max` may wait for their
-//! fsync together; a peer that sends or reads too slowly is cut.
+//! fsync together; a request that waits for other clients holds no budget, and ends when its peer
+//! goes; a peer that sends or reads too slowly is cut.
 //! Left out: TLS and SASL. A stage before [`Stage::Open`] is where they go; the stream is generic
 //! for their sake.
 
@@ -15,6 +16,7 @@ use super::limits::{TRANSFER_TICK, Transfer};
 use super::request::{self, ELEMENT_BYTES, Opened, Reply};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -33,6 +35,7 @@ type Answering = BoxFuture<'static, (Result<Option<Reply>, WireError>, Charge)>;
 
 struct Connection<S> {
     stream: S,
+    peer: IpAddr,
     broker: Arc<Broker>,
     stage: Stage,
     reader: FrameReader,
@@ -41,25 +44,29 @@ struct Connection<S> {
     answering: FuturesOrdered<Answering>,
     /// Whether all of `answering` are produces, which may overlap.
     only_produces: bool,
+    /// Whether the request being answered waits for other clients, perhaps for minutes.
+    parked: bool,
 }
 
 /// Serves `stream` until the peer is done, misbehaves, or the port closes.
 ///
 /// # Errors
 /// [`WireError`] says why the connection was cut.
-pub(crate) async fn run<S>(stream: S, broker: Arc<Broker>) -> Result<(), WireError>
+pub(crate) async fn run<S>(stream: S, peer: IpAddr, broker: Arc<Broker>) -> Result<(), WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let reader = FrameReader::new();
     let mut connection = Connection {
         stream,
+        peer,
         broker,
         stage: Stage::Open,
         reader,
         ahead: None,
         answering: FuturesOrdered::new(),
         only_produces: true,
+        parked: false,
     };
     while connection.step().await? {}
     // The peer may be gone already; there is nothing left to tell it.
@@ -94,11 +101,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.write(reply).await?;
                 }
                 drop(charge);
+                if std::mem::take(&mut self.parked) {
+                    self.reader.resume();
+                }
                 self.reader.touch();
             }
             Event::Arrived(Arrived::Frame(frame)) => self.ahead = Some(frame),
             Event::Arrived(Arrived::Part) => {}
-            Event::Arrived(Arrived::End) => self.stage = Stage::Finishing,
+            Event::Arrived(Arrived::End) => {
+                self.stage = Stage::Finishing;
+                if self.parked {
+                    // Nobody is left to be told, and others wait for this member.
+                    self.answering = FuturesOrdered::new();
+                }
+            }
             Event::Late if self.reader.midway() => return Err(WireError::Stalled("a request")),
             Event::Late => return Err(WireError::Idle),
         }
@@ -107,7 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn event(&mut self) -> Result<Event, WireError> {
         let open = self.stage == Stage::Open;
-        let reading = open && self.ahead.is_none();
+        // Behind a parked request nothing is read that would take memory for as long.
+        let reading = open && self.ahead.is_none() && !(self.parked && self.reader.begun());
         let broker = &self.broker;
         let (midway, awaits_peer) = (self.reader.midway(), self.reader.awaits_peer());
         let deadline = self
@@ -145,7 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Frame { bytes, mut charge } = frame;
         let pending: Pending = match request::open(bytes)? {
             Opened::FutureApiVersions { correlation } => apis::future_api_versions(correlation)?,
-            Opened::Request(request) => {
+            Opened::Request(mut request) => {
+                request.peer = self.peer;
+                self.parked = apis::parks(request.api);
                 metrics::counter!("tradewind_kafka_requests_total", "api" => request.api.name)
                     .increment(1);
                 let decoded = request.elements * ELEMENT_BYTES;
@@ -153,6 +172,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 (request.api.handle)(Arc::clone(&self.broker), request).await?
             }
         };
+        if self.parked {
+            // What it keeps is counted by the groups.
+            charge.shrink_to(0);
+        }
         self.answering.push_back(Box::pin(async move { (pending.await, charge) }));
         Ok(())
     }

@@ -112,6 +112,16 @@ impl FrameReader {
         }
     }
 
+    /// Starts the clock of a frame under way again: it was not read for a while.
+    pub(crate) fn resume(&mut self) {
+        self.transfer = Transfer::begin();
+    }
+
+    /// Whether a frame's length is known: more of it would take memory.
+    pub(crate) fn begun(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// Whether part of a frame has arrived.
     pub(crate) fn midway(&self) -> bool {
         self.prologue_filled > 0

@@ -3,6 +3,7 @@
 //! Guarantees: each buffer, count and wait of the port is bounded by a field here.
 //! Left out: where the values come from; the binary fills them from the configuration.
 
+use crate::group::GroupSettings;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct WireLimits {
     pub auto_create_partitions: i32,
     /// Which topics clients may not delete.
     pub kept_topics: KeptTopics,
+    /// What consumer groups may take, and their timeouts.
+    pub groups: GroupSettings,
 }
 
 /// Which topics clients may not delete, and why. By default they may delete every one.
@@ -96,6 +99,7 @@ impl Default for WireLimits {
             drain_timeout: Duration::from_secs(5),
             auto_create_partitions: 1,
             kept_topics: KeptTopics::default(),
+            groups: GroupSettings::default(),
         }
     }
 }

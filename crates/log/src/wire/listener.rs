@@ -9,6 +9,7 @@ use super::broker::Broker;
 use super::limits::WireLimits;
 use super::{connection, open_files};
 use crate::LogStore;
+use crate::group::GroupCoordinator;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -31,13 +32,26 @@ pub async fn serve(
     advertised: (String, u16),
     shutdown: impl Future<Output = ()>,
 ) {
+    let groups = GroupCoordinator::new(store.clone(), limits.groups.clone());
+    serve_with(listener, (store, groups), limits, advertised, shutdown).await;
+}
+
+/// As [`serve`], with a coordinator of groups that others look at too. It is run here.
+pub async fn serve_with(
+    listener: TcpListener,
+    (store, groups): (LogStore, GroupCoordinator),
+    limits: WireLimits,
+    advertised: (String, u16),
+    shutdown: impl Future<Output = ()>,
+) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let advertised = if advertised.1 == 0 { (advertised.0, port) } else { advertised };
     let (close, closing) = watch::channel(false);
     let drain = limits.drain_timeout;
     let seats = Seats::new(&limits);
-    let broker = Arc::new(Broker::new(store, limits, advertised, closing));
+    let broker = Arc::new(Broker::new(store, groups.clone(), limits, advertised, closing));
     let mut connections = JoinSet::new();
+    let coordinating = tokio::spawn(async move { groups.run().await });
     accept(&listener, &broker, &seats, &mut connections, shutdown).await;
     drop(listener);
     close.send_replace(true);
@@ -45,6 +59,7 @@ pub async fn serve(
     if tokio::time::timeout(drain, finished).await.is_err() {
         tracing::warn!("kafka connections were cut that did not finish in time");
     }
+    coordinating.abort();
 }
 
 async fn accept(
@@ -61,7 +76,10 @@ async fn accept(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match seats.take(peer.ip()) {
-                    Some(seat) => drop(connections.spawn(attend(stream, Arc::clone(broker), seat))),
+                    Some(seat) => {
+                        let peer = peer.ip().to_canonical();
+                        connections.spawn(attend(stream, peer, Arc::clone(broker), seat));
+                    }
                     None => metrics::counter!("tradewind_kafka_connections_refused_total")
                         .increment(1),
                 },
@@ -74,10 +92,10 @@ async fn accept(
     }
 }
 
-async fn attend(stream: TcpStream, broker: Arc<Broker>, seat: Seat) {
+async fn attend(stream: TcpStream, peer: IpAddr, broker: Arc<Broker>, seat: Seat) {
     // Without it small answers wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    if let Err(error) = connection::run(stream, broker).await {
+    if let Err(error) = connection::run(stream, peer, broker).await {
         tracing::debug!(peer = %seat.ip, %error, "kafka connection cut");
         metrics::counter!("tradewind_kafka_connections_cut_total").increment(1);
     }

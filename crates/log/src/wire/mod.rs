@@ -5,8 +5,8 @@
 //! [`WireLimits`]; answers leave in the order of the requests; `acks=all` is answered after the
 //! fsync; nothing above the high watermark is served. Garbage ends the connection it came on and
 //! nothing else.
-//! Left out: consumer groups, transactions, TLS and SASL. Their place is the list in [`apis`] and
-//! the connection's stage.
+//! Left out: transactions, TLS and SASL. Their place is the list in [`apis`] and the connection's
+//! stage.
 
 pub(crate) mod apis;
 mod broker;
@@ -14,6 +14,7 @@ mod budget;
 mod connection;
 mod error_code;
 mod frame;
+mod group_error;
 pub mod guard;
 mod limits;
 mod listener;
@@ -25,7 +26,7 @@ mod topics;
 pub use apis::versions;
 pub use frame::check_prologue;
 pub use limits::{KeptTopics, SLOWEST_BYTES_PER_SECOND, WireLimits};
-pub use listener::serve;
+pub use listener::{serve, serve_with};
 pub use message_set::records as message_set_records;
 pub use open_files::raise_open_files;
 pub use request::check_frame;

@@ -10,6 +10,7 @@ use super::budget::Charge;
 use super::guard::{self, Cursor};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What one decoded element, and its part of the answer, takes at most.
 pub(crate) const ELEMENT_BYTES: usize = 512;
@@ -23,6 +24,10 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
     /// Entries and tags in the body: what decoding it will make.
     pub(crate) elements: usize,
+    /// What the client calls itself.
+    pub(crate) client_id: Bytes,
+    /// Where it connects from: set by the connection.
+    pub(crate) peer: IpAddr,
 }
 
 /// What a frame turns out to be.
@@ -55,13 +60,22 @@ pub(crate) fn open(frame: Bytes) -> Result<Opened, WireError> {
             _ => Err(WireError::UnknownVersion { api: api.name, version }),
         };
     }
-    cursor.text(false).map_err(header_error)?;
+    let client_id = cursor.text(false).map_err(header_error)?.unwrap_or_default();
+    let client_id = frame.slice_ref(client_id);
     let flexible = version >= api.flexible_from;
     let tags = if flexible { cursor.skip_tags().map_err(header_error)? } else { 0 };
     let body = frame.slice(cursor.position()..);
     let elements = guard::check(api.request, version, flexible, &body)
         .map_err(|reason| WireError::Malformed { part: api.name, reason })?;
-    Ok(Opened::Request(Request { api, version, correlation, body, elements: elements + tags }))
+    Ok(Opened::Request(Request {
+        api,
+        version,
+        correlation,
+        body,
+        elements: elements + tags,
+        client_id,
+        peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }))
 }
 
 /// Checks and decodes one frame as a connection would, without serving it: the whole of what

@@ -3,6 +3,7 @@
 //! Guarantees: one rule for both forms, and one error for each way of being unknown.
 
 use crate::LogStore;
+use crate::group::OFFSETS_TOPIC;
 use kafka_protocol::ResponseError;
 use tradewind_types::{Log, TopicInfo};
 use uuid::Uuid;
@@ -19,6 +20,11 @@ pub(crate) fn resolve(
     } else {
         store.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
     }
+}
+
+/// The topics the broker keeps its own state in: clients read them and no more.
+pub(crate) fn is_internal(name: &str) -> bool {
+    matches!(name, OFFSETS_TOPIC | "__transaction_state")
 }
 
 /// Kafka's rule for the names of topics.

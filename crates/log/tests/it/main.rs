@@ -8,6 +8,7 @@ mod faults;
 mod format;
 mod fuzz_seeds;
 mod group_commit;
+mod groups_power_cut;
 mod hooked;
 mod model;
 mod power_cut;

@@ -229,6 +229,18 @@ pub const SETTINGS: &[Setting] = &[
         "How long a Kafka connection may be silent between requests.",
     ),
     setting(
+        "server.kafka_group_rebalance_delay_ms",
+        Kind::Milliseconds { min: 0, max: HOUR },
+        "3 s",
+        "How long a consumer group without members waits for others when the first one joins, and again after each that comes. Groups that never had more than one member wait a tenth of it.",
+    ),
+    setting(
+        "server.kafka_offsets_retention_ms",
+        Kind::Milliseconds { min: 60 * SECOND, max: 3_650 * DAY },
+        "7 d",
+        "How long the offsets of a consumer group without members are kept.",
+    ),
+    setting(
         "server.shutdown_timeout_ms",
         TIMEOUT,
         "10 s",

@@ -11,7 +11,7 @@ use crate::wire::broker::{Broker, NODE_ID};
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::valid_topic_name;
+use crate::wire::topics::{is_internal, valid_topic_name};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -85,6 +85,10 @@ async fn create(
     if broker.store.topic(&spec.name).is_some() {
         let error = LogError::TopicExists { topic: spec.name };
         return Err((of_log_error(&error), error.to_string()));
+    }
+    if is_internal(&spec.name) {
+        let reason = format!("the server makes topic {:?} itself", spec.name);
+        return Err((ResponseError::InvalidTopicException, reason));
     }
     if validate_only {
         return Ok(spec.partitions);

@@ -9,6 +9,7 @@ use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
+use crate::wire::topics::is_internal;
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -78,13 +79,20 @@ async fn delete(
     let result = DeletableTopicResult::default()
         .with_topic_id(Uuid::from_bytes(topic.id))
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))));
-    if let Some(reason) = broker.limits.kept_topics.why(&topic.name) {
+    let kept_topic = match is_internal(&topic.name) {
+        true => Some(format!("the server keeps its own state in topic {:?}", topic.name)),
+        false => broker.limits.kept_topics.why(&topic.name),
+    };
+    if let Some(reason) = kept_topic {
         return result
             .with_error_code(number(kept(version)))
             .with_error_message(Some(StrBytes::from_string(reason)));
     }
     match store.delete_topic(&topic.name).await {
-        Ok(()) => result,
+        Ok(()) => {
+            broker.groups.topic_deleted(&topic.name);
+            result
+        }
         Err(error) => result
             .with_error_code(number(of_log_error(&error)))
             .with_error_message(Some(StrBytes::from_string(error.to_string()))),

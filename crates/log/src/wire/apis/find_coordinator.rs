@@ -1,11 +1,12 @@
 //! FindCoordinator: where a group or transaction is kept.
 //!
-//! Guarantees: answered, because librdkafka sends LZ4 only to brokers that have this API.
-//! Left out: groups, which are told to try again later; transactions, which are refused.
+//! Guarantees: groups are kept by the only broker there is. Each key has its own answer from
+//! version 4 on.
+//! Left out: transactions, which are refused in [`coordinator`], and share groups.
 
 use super::{Api, Pending, answered};
 use crate::wire::WireError;
-use crate::wire::broker::Broker;
+use crate::wire::broker::{Broker, NODE_ID};
 use crate::wire::error_code::number;
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
@@ -17,6 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 pub(crate) const API: Api = Api {
     name: "FindCoordinator",
@@ -36,30 +38,40 @@ pub(crate) const API: Api = Api {
     probe: Request::probe::<FindCoordinatorRequest>,
 };
 
-async fn handle(_: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
+async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: FindCoordinatorRequest = request.decode()?;
-    let (error, message) = match asked.key_type {
-        GROUP => (ResponseError::CoordinatorNotAvailable, "consumer groups are not served"),
-        _ => (ResponseError::InvalidRequest, "transactions are not served"),
-    };
-    let (code, message) = (number(error), Some(StrBytes::from_static_str(message)));
     let response = if request.version >= 4 {
-        let none = |key: StrBytes| {
-            Coordinator::default()
-                .with_key(key)
-                .with_node_id((-1).into())
-                .with_port(-1)
-                .with_error_code(code)
-                .with_error_message(message.clone())
-        };
-        let coordinators = asked.coordinator_keys.into_iter().map(none).collect();
-        FindCoordinatorResponse::default().with_coordinators(coordinators)
+        let keys = asked.coordinator_keys.into_iter();
+        let of = |key: StrBytes| coordinator(&broker, asked.key_type).with_key(key);
+        FindCoordinatorResponse::default().with_coordinators(keys.map(of).collect())
     } else {
+        let found = coordinator(&broker, asked.key_type);
         FindCoordinatorResponse::default()
-            .with_error_code(code)
-            .with_error_message(message.filter(|_| request.version >= 1))
-            .with_node_id((-1).into())
-            .with_port(-1)
+            .with_error_code(found.error_code)
+            .with_error_message(found.error_message.filter(|_| request.version >= 1))
+            .with_node_id(found.node_id)
+            .with_host(found.host)
+            .with_port(found.port)
     };
     Ok(answered(request.reply(&response)?))
+}
+
+/// Who keeps what is of this type.
+fn coordinator(broker: &Broker, key_type: i8) -> Coordinator {
+    match key_type {
+        GROUP => Coordinator::default()
+            .with_node_id(NODE_ID.into())
+            .with_host(broker.host.clone())
+            .with_port(broker.port),
+        TRANSACTION => nobody("transactions are not served"),
+        _ => nobody("only groups and transactions have a coordinator"),
+    }
+}
+
+fn nobody(reason: &'static str) -> Coordinator {
+    Coordinator::default()
+        .with_node_id((-1).into())
+        .with_port(-1)
+        .with_error_code(number(ResponseError::InvalidRequest))
+        .with_error_message(Some(StrBytes::from_static_str(reason)))
 }

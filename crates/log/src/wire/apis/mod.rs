@@ -2,18 +2,29 @@
 //!
 //! Guarantees: [`APIS`] is the whole list; what is advertised, guarded and dispatched comes from
 //! it. To add an API, write its file and its line here.
-//! Left out: groups and transactions; [`find_coordinator`] says so to clients that ask.
+//! Left out: transactions; [`find_coordinator`] says so to clients that ask.
 
 mod api_versions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod produce;
 mod produce_old;
+mod sync_group;
+mod txn_offset_commit;
 
 pub(crate) use api_versions::future as future_api_versions;
 
@@ -30,11 +41,22 @@ const APIS: &[&Api] = &[
     &fetch::API,
     &list_offsets::API,
     &metadata::API,
+    &offset_commit::API,
+    &offset_fetch::API,
     &find_coordinator::API,
+    &join_group::API,
+    &heartbeat::API,
+    &leave_group::API,
+    &sync_group::API,
+    &describe_groups::API,
+    &list_groups::API,
     &api_versions::API,
     &create_topics::API,
     &delete_topics::API,
     &init_producer_id::API,
+    &txn_offset_commit::API,
+    &delete_groups::API,
+    &offset_delete::API,
 ];
 
 /// Produce's key: its frames may be larger and may overlap.
@@ -78,6 +100,11 @@ pub(crate) fn by_key(key: i16) -> Option<&'static Api> {
 /// Whether a frame (from its API key on) is a produce.
 pub(crate) fn is_produce(frame: &[u8]) -> bool {
     frame.starts_with(&PRODUCE_KEY.to_be_bytes())
+}
+
+/// Whether a request of this API may wait for other clients, as long as a rebalance takes.
+pub(crate) fn parks(api: &Api) -> bool {
+    [join_group::API.key, sync_group::API.key].contains(&api.key)
 }
 
 /// The versions served: name, key, lowest, highest.

@@ -132,13 +132,16 @@ impl Topic {
 
 async fn write_topic(store: &LogStore, topic: TopicProduceData, acks: i16, version: i16) -> Topic {
     let known = topics::resolve(store, version >= 13, &topic.name, topic.topic_id);
-    let known = known.map(Arc::new);
+    let known = known.and_then(|info| match topics::is_internal(&info.name) {
+        true => Err(ResponseError::InvalidTopicException),
+        false => Ok(Arc::new(info)),
+    });
     let mut partitions = Vec::with_capacity(topic.partition_data.len());
     for data in topic.partition_data {
         let index = data.index;
         let outcome = match &known {
             Ok(info) => write(store, info, data, acks, version).await,
-            Err(code) => Err(Refusal { code: *code, reason: "there is no such topic".into() }),
+            Err(code) => Err(Refusal::of_topic(*code)),
         };
         partitions.push((index, outcome));
     }
@@ -230,6 +233,14 @@ fn check_attributes(batches: &[u8], version: i16) -> Result<i64, Refusal> {
 }
 
 impl Refusal {
+    fn of_topic(code: ResponseError) -> Self {
+        let reason = match code {
+            ResponseError::InvalidTopicException => "only the server writes to this topic",
+            _ => "there is no such topic",
+        };
+        Self { code, reason: reason.into() }
+    }
+
     fn of(error: &LogError) -> Self {
         Self { code: of_log_error(error), reason: error.to_string() }
     }

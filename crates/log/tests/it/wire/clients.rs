@@ -193,3 +193,38 @@ async fn kafka_python_produces_consumes_and_administers() {
 async fn confluent_kafka_produces_consumes_and_administers() {
     python_script("confluent.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_python_shares_out_work_in_groups() {
+    python_script("kafka_python_groups.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confluent_kafka_shares_out_work_in_groups() {
+    python_script("confluent_groups.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_reads_as_a_group_and_goes_on_where_it_was() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::with_topic(3).await;
+    for (partition, value) in [("0", "a\n"), ("1", "b\n"), ("2", "c\n")] {
+        kcat(&port, &["-P", "-t", "t", "-p", partition], value).await;
+    }
+    let read = async || {
+        let earliest = ["-X", "auto.offset.reset=earliest", "-q", "-e"];
+        let said = kcat(&port, &[&["-G", "readers"][..], &earliest, &["t"]].concat(), "").await;
+        let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(read().await, ["a", "b", "c"]);
+    kcat(&port, &["-P", "-t", "t", "-p", "1"], "d\n").await;
+    assert_eq!(read().await, ["d"]);
+    let groups = port.groups.groups().await.unwrap();
+    let lags: Vec<_> = groups[0].offsets.iter().map(|offset| offset.lag).collect();
+    assert_eq!((groups[0].group.as_str(), lags), ("readers", vec![Some(0); 3]));
+    port.stop().await;
+}

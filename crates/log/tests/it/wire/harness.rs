@@ -22,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tradewind_disk::OsDisk;
-use tradewind_log::wire::{WireLimits, serve};
+use tradewind_log::group::GroupCoordinator;
+use tradewind_log::wire::{WireLimits, serve_with};
 use tradewind_log::{LogSettings, LogStore};
 use tradewind_types::{Log, SystemClock, TopicSpec};
 use uuid::Uuid;
@@ -34,14 +35,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Port {
     pub(crate) address: SocketAddr,
     pub(crate) store: LogStore,
+    pub(crate) groups: GroupCoordinator,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Port {
     pub(crate) async fn start(limits: WireLimits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), limits).await
+    }
+
+    /// A port over the log in `folder`, which may have been another port's.
+    pub(crate) async fn start_in(folder: TempDir, limits: WireLimits) -> Self {
         let settings = LogSettings { disk_reserve_bytes: 0, ..LogSettings::default() };
         let (store, _) =
             LogStore::open(Arc::new(OsDisk), folder.path(), settings, Arc::new(SystemClock))
@@ -51,8 +57,10 @@ impl Port {
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
         let advertised = ("127.0.0.1".to_owned(), 0);
-        let served = tokio::spawn(serve(listener, store.clone(), limits, advertised, shutdown));
-        Self { address, store, stop: Some(stop), served, _folder: folder }
+        let groups = GroupCoordinator::new(store.clone(), limits.groups.clone());
+        let shared = (store.clone(), groups.clone());
+        let served = tokio::spawn(serve_with(listener, shared, limits, advertised, shutdown));
+        Self { address, store, groups, stop: Some(stop), served, folder: Some(folder) }
     }
 
     /// A port with one topic `t`.
@@ -75,9 +83,16 @@ impl Port {
     }
 
     /// Stops the port and waits until every connection is gone.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// As [`Port::stop`], and closes the log for the next port.
+    pub(crate) async fn stop_and_keep(mut self) -> TempDir {
         self.stop.take().unwrap().send(()).unwrap();
         tokio::time::timeout(PATIENCE, self.served).await.unwrap().unwrap();
+        self.store.close().await.unwrap();
+        self.folder.take().unwrap()
     }
 }
 

@@ -123,8 +123,10 @@ async fn counts_that_lie_are_refused_in_every_version_of_every_api() {
                 body.extend_from_slice(&[filler; 64]);
                 let mut client = send_body(&port, &body).await;
                 let answer = client.receive_frame().await;
-                // Minus one is null, and two APIs count nothing.
-                let tolerated = filler == 0xff || matches!(api, "ApiVersions" | "InitProducerId");
+                // Minus one is null, and some APIs count nothing.
+                let counts_nothing = matches!(api, "ApiVersions" | "InitProducerId")
+                    || (api == "ListGroups" && version < 4);
+                let tolerated = filler == 0xff || counts_nothing;
                 assert!(answer.is_none() || tolerated, "{api} version {version}");
             }
         }
