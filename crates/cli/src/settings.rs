@@ -35,6 +35,7 @@ pub fn log(config: &Config) -> LogSettings {
             segment_bytes: from.segment_bytes,
             segment_ms: from.segment_ms as i64,
             max_message_bytes: from.batch_bytes_max,
+            ..default.topic
         },
         ..default
     }

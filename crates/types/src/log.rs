@@ -1,8 +1,9 @@
 //! The trait every durable, partitioned stream is met at: ours in process, a Kafka cluster later.
 //!
 //! Guarantees asked of every implementation: an append that returned `Ok` survives power loss;
-//! nothing above the high watermark is ever read; offsets in a partition are dense and ascending.
-//! Left out: consumer groups and transactions, which belong to the wire.
+//! nothing above the high watermark is ever read; offsets in a partition ascend and none is given
+//! twice. Where a topic is compacted by key, offsets are missing: a reader goes on at the offset
+//! after the last record it got. Left out: consumer groups and transactions, which belong to the wire.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,7 +44,9 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Appended, LogError>;
 
     /// Reads whole records from `from` up to the high watermark, at most about `max_bytes` (at
-    /// least one batch when there is one). Empty when `from` is the high watermark.
+    /// least one batch when there is one). The first may have a later offset than `from`, and
+    /// offsets may be missing between them. Empty when no record is left between `from` and the
+    /// high watermark: then there is nothing to come back for below it.
     async fn read(
         &self,
         topic: &str,
@@ -64,7 +67,8 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Option<Offset>, LogError>;
 
     /// Waits until any partition of `topic` can be read past what `seen` names (partition `i`
-    /// at index `i`: the next offset the caller wants).
+    /// at index `i`: the next offset the caller wants). Partitions that `seen` does not reach,
+    /// such as those added since, are waited for from their first record on.
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError>;
 
     /// Tells retention that `holder` (a pipeline) still needs everything from `offset` on.
@@ -168,6 +172,12 @@ pub enum LogError {
     /// The request makes no sense: a bad name, a setting nobody knows, a batch that is too large.
     #[error("{0}")]
     Invalid(String),
+    /// A record is not what its topic takes: no key where records are compacted by key.
+    #[error("{0}")]
+    InvalidRecord(String),
+    /// A producer's timestamp is further from the clock than its topic takes.
+    #[error("{0}")]
+    InvalidTimestamp(String),
     /// The offset lies outside what is kept.
     #[error("offset {offset} of {topic}-{partition} is outside {log_start}..{high_watermark}")]
     OutOfRange {

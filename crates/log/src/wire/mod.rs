@@ -10,6 +10,7 @@
 
 pub(crate) mod apis;
 mod broker;
+mod broker_settings;
 mod budget;
 mod connection;
 mod error_code;
@@ -20,6 +21,7 @@ mod listener;
 mod message_set;
 mod open_files;
 mod request;
+mod settings_change;
 mod topics;
 
 pub use apis::versions;

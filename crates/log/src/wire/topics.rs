@@ -2,6 +2,7 @@
 //!
 //! Guarantees: one rule for both forms, and one error for each way of being unknown.
 
+use super::broker::LEADER_EPOCH;
 use crate::LogStore;
 use kafka_protocol::ResponseError;
 use tradewind_types::{Log, TopicInfo};
@@ -18,6 +19,15 @@ pub(crate) fn resolve(
         store.topic_by_id(id.into_bytes()).ok_or(ResponseError::UnknownTopicId)
     } else {
         store.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
+    }
+}
+
+/// Whether a client knows the leader there is; -1 is one that does not say.
+pub(crate) fn check_leader_epoch(known: i32) -> Result<(), ResponseError> {
+    match known {
+        -1 | LEADER_EPOCH => Ok(()),
+        newer if newer > LEADER_EPOCH => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Err(ResponseError::FencedLeaderEpoch),
     }
 }
 

@@ -4,18 +4,32 @@
 //! it. To add an API, write its file and its line here.
 //! Left out: groups and transactions; [`find_coordinator`] says so to clients that ask.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 mod produce_old;
 
 pub(crate) use api_versions::future as future_api_versions;
+pub(crate) use describe_configs::{
+    BROKER as BROKER_RESOURCE, TOPIC as TOPIC_RESOURCE, check_broker, unknown_kind,
+};
 
 use super::WireError;
 use super::broker::Broker;
@@ -35,6 +49,17 @@ const APIS: &[&Api] = &[
     &create_topics::API,
     &delete_topics::API,
     &init_producer_id::API,
+    &create_partitions::API,
+    &describe_configs::API,
+    &incremental_alter_configs::API,
+    &alter_configs::API,
+    &delete_records::API,
+    &offset_for_leader_epoch::API,
+    &describe_cluster::API,
+    &describe_topic_partitions::API,
+    &describe_log_dirs::API,
+    &elect_leaders::API,
+    &list_partition_reassignments::API,
 ];
 
 /// Produce's key: its frames may be larger and may overlap.
