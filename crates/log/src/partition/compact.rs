@@ -70,12 +70,13 @@ impl Partition {
         let Some(_one_at_a_time) = self.compacting.try_lock() else { return Ok(done) };
         let Some(round) = self.round(config)? else { return Ok(done) };
         let Some(map) = self.last_offsets(&round)? else { return Ok(done) };
-        let touched = round.segments.iter().take_while(|segment| segment.base < map.upto);
-        let touched: Vec<_> = touched.cloned().collect();
+        let touched = round.segments.partition_point(|segment| segment.base < map.upto);
+        let mut rest = &round.segments[..touched];
         let mut transactions = false;
-        for group in groups(&touched, round.config.segment_bytes) {
-            if !self.compact_group(group, &round, &map, &mut transactions, &mut done)? {
-                return Ok(done);
+        while !rest.is_empty() {
+            match self.compact_some(rest, &round, &map, &mut transactions, &mut done)? {
+                0 => return Ok(done),
+                count => rest = &rest[count..],
             }
         }
         self.note_compacted(map.upto)?;
@@ -168,76 +169,95 @@ impl Partition {
         Ok(Some(map))
     }
 
-    /// Writes one group of segments anew and puts it in place; false when the round is to end.
-    fn compact_group(
+    /// Writes the first of `segments` anew, with as many neighbours as fit into one segment with
+    /// what is left of it, and puts them in place. Answers how many those were; none when the round
+    /// is to end.
+    fn compact_some(
         &self,
-        group: &[Arc<Sealed>],
+        segments: &[Arc<Sealed>],
         round: &Round,
         map: &LastOffsets,
         transactions: &mut bool,
         done: &mut Compacted,
-    ) -> Result<bool, LogError> {
-        let (base, end) = (group[0].base, group[group.len() - 1].end);
-        let before: u64 = group.iter().map(|segment| segment.bytes).sum();
-        let mut writer = Writer::new(self, base, end)?;
-        let written = self.write_compacted(group, round, map, transactions, &mut writer);
-        let changed = writer.changed || group.len() > 1;
-        let made = match written.and_then(|whole| Ok((whole, writer.finish()?))) {
-            Ok((true, made)) if changed => made,
-            Ok((whole, made)) => {
-                self.discard(&made);
-                return Ok(whole);
-            }
-            Err(error) => {
-                let path = compacting_path(&self.dir, base, end);
-                let _ = self.disk().remove_file(&path);
-                return match error {
+    ) -> Result<usize, LogError> {
+        let mut writer = Writer::new(self, segments[0].base)?;
+        let written = self.write_some(segments, round, map, transactions, &mut writer);
+        let count = match written {
+            Ok(count) if count > 1 || (count == 1 && writer.changed) => count,
+            other => {
+                writer.discard();
+                return match other {
                     // It goes on when there is room.
-                    LogError::DiskReserve { .. } => Ok(false),
-                    error => Err(error),
+                    Err(LogError::DiskReserve { .. }) => Ok(0),
+                    other => other,
                 };
             }
         };
+        let group = &segments[..count];
+        let before: u64 = group.iter().map(|segment| segment.bytes).sum();
+        let made = writer.finish(group[count - 1].end)?;
         let bytes = made.bytes;
         if !self.swap(group, made)? {
-            return Ok(false);
+            return Ok(0);
         }
         done.segments += 1;
         done.bytes_saved += before.saturating_sub(bytes);
-        Ok(true)
+        Ok(count)
     }
 
-    fn write_compacted(
+    fn write_some(
         &self,
-        group: &[Arc<Sealed>],
+        segments: &[Arc<Sealed>],
+        round: &Round,
+        map: &LastOffsets,
+        transactions: &mut bool,
+        writer: &mut Writer<'_>,
+    ) -> Result<usize, LogError> {
+        for (count, segment) in segments.iter().enumerate() {
+            let bytes = writer.bytes() + segment.bytes;
+            let fits = bytes <= round.config.segment_bytes
+                && segment.end - writer.base <= SEGMENT_OFFSETS_MAX;
+            if count > 0 && !fits {
+                return Ok(count);
+            }
+            if !self.write_one(segment, round, map, transactions, writer)? {
+                return Ok(0);
+            }
+        }
+        Ok(segments.len())
+    }
+
+    /// False when the partition stopped.
+    fn write_one(
+        &self,
+        segment: &Sealed,
         round: &Round,
         map: &LastOffsets,
         transactions: &mut bool,
         writer: &mut Writer<'_>,
     ) -> Result<bool, LogError> {
-        for segment in group {
-            let mut batches = self.batches(segment)?;
-            while let Some((header, bytes)) = batches.next()? {
-                if self.state.lock().stopped.is_some() {
-                    return Ok(false);
+        let mut batches = self.batches(segment)?;
+        while let Some((header, bytes)) = batches.next()? {
+            if self.state.lock().stopped.is_some() {
+                return Ok(false);
+            }
+            *transactions |= header.transactional() && !header.control();
+            let judge = Judge { round, map, header: &header, transactions: *transactions };
+            match judge.batch(&bytes).map_err(|reason| batches.corrupt(reason))? {
+                Verdict::Whole => writer.put(&header, &bytes)?,
+                Verdict::Some(left) => {
+                    let header = batch::parse_header(&left).expect("it was made just now");
+                    writer.put(&header, &left)?;
+                    writer.changed = true;
                 }
-                *transactions |= header.transactional() && !header.control();
-                let judge = Judge { round, map, header: &header, transactions: *transactions };
-                match judge.batch(&bytes).map_err(|reason| batches.corrupt(reason))? {
-                    Verdict::Whole => writer.put(&header, &bytes)?,
-                    Verdict::Some(left) => {
-                        let header = batch::parse_header(&left).expect("it was made just now");
-                        writer.put(&header, &left)?;
-                        writer.changed = true;
-                    }
-                    Verdict::Gone => {
-                        writer.changed |= header.records > 0 || header.producer_id >= 0;
-                        writer.gap_to(header.end_offset());
-                    }
+                Verdict::Gone => {
+                    writer.changed |= header.records > 0 || header.producer_id >= 0;
+                    writer.gap_to(header.end_offset());
                 }
             }
         }
-        writer.close_gap()?;
+        // Where bytes are missing, which was reported, offsets are too.
+        writer.gap_to(segment.end);
         Ok(true)
     }
 
@@ -262,22 +282,6 @@ impl Partition {
         let window = (0, Vec::new());
         Ok(Batches { file, path, position: 0, last: 0, limit: segment.bytes, window })
     }
-}
-
-/// Neighbours that fit into one segment together.
-fn groups(segments: &[Arc<Sealed>], segment_bytes: u64) -> impl Iterator<Item = &[Arc<Sealed>]> {
-    let mut rest = segments;
-    std::iter::from_fn(move || {
-        let first = rest.first()?;
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|segment| {
-            bytes += segment.bytes;
-            bytes <= segment_bytes && segment.end - first.base <= SEGMENT_OFFSETS_MAX
-        });
-        let (group, after) = rest.split_at(fits.count().max(1));
-        rest = after;
-        Some(group)
-    })
 }
 
 /// The last offset of each key, by 128 bits of a hash whose seed no stranger knows: two keys that
@@ -439,7 +443,6 @@ struct Writer<'a> {
     partition: &'a Partition,
     file: Arc<dyn DiskFile>,
     base: Offset,
-    end: Offset,
     /// The offset that is due.
     next: Offset,
     /// Offsets below, from `next` on, have no batch yet.
@@ -451,18 +454,22 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(partition: &'a Partition, base: Offset, end: Offset) -> Result<Self, LogError> {
-        let path = compacting_path(&partition.dir, base, end);
+    fn new(partition: &'a Partition, base: Offset) -> Result<Self, LogError> {
+        let path = compacting_path(&partition.dir, base);
         let file = partition.disk().open(&path, Create::Truncate);
         let file = file.map_err(|source| partition.io_error(&path, source))?;
         let (buffer, index) = (Vec::new(), Index::new(base));
         let (next, gap_end) = (base, base);
         let changed = false;
-        Ok(Self { partition, file, base, end, next, gap_end, position: 0, buffer, index, changed })
+        Ok(Self { partition, file, base, next, gap_end, position: 0, buffer, index, changed })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.position + self.buffer.len() as u64
     }
 
     fn gap_to(&mut self, end: Offset) {
-        self.gap_end = end;
+        self.gap_end = self.gap_end.max(end);
     }
 
     fn put(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<(), LogError> {
@@ -487,15 +494,14 @@ impl<'a> Writer<'a> {
     }
 
     fn push(&mut self, offset: Offset, max_timestamp: i64, bytes: &[u8]) -> Result<(), LogError> {
-        let position = self.position + self.buffer.len() as u64;
-        self.index.observe(offset, position, max_timestamp, false);
+        self.index.observe(offset, self.bytes(), max_timestamp, false);
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         self.partition.shared.reserve.take(self.buffer.len() as u64)?;
-        let path = compacting_path(&self.partition.dir, self.base, self.end);
+        let path = compacting_path(&self.partition.dir, self.base);
         self.file
             .write_all_at(&self.buffer, self.position)
             .map_err(|source| self.partition.io_error(&path, source))?;
@@ -505,12 +511,29 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes the new segment durable, under a name that is not a segment's yet.
-    fn finish(mut self) -> Result<Made, LogError> {
+    fn finish(mut self, end: Offset) -> Result<Made, LogError> {
+        let made = self.end_at(end);
+        if made.is_err() {
+            self.discard();
+        }
+        made
+    }
+
+    fn end_at(&mut self, end: Offset) -> Result<Made, LogError> {
+        self.close_gap()?;
         self.flush()?;
-        let path = compacting_path(&self.partition.dir, self.base, self.end);
+        let path = compacting_path(&self.partition.dir, self.base);
         self.file.sync().map_err(|source| self.partition.io_error(&path, source))?;
-        let (base, end, bytes) = (self.base, self.end, self.position);
+        let (base, bytes) = (self.base, self.position);
         self.index.seal(end, bytes);
-        Ok(Made { base, end, bytes, index: self.index })
+        Ok(Made { base, end, bytes, index: self.index.clone() })
+    }
+
+    /// Removes the file; if that fails, the next start does it.
+    fn discard(&self) {
+        let path = compacting_path(&self.partition.dir, self.base);
+        if let Err(error) = self.partition.disk().remove_file(&path) {
+            tracing::warn!(file = %path.display(), %error, "could not be removed");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! one, never parts of both; readers that have an old file open go on reading it.
 //! Left out: making the new one (compact).
 //!
-//! The steps: the new segment is written beside the others as `<base>-<end>.compacting` and synced;
+//! The steps: the new segment is written beside the others as `<base>.compacting` and synced;
 //! renamed to `<base>-<end>.swap`, the folder synced: from here on it holds. Then the old segments
 //! but the first are removed, with the indexes of all, and the folder is synced; then the new one
 //! takes the first one's name, and the folder is synced; then its indexes are written. A start that
@@ -31,23 +31,23 @@ pub(super) struct Made {
     pub(super) index: Index,
 }
 
-/// Where the segment that stands for `base..end` is made.
-pub(super) fn compacting_path(dir: &Path, base: Offset, end: Offset) -> PathBuf {
-    dir.join(format!("{base:020}-{end:020}.{COMPACTING}"))
+/// Where the segment that begins at `base` is made.
+pub(super) fn compacting_path(dir: &Path, base: Offset) -> PathBuf {
+    dir.join(format!("{base:020}.{COMPACTING}"))
 }
 
 fn swap_path(dir: &Path, base: Offset, end: Offset) -> PathBuf {
     dir.join(format!("{base:020}-{end:020}.{SWAP}"))
 }
 
-/// The offsets and the kind that the name of an unfinished swap's file says.
-fn parse(path: &Path) -> Option<(Offset, Offset, &str)> {
+/// The offsets that a decided swap's name says.
+fn decided_range(path: &Path) -> Option<(Offset, Offset)> {
     let kind = path.extension()?.to_str()?;
-    if ![COMPACTING, SWAP, SWAP_AGAIN].contains(&kind) {
+    if ![SWAP, SWAP_AGAIN].contains(&kind) {
         return None;
     }
     let (base, end) = path.file_stem()?.to_str()?.split_once('-')?;
-    Some((base.parse().ok()?, end.parse().ok()?, kind))
+    Some((base.parse().ok()?, end.parse().ok()?))
 }
 
 /// Finishes what a crash left of compaction in `dir`: a segment that was not whole is removed, one
@@ -59,23 +59,22 @@ pub(super) fn finish(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         other => other?,
     };
     for entry in &entries {
-        match parse(&entry.path) {
-            None => {}
-            Some((_, _, COMPACTING)) => disk.remove_file(&entry.path)?,
-            Some((base, end, kind)) => {
-                // Should the sync of its name have failed before, no later one would help it: it
-                // gets another name.
-                let other = if kind == SWAP { SWAP_AGAIN } else { SWAP };
-                let decided = entry.path.with_extension(other);
-                disk.rename(&entry.path, &decided)?;
-                disk.sync_dir(dir)?;
-                let old = entries.iter().filter_map(|entry| segment::parse_path(&entry.path));
-                let old = old.filter(|(at, _)| (base..end).contains(at));
-                let old = old.filter(|(at, kind)| *at > base || *kind != FileKind::Log);
-                put_in_place(disk, dir, old, &decided, base)?;
-                tracing::info!(segment = %entry.path.display(), "finished an interrupted compaction");
-            }
+        let path = &entry.path;
+        if path.extension().is_some_and(|kind| kind == COMPACTING) {
+            disk.remove_file(path)?;
         }
+        let Some((base, end)) = decided_range(path) else { continue };
+        // Should the sync of its name have failed before, no later one would help it: it gets
+        // another name.
+        let is_first = path.extension().is_some_and(|kind| kind == SWAP);
+        let decided = path.with_extension(if is_first { SWAP_AGAIN } else { SWAP });
+        disk.rename(path, &decided)?;
+        disk.sync_dir(dir)?;
+        let old = entries.iter().filter_map(|entry| segment::parse_path(&entry.path));
+        let old = old.filter(|(at, _)| (base..end).contains(at));
+        let old = old.filter(|(at, kind)| *at > base || *kind != FileKind::Log);
+        put_in_place(disk, dir, old, &decided, base)?;
+        tracing::info!(segment = %path.display(), "finished an interrupted compaction");
     }
     Ok(())
 }
@@ -112,7 +111,7 @@ impl Partition {
         let decided = swap_path(&self.dir, made.base, made.end);
         let swapped = (|| {
             let disk = self.disk();
-            disk.rename(&compacting_path(&self.dir, made.base, made.end), &decided)?;
+            disk.rename(&compacting_path(&self.dir, made.base), &decided)?;
             disk.sync_dir(&self.dir)?;
             let indexes = [FileKind::Index, FileKind::TimeIndex];
             let first = indexes.map(|kind| (made.base, kind)).into_iter();
@@ -164,8 +163,8 @@ impl Partition {
     }
 
     /// Removes a segment that is not needed after all; if that fails, the next start does it.
-    pub(super) fn discard(&self, made: &Made) {
-        let path = compacting_path(&self.dir, made.base, made.end);
+    fn discard(&self, made: &Made) {
+        let path = compacting_path(&self.dir, made.base);
         if let Err(error) = self.disk().remove_file(&path) {
             tracing::warn!(file = %path.display(), %error, "could not be removed");
         }

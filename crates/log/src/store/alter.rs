@@ -75,6 +75,29 @@ impl LogStore {
         .await
     }
 
+    /// Sets one of a topic's settings, or with `None` takes it back to its default, durably and at
+    /// once.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`]; [`LogError::Invalid`] for a setting nobody knows or a value that is
+    /// not taken; [`LogError::Io`].
+    pub async fn set_topic_setting(
+        &self,
+        topic: &str,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), LogError> {
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let change: Change = Box::new(move |settings| {
+            match value {
+                Some(value) => drop(settings.insert(name, value)),
+                None => drop(settings.remove(&name)),
+            }
+            Ok(())
+        });
+        self.alter_settings(topic, false, change).await
+    }
+
     /// Gives a topic more partitions, `count` in all; with `check_only`, says whether it could.
     ///
     /// # Errors

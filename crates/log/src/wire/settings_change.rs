@@ -48,15 +48,22 @@ pub(crate) struct Outcome {
 
 type Refusal = (ResponseError, String);
 
-/// Changes one of a request's `resources`.
+/// The resources of a request that it names more than once.
+pub(crate) fn named_twice(resources: &[Resource]) -> BTreeSet<(i8, StrBytes)> {
+    let mut seen = BTreeSet::new();
+    let name = |resource: &Resource| (resource.kind, resource.name.clone());
+    resources.iter().map(name).filter(|one| !seen.insert(one.clone())).collect()
+}
+
+/// Changes one of a request's resources, `twice` being those that it names more than once.
 pub(crate) async fn apply(
     broker: &Broker,
-    resources: &[Resource],
+    twice: &BTreeSet<(i8, StrBytes)>,
     resource: &Resource,
     check_only: bool,
     change: Change,
 ) -> Outcome {
-    let changed = match check(resources, resource) {
+    let changed = match check(twice, resource) {
         Ok(()) => change_topic(broker, resource, check_only, change).await,
         Err(refusal) => Err(refusal),
     };
@@ -68,9 +75,8 @@ pub(crate) async fn apply(
     }
 }
 
-fn check(resources: &[Resource], resource: &Resource) -> Result<(), Refusal> {
-    let same = |other: &&Resource| (other.kind, &other.name) == (resource.kind, &resource.name);
-    if resources.iter().filter(same).count() > 1 {
+fn check(twice: &BTreeSet<(i8, StrBytes)>, resource: &Resource) -> Result<(), Refusal> {
+    if twice.contains(&(resource.kind, resource.name.clone())) {
         return Err((ResponseError::InvalidRequest, "the request names it twice".into()));
     }
     let mut seen = BTreeSet::new();
@@ -108,15 +114,14 @@ async fn change_topic(
         let compacts = policy.is_some_and(|policy| policy.contains("compact"));
         match kept.filter(|_| compacts && !compacted) {
             // Compaction would take away what counts on every record.
-            Some(reason) => Err(LogError::TopicExists { topic: reason }),
+            Some(reason) => Err(LogError::Invalid(format!(
+                "`cleanup.policy` stays, and so do its records: {reason}"
+            ))),
             None => Ok(()),
         }
     });
     match broker.store.alter_settings(name, check_only, guarded).await {
         Ok(()) => Ok(()),
-        Err(LogError::TopicExists { topic: reason }) => {
-            Err((ResponseError::PolicyViolation, format!("its records stay: {reason}")))
-        }
         Err(LogError::Invalid(reason)) => Err((ResponseError::InvalidConfig, reason)),
         Err(error) => Err((of_log_error(&error), error.to_string())),
     }

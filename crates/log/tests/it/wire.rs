@@ -1,5 +1,6 @@
 //! The Kafka port over real sockets: every version, the limits, hostile peers, real clients.
 
+mod admin;
 mod clients;
 mod harness;
 mod hostile;

@@ -22,6 +22,7 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tradewind_types::Log;
 
@@ -68,10 +69,17 @@ const RESOURCE_BYTES: usize = 32 << 10;
 type Refusal = (ResponseError, String);
 
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
-    let asked: DescribeConfigsRequest = request.decode()?;
+    let mut asked: DescribeConfigsRequest = request.decode()?;
+    // Each once, however often a request repeats it: the answer stays as small as the log.
+    let mut seen = BTreeSet::new();
+    asked.resources.retain(|one| seen.insert((one.resource_type, one.resource_name.clone())));
     Ok(async move {
         let mut charge = Charge::default();
-        broker.answers.charge(&mut charge, asked.resources.len() * RESOURCE_BYTES).await;
+        let known = |one: &&DescribeConfigsResource| {
+            one.resource_type != TOPIC || broker.store.topic(&one.resource_name).is_some()
+        };
+        let described = asked.resources.iter().filter(known).count();
+        broker.answers.charge(&mut charge, described * RESOURCE_BYTES).await;
         let results = asked.resources.iter().map(|resource| {
             let wants = Wants {
                 names: resource.configuration_keys.as_deref(),

@@ -44,6 +44,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         names: resource.configs.iter().map(|config| config.name.clone()).collect(),
     });
     let resources: Vec<Resource> = resources.collect();
+    let twice = settings_change::named_twice(&resources);
     let mut responses = Vec::with_capacity(resources.len());
     for (resource, asked_for) in resources.iter().zip(asked.resources) {
         let steps = asked_for.configs.into_iter().map(|config| Step {
@@ -53,7 +54,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         });
         let change = step_by_step(steps.collect(), broker.store.topic_defaults().clone());
         let changed =
-            settings_change::apply(&broker, &resources, resource, asked.validate_only, change);
+            settings_change::apply(&broker, &twice, resource, asked.validate_only, change);
         let Outcome { code, message } = changed.await;
         responses.push(
             AlterConfigsResourceResponse::default()

@@ -119,6 +119,7 @@ fn check(asked: &ListOffsetsPartition, twice: bool, version: i16) -> Result<(), 
         MAX_TIMESTAMP => 7,
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
+        ..LATEST_TIERED => return Err(ResponseError::UnsupportedVersion),
         _ => 0,
     };
     if version < since {
