@@ -9,7 +9,7 @@ use std::time::Duration;
 use tradewind_analyze::{AnalyzeSettings, Dialect, FileAccess, SettingRow};
 use tradewind_collect::{CollectSettings, WriteKey};
 use tradewind_lake::LakeSettings;
-use tradewind_log::wire::WireLimits;
+use tradewind_log::wire::{QuotaLimits, WireLimits};
 use tradewind_log::{LogSettings, TopicDefaults};
 use tradewind_serve::{Limits, SqlLimits};
 use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
@@ -57,6 +57,11 @@ pub fn wire(config: &Config) -> WireLimits {
         auto_create_partitions: match config.log.auto_create_topics {
             true => config.log.default_partitions,
             false => 0,
+        },
+        quotas: QuotaLimits {
+            produce_bytes_per_second: from.quota_produce_bytes_per_second,
+            fetch_bytes_per_second: from.quota_fetch_bytes_per_second,
+            requests_per_second: from.quota_requests_per_second,
         },
         ..WireLimits::default()
     }

@@ -89,6 +89,12 @@ pub struct KafkaConfig {
     pub request_timeout_ms: u64,
     /// How long a connection may be silent between requests.
     pub idle_timeout_ms: u64,
+    /// Bytes a second a client may produce; `None` for no limit.
+    pub quota_produce_bytes_per_second: Option<u64>,
+    /// Bytes a second it may fetch.
+    pub quota_fetch_bytes_per_second: Option<u64>,
+    /// Requests a second it may send.
+    pub quota_requests_per_second: Option<u64>,
 }
 
 /// When appended records become durable. They are not acknowledged before, in either mode.
@@ -343,6 +349,12 @@ impl ServerConfig {
                 fetch_bytes_max: layers.size("server.kafka_fetch_bytes_max"),
                 request_timeout_ms: layers.number("server.kafka_request_timeout_ms"),
                 idle_timeout_ms: layers.number("server.kafka_idle_timeout_ms"),
+                quota_produce_bytes_per_second: layers
+                    .optional_number("server.kafka_quota_produce_bytes_per_second"),
+                quota_fetch_bytes_per_second: layers
+                    .optional_number("server.kafka_quota_fetch_bytes_per_second"),
+                quota_requests_per_second: layers
+                    .optional_number("server.kafka_quota_requests_per_second"),
             },
             shutdown_timeout_ms: layers.number("server.shutdown_timeout_ms"),
         }

@@ -5,6 +5,7 @@
 
 use super::budget::Budget;
 use super::limits::WireLimits;
+use super::quota::Quotas;
 use crate::LogStore;
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ pub(crate) struct Broker {
     pub(crate) requests: Budget,
     /// Answers being made or sent.
     pub(crate) answers: Budget,
+    pub(crate) quotas: Quotas,
     /// True once the port is closing: waits end, nothing new is read.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -44,6 +46,7 @@ impl Broker {
             port: i32::from(port),
             requests: Budget::new(limits.requests_in_flight_bytes_max),
             answers: Budget::new(limits.answers_in_flight_bytes_max),
+            quotas: Quotas::new(limits.quotas),
             limits,
             closing,
         }

@@ -102,6 +102,12 @@ impl FrameReader {
         self.silent_since = Instant::now();
     }
 
+    /// Starts all clocks again: nothing was read for a while, for reasons of the port's own.
+    pub(crate) fn resume(&mut self) {
+        self.silent_since = Instant::now();
+        self.transfer = Transfer::begin();
+    }
+
     /// When this connection has been silent, or a frame under way, for too long; `None` while it
     /// is the port that keeps the peer waiting.
     pub(crate) fn deadline(&self, limits: &WireLimits, pressed: bool) -> Option<Instant> {

@@ -43,6 +43,19 @@ pub struct WireLimits {
     pub auto_create_partitions: i32,
     /// Which topics clients may not delete.
     pub kept_topics: KeptTopics,
+    /// What each client may use in a second.
+    pub quotas: QuotaLimits,
+}
+
+/// What each client, by its client id, may use in a second; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Bytes of its produce requests.
+    pub produce_bytes_per_second: Option<u64>,
+    /// Bytes of the answers to its fetches.
+    pub fetch_bytes_per_second: Option<u64>,
+    /// Requests of any kind.
+    pub requests_per_second: Option<u64>,
 }
 
 /// Which topics clients may not delete, and why. By default they may delete every one.
@@ -96,6 +109,7 @@ impl Default for WireLimits {
             drain_timeout: Duration::from_secs(5),
             auto_create_partitions: 1,
             kept_topics: KeptTopics::default(),
+            quotas: QuotaLimits::default(),
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) api: &'static Api,
     pub(crate) version: i16,
     pub(crate) correlation: i32,
+    /// What the client calls itself.
+    pub(crate) client: Bytes,
     pub(crate) body: Bytes,
     /// Entries and tags in the body: what decoding it will make.
     pub(crate) elements: usize,
@@ -55,13 +57,15 @@ pub(crate) fn open(frame: Bytes) -> Result<Opened, WireError> {
             _ => Err(WireError::UnknownVersion { api: api.name, version }),
         };
     }
-    cursor.text(false).map_err(header_error)?;
+    let client = cursor.text(false).map_err(header_error)?;
+    let client = client.map(|client| frame.slice_ref(client)).unwrap_or_default();
     let flexible = version >= api.flexible_from;
     let tags = if flexible { cursor.skip_tags().map_err(header_error)? } else { 0 };
     let body = frame.slice(cursor.position()..);
     let elements = guard::check(api.request, version, flexible, &body)
         .map_err(|reason| WireError::Malformed { part: api.name, reason })?;
-    Ok(Opened::Request(Request { api, version, correlation, body, elements: elements + tags }))
+    let elements = elements + tags;
+    Ok(Opened::Request(Request { api, version, correlation, client, body, elements }))
 }
 
 /// Checks and decodes one frame as a connection would, without serving it: the whole of what

@@ -31,7 +31,7 @@ topic = ConfigResource(ConfigResourceType.TOPIC, "made")
 assert value(admin.describe_configs([topic]), "retention.ms") == "1000"
 admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "made", configs={"segment.bytes": "4096"})])
 assert value(admin.describe_configs([topic]), "segment.bytes") == "4096"
-assert value(admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")]), "broker.id") == "1"
+assert value(admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all"), "broker.id") == "1"
 
 admin.create_partitions({"made": NewPartitions(4)})
 described = admin.describe_topics(["made"])

@@ -7,5 +7,6 @@ mod hostile;
 mod memory;
 mod old_versions;
 mod produce_fetch;
+mod quotas;
 mod topics;
 mod versions;

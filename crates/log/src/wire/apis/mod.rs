@@ -64,6 +64,8 @@ const APIS: &[&Api] = &[
 
 /// Produce's key: its frames may be larger and may overlap.
 pub(crate) const PRODUCE_KEY: i16 = produce::API.key;
+/// Fetch's key: its answers count against a quota.
+pub(crate) const FETCH_KEY: i16 = fetch::API.key;
 /// ApiVersions' key: it is answered in every version.
 pub(crate) const API_VERSIONS_KEY: i16 = api_versions::API.key;
 
