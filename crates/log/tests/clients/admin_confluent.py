@@ -71,7 +71,7 @@ def records():
     assert result.low_watermark == 40, result
     [earliest] = done(admin.list_offsets({TopicPartition("deleted", 0): OffsetSpec.earliest()}))
     assert earliest.offset == 40
-    consumer = Consumer({**SERVER, "group.id": "unused"})
+    consumer = Consumer({**SERVER, "group.id": "unused", "enable.auto.commit": False})
     consumer.assign([TopicPartition("deleted", 0, OFFSET_BEGINNING)])
     message = consumer.poll(30)
     assert message.value() == b"40", message.value()
