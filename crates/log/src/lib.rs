@@ -7,6 +7,8 @@
 
 pub mod batch;
 mod blocking;
+pub mod client;
+mod exposition;
 mod metrics_names;
 mod partition;
 mod report;

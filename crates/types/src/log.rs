@@ -71,6 +71,11 @@ pub trait Log: Send + Sync + 'static {
     /// such as those added since, are waited for from their first record on.
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError>;
 
+    /// Every partition's figures, by topic and number; none where the log keeps none.
+    fn figures(&self) -> Vec<PartitionFigures> {
+        Vec::new()
+    }
+
     /// Tells retention that `holder` (a pipeline) still needs everything from `offset` on.
     /// `None` lets go.
     fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>);
@@ -144,6 +149,29 @@ pub struct Watermarks {
     pub log_start: Offset,
     /// The first offset that is not durable yet.
     pub high_watermark: Offset,
+}
+
+/// A partition as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionFigures {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: PartitionId,
+    /// The readable range.
+    pub watermarks: Watermarks,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// How many segments it has.
+    pub segments: usize,
+    /// Compaction has been over everything below.
+    pub compacted_to: Offset,
+    /// When its oldest segment got its last record, milliseconds.
+    pub oldest_ms: Option<i64>,
+    /// The newest timestamp of its records, milliseconds.
+    pub newest_ms: Option<i64>,
+    /// Why it takes no more writes, if an fsync failed.
+    pub offline: Option<String>,
 }
 
 /// Why a log could not do what was asked.

@@ -17,5 +17,6 @@ mod shop;
 mod spine;
 mod subscriptions;
 mod support;
+mod topics;
 mod turns;
 mod views;

@@ -8,7 +8,7 @@ use crate::blocking;
 use crate::partition::{Append, Batches, Pieces};
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;
-use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::log::{Appended, PartitionFigures, Watermarks};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -98,6 +98,10 @@ impl Log for LogStore {
             }
             changed.await;
         }
+    }
+
+    fn figures(&self) -> Vec<PartitionFigures> {
+        self.stats()
     }
 
     fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>) {

@@ -87,28 +87,8 @@ pub struct RawRead {
     pub watermarks: Watermarks,
 }
 
-/// A partition as it is, for system tables and the doctor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionStats {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The readable range.
-    pub watermarks: Watermarks,
-    /// Bytes of its segments.
-    pub bytes: u64,
-    /// How many segments it has.
-    pub segments: usize,
-    /// Compaction has been over everything below.
-    pub compacted_to: Offset,
-    /// When its oldest segment's newest record was appended, milliseconds.
-    pub oldest_ms: Option<i64>,
-    /// The newest timestamp of its records, milliseconds.
-    pub newest_ms: Option<i64>,
-    /// Why it takes no more writes, if an fsync failed.
-    pub offline: Option<String>,
-}
+/// A partition as it is, for system tables, `/metrics` and administrators.
+pub type PartitionStats = tradewind_types::log::PartitionFigures;
 
 /// What a round of maintenance did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -275,23 +255,28 @@ impl LogStore {
         };
         let mut done = Maintained::default();
         let mut failed = None;
-        for partition in partitions {
-            let looked_after = partition.flush().and_then(|()| {
-                let retained = partition.retain(forced)?;
-                done.segments += retained.segments;
-                done.bytes += retained.bytes;
-                done.holds_overridden += retained.holds_overridden;
-                partition.compact()
-            });
-            match looked_after {
+        let mut note = |error: LogError| {
+            tracing::warn!(%error, "a partition could not be maintained");
+            failed.get_or_insert(error);
+        };
+        for partition in &partitions {
+            match partition.flush().and_then(|()| partition.retain(forced)) {
+                Ok(retained) => {
+                    done.segments += retained.segments;
+                    done.bytes += retained.bytes;
+                    done.holds_overridden += retained.holds_overridden;
+                }
+                Err(error) => note(error),
+            }
+        }
+        // Retention first, everywhere: compaction may take long, and needs room.
+        for partition in &partitions {
+            match partition.compact() {
                 Ok(compacted) => {
                     done.compacted_segments += compacted.segments;
                     done.compacted_bytes += compacted.bytes_saved;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a partition could not be maintained");
-                    failed.get_or_insert(error);
-                }
+                Err(error) => note(error),
             }
         }
         failed.map_or(Ok(done), Err)

@@ -6,6 +6,7 @@ mod harness;
 mod hostile;
 mod memory;
 mod old_versions;
+mod own_client;
 mod produce_fetch;
 mod quotas;
 mod topics;
