@@ -1,5 +1,6 @@
-//! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.settings`, those of pipelines
-//! and of consumer groups beside this, and the standard's `information_schema.tables` and `.columns`.
+//! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.partitions`, `sys.settings`, those
+//! of pipelines and of consumer groups beside this, and the standard's `information_schema.tables` and
+//! `.columns`.
 //!
 //! Guarantees: a table is what it describes at the moment the query is planned.
 //! Left out: history. Counters over time are at `/metrics`.
@@ -8,19 +9,23 @@ use crate::error::AnalyzeError;
 use crate::groups;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
 use crate::sys_pipelines;
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
 use arrow::datatypes::Field;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use std::sync::Arc;
 use tradewind_sql::catalogue::{Definition, Relation};
 use tradewind_sql::{Connector, PipelineStatement, type_name};
+use tradewind_types::log::PartitionFigures;
 
 /// The system tables, by name.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "columns",
     "consumer_groups",
     "operators",
+    "partitions",
     "pipeline_sources",
     "pipelines",
     "settings",
@@ -38,6 +43,7 @@ pub(crate) async fn table(
         "columns" => columns(platform),
         "topics" => topics(platform),
         "consumer_groups" => groups::table(platform).await?,
+        "partitions" => partitions(platform),
         "pipelines" => sys_pipelines::pipelines(platform).await,
         "pipeline_sources" => sys_pipelines::sources(platform).await,
         "operators" => sys_pipelines::operators(platform).await,
@@ -192,6 +198,7 @@ fn standard_columns(rows: &[ColumnRow]) -> Vec<(&'static str, ArrayRef)> {
 fn topics(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let (mut names, mut partitions) = (Vec::new(), Vec::new());
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    let mut settings = Vec::new();
     if let Some(log) = &platform.parts().log {
         for topic in log.topics() {
             for partition in 0..topic.partitions {
@@ -200,6 +207,8 @@ fn topics(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
                 partitions.push(partition);
                 starts.push(marks.map(|marks| marks.log_start));
                 ends.push(marks.map(|marks| marks.high_watermark));
+                let own = topic.settings.iter().map(|(name, value)| format!("{name}={value}"));
+                settings.push(own.collect::<Vec<_>>().join(" "));
             }
         }
     }
@@ -211,6 +220,35 @@ fn topics(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
         ("log_start", Arc::new(Int64Array::from(starts))),
         ("high_watermark", Arc::new(Int64Array::from(ends))),
         ("records", Arc::new(records)),
+        ("settings", text(settings.iter().map(String::as_str))),
+    ]
+}
+
+/// One row a partition: what it takes on disk.
+fn partitions(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
+    let rows = platform.parts().log.as_ref().map_or_else(Vec::new, |log| log.figures());
+    let number = |of: fn(&PartitionFigures) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(of)))
+    };
+    let time = |of: fn(&PartitionFigures) -> Option<i64>| -> ArrayRef {
+        Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(of)).with_timezone("UTC"))
+    };
+    let numbers = rows.iter().map(|row| row.partition);
+    vec![
+        ("topic", text(rows.iter().map(|row| row.topic.as_str()))),
+        ("partition", Arc::new(Int32Array::from_iter_values(numbers))),
+        ("log_start", number(|row| row.watermarks.log_start)),
+        ("high_watermark", number(|row| row.watermarks.high_watermark)),
+        ("records", number(|row| row.watermarks.high_watermark - row.watermarks.log_start)),
+        ("bytes", number(|row| i64::try_from(row.bytes).unwrap_or(i64::MAX))),
+        ("segments", number(|row| i64::try_from(row.segments).unwrap_or(i64::MAX))),
+        ("compacted_to", number(|row| row.compacted_to)),
+        ("oldest_at", time(|row| row.oldest_ms)),
+        ("newest_at", time(|row| row.newest_ms)),
+        (
+            "offline",
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.offline.as_deref()))),
+        ),
     ]
 }
 

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tradewind_cli::commands::{demo, doctor, group, pipeline, replay, run, serve, sql};
+use tradewind_cli::commands::{demo, doctor, group, pipeline, replay, run, serve, sql, topic};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,6 +28,8 @@ enum Command {
     Pipeline(pipeline::Arguments),
     /// The consumer groups of a server: list them, look at one, move one.
     Group(group::Arguments),
+    /// The topics of a server: make, look at, change, write, read or remove them.
+    Topic(topic::Arguments),
     /// Run a streaming script to the end of its sources, or until it is stopped.
     Run(run::Arguments),
     /// Send a file's rows to a server as live traffic.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Sql(arguments) => sql::run(&arguments),
         Command::Pipeline(arguments) => pipeline::run(&arguments),
         Command::Group(arguments) => group::run(&arguments),
+        Command::Topic(arguments) => topic::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

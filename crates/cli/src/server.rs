@@ -352,11 +352,13 @@ impl Parts {
         let recorder = metrics::install().map_err(part)?;
         let (platform, engine) = (self.platform.clone(), self.engine.clone());
         let limits = settings::sql_limits(config);
+        let log = self.log.clone();
+        let topics: metrics::Figures = Arc::new(move || log.exposition());
         Ok(Router::new()
             .merge(tradewind_collect::http::router(Arc::clone(&self.collector)))
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
             .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers))
-            .merge(metrics::router(recorder, engine))
+            .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::home(kafka.to_string())))
     }

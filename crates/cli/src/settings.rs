@@ -10,7 +10,7 @@ use tradewind_analyze::{AnalyzeSettings, Dialect, FileAccess, SettingRow};
 use tradewind_collect::{CollectSettings, WriteKey};
 use tradewind_lake::LakeSettings;
 use tradewind_log::group::GroupSettings;
-use tradewind_log::wire::WireLimits;
+use tradewind_log::wire::{QuotaLimits, WireLimits};
 use tradewind_log::{LogSettings, TopicDefaults};
 use tradewind_serve::{Limits, SqlLimits};
 use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
@@ -36,6 +36,7 @@ pub fn log(config: &Config) -> LogSettings {
             segment_bytes: from.segment_bytes,
             segment_ms: from.segment_ms as i64,
             max_message_bytes: from.batch_bytes_max,
+            ..default.topic
         },
         ..default
     }
@@ -62,6 +63,11 @@ pub fn wire(config: &Config) -> WireLimits {
             initial_rebalance_delay: Duration::from_millis(from.group_rebalance_delay_ms),
             offsets_retention: Duration::from_millis(from.offsets_retention_ms),
             ..GroupSettings::default()
+        },
+        quotas: QuotaLimits {
+            produce_bytes_per_second: from.quota_produce_bytes_per_second,
+            fetch_bytes_per_second: from.quota_fetch_bytes_per_second,
+            requests_per_second: from.quota_requests_per_second,
         },
         ..WireLimits::default()
     }

@@ -218,6 +218,8 @@ fn nothing_kept(error: &LogError) -> bool {
         | LogError::NoPartition { .. }
         | LogError::TopicExists { .. }
         | LogError::Invalid(_)
+        | LogError::InvalidRecord(_)
+        | LogError::InvalidTimestamp(_)
         | LogError::OutOfRange { .. }
         | LogError::DiskReserve { .. }
         | LogError::Busy(_) => true,

@@ -3,10 +3,12 @@
 //! Guarantees: what an append acknowledged survives power loss; nothing above the high watermark,
 //! which is what has been fsynced, is ever read; a checksum is verified before a batch is written
 //! and after it is read; a torn tail is cut and reported, anything else that is wrong is reported
-//! and kept. Left out: transactions, compaction, replication.
+//! and kept. Left out: transactions, replication.
 
 pub mod batch;
 mod blocking;
+pub mod client;
+mod exposition;
 pub mod group;
 mod metrics_names;
 mod partition;
@@ -16,10 +18,12 @@ mod segment;
 mod settings;
 mod store;
 mod topic_file;
+mod topic_settings;
 pub mod wire;
 
 pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
-pub use settings::{Flush, LogSettings, TopicDefaults};
+pub use settings::{Cleanup, Flush, LogSettings, TimestampType, TopicDefaults};
 pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};
+pub use topic_settings::{SettingKind, TOPIC_SETTINGS, TopicSetting, topic_setting};

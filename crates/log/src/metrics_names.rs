@@ -21,6 +21,8 @@ pub(crate) const READ_BYTES: &str = "tradewind_log_read_bytes_total";
 pub(crate) const SEGMENTS_DELETED: &str = "tradewind_log_retention_segments_deleted_total";
 /// Segments removed although a pipeline held them.
 pub(crate) const HOLDS_OVERRIDDEN: &str = "tradewind_log_retention_holds_overridden_total";
+/// Bytes that compaction saved.
+pub(crate) const COMPACTED_BYTES: &str = "tradewind_log_compaction_bytes_saved_total";
 /// Bytes of torn tails that were cut.
 pub(crate) const TORN_BYTES: &str = "tradewind_log_torn_bytes_total";
 /// Places where durable bytes are not what was written.
@@ -38,6 +40,7 @@ pub fn describe_metrics() {
     describe_counter!(READ_BYTES, Unit::Bytes, "bytes of record batches read");
     describe_counter!(SEGMENTS_DELETED, Unit::Count, "segments removed by retention");
     describe_counter!(HOLDS_OVERRIDDEN, Unit::Count, "segments removed although they were held");
+    describe_counter!(COMPACTED_BYTES, Unit::Bytes, "bytes that compaction saved");
     describe_counter!(TORN_BYTES, Unit::Bytes, "bytes of torn tails that were cut");
     describe_counter!(CORRUPTIONS, Unit::Count, "places where durable bytes are garbled");
 }

@@ -3,6 +3,10 @@
 //! Guarantees: every queue, cache and buffer of this crate is bounded by a value named here.
 //! Left out: where the values come from. The binary resolves them from its configuration.
 
+use crate::batch::{ProduceRules, RecordRules};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
 /// When appended bytes are made durable. Nothing is readable before that, in either mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
@@ -29,6 +33,9 @@ pub struct LogSettings {
     pub partitions_max: usize,
     /// Sealed segments kept open, each with its index in memory.
     pub segments_open_max: usize,
+    /// Keys one round of compaction knows the last offset of, at about 29 bytes each; a partition
+    /// with more takes several rounds.
+    pub compaction_keys_max: usize,
     /// What a topic has when it does not say otherwise.
     pub topic: TopicDefaults,
 }
@@ -46,6 +53,113 @@ pub struct TopicDefaults {
     pub segment_ms: i64,
     /// `max.message.bytes`: the largest record batch accepted.
     pub max_message_bytes: usize,
+    /// `cleanup.policy`: what becomes of old records.
+    pub cleanup: Cleanup,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_dirty_millionths: u32,
+    /// `delete.retention.ms`: how long compaction keeps a tombstone it has seen.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: after this time it is compacted whatever the ratio.
+    pub max_compaction_lag_ms: i64,
+    /// `message.timestamp.type`: whose clock a record's timestamp is from.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far behind a producer's clock may be.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far ahead it may be.
+    pub timestamp_after_max_ms: i64,
+}
+
+impl TopicDefaults {
+    /// What the topic takes from producers when the clock says `now_ms`.
+    pub(crate) fn produce_rules(&self, now_ms: i64) -> ProduceRules {
+        let unbounded = (self.timestamp_before_max_ms, self.timestamp_after_max_ms)
+            == (i64::MAX, i64::MAX)
+            || self.timestamp_type == TimestampType::LogAppendTime;
+        let earliest = now_ms.saturating_sub(self.timestamp_before_max_ms);
+        // A record without a time says -1, which only a bound on the past refuses.
+        let earliest = if self.timestamp_before_max_ms == i64::MAX { i64::MIN } else { earliest };
+        let latest = now_ms.saturating_add(self.timestamp_after_max_ms);
+        ProduceRules {
+            batch_bytes_max: self.max_message_bytes,
+            records: RecordRules {
+                keyed: self.cleanup.compact,
+                timestamps: (!unbounded).then_some(earliest..=latest),
+                ..RecordRules::produced()
+            },
+        }
+    }
+
+    /// After how long a segment is sealed: what is to be compacted in time must be sealed in time.
+    pub(crate) fn segment_ms_max(&self) -> i64 {
+        if self.cleanup.compact {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+}
+
+/// `cleanup.policy`. At least one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Retention removes old segments.
+    pub delete: bool,
+    /// Compaction leaves the last record of each key.
+    pub compact: bool,
+}
+
+impl Cleanup {
+    /// As Kafka writes it.
+    pub fn text(self) -> &'static str {
+        match (self.compact, self.delete) {
+            (true, true) => "compact,delete",
+            (true, false) => "compact",
+            (false, _) => "delete",
+        }
+    }
+}
+
+/// Whose clock a topic's timestamps are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The log's: records get it when they are appended.
+    LogAppendTime,
+}
+
+impl TimestampType {
+    /// As Kafka writes it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CreateTime => "CreateTime",
+            Self::LogAppendTime => "LogAppendTime",
+        }
+    }
+
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        [Self::CreateTime, Self::LogAppendTime].into_iter().find(|kind| kind.text() == text)
+    }
+}
+
+/// A topic's settings as they are now: its partitions look here each time.
+#[derive(Debug)]
+pub(crate) struct LiveSettings(RwLock<Arc<TopicDefaults>>);
+
+impl LiveSettings {
+    pub(crate) fn new(settings: TopicDefaults) -> Self {
+        Self(RwLock::new(Arc::new(settings)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<TopicDefaults> {
+        Arc::clone(&self.0.read())
+    }
+
+    pub(crate) fn set(&self, settings: TopicDefaults) {
+        *self.0.write() = Arc::new(settings);
+    }
 }
 
 impl Default for LogSettings {
@@ -58,6 +172,8 @@ impl Default for LogSettings {
             tail_bytes_max: 64 << 20,
             partitions_max: 2_000,
             segments_open_max: 128,
+            // Seven eighths of two million slots: 55 MB when a partition has as many keys.
+            compaction_keys_max: 1_835_008,
             topic: TopicDefaults::default(),
         }
     }
@@ -75,6 +191,15 @@ impl Default for TopicDefaults {
             segment_ms: 7 * 24 * 3_600_000,
             // Kafka takes 1 MiB; a tracking request of 500 KB must fit however it is escaped.
             max_message_bytes: 4 << 20,
+            // What Kafka has, from here on.
+            cleanup: Cleanup { delete: true, compact: false },
+            min_dirty_millionths: 500_000,
+            delete_retention_ms: 24 * 3_600_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
         }
     }
 }

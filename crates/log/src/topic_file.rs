@@ -1,10 +1,8 @@
 //! topic.json: what a topic is made with.
 //!
-//! Guarantees: a file of another format version is refused, not guessed at; a setting nobody
-//! knows is refused when a topic is made, so it never lies in a file.
-//! Left out: partitions' files.
+//! Guarantees: a file of another format version is refused, not guessed at.
+//! Left out: what the settings mean (topic_settings); partitions' files.
 
-use crate::settings::TopicDefaults;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -17,11 +15,6 @@ const FORMAT_VERSION: u32 = 1;
 const NAME_BYTES_MAX: usize = 249;
 /// The lock's file lies beside the topics' folders.
 pub(crate) const LOCK_NAME: &str = "LOCK";
-/// Positions in a segment are 32-bit, and retention works on whole segments.
-const SEGMENT_BYTES: std::ops::RangeInclusive<i64> = 1024..=1 << 30;
-/// One batch is held in memory whole, several times over.
-const MESSAGE_BYTES: std::ops::RangeInclusive<i64> = 128..=256 << 20;
-
 /// The content of topic.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TopicFile {
@@ -120,58 +113,4 @@ pub(crate) fn check_spec(spec: &TopicSpec) -> Result<(), LogError> {
         )));
     }
     Ok(())
-}
-
-/// A topic's settings over the defaults.
-pub(crate) fn resolve(
-    defaults: &TopicDefaults,
-    settings: &BTreeMap<String, String>,
-) -> Result<TopicDefaults, LogError> {
-    let mut out = defaults.clone();
-    for (name, value) in settings {
-        match name.as_str() {
-            "cleanup.policy" if value == "delete" => {}
-            "cleanup.policy" => {
-                return Err(LogError::Invalid(format!(
-                    "`cleanup.policy` is {value:?}, only \"delete\" is supported"
-                )));
-            }
-            "retention.ms" => out.retention_ms = unlimited(number(name, value, -1..=i64::MAX)?),
-            "retention.bytes" => {
-                out.retention_bytes =
-                    unlimited(number(name, value, -1..=i64::MAX)?).map(|bytes| bytes as u64);
-            }
-            "segment.bytes" => out.segment_bytes = number(name, value, SEGMENT_BYTES)? as u64,
-            "segment.ms" => out.segment_ms = number(name, value, 1..=i64::MAX)?,
-            "max.message.bytes" => {
-                out.max_message_bytes = number(name, value, MESSAGE_BYTES)? as usize;
-            }
-            _ => {
-                return Err(LogError::Invalid(format!(
-                    "topic setting `{name}` is not known: cleanup.policy, max.message.bytes, \
-                     retention.bytes, retention.ms, segment.bytes and segment.ms are"
-                )));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// Kafka writes "no limit" as -1.
-fn unlimited(value: i64) -> Option<i64> {
-    (value >= 0).then_some(value)
-}
-
-fn number(
-    name: &str,
-    value: &str,
-    allowed: std::ops::RangeInclusive<i64>,
-) -> Result<i64, LogError> {
-    value.trim().parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
-        LogError::Invalid(format!(
-            "topic setting `{name}` is {value:?}, not a number from {} to {}",
-            allowed.start(),
-            allowed.end()
-        ))
-    })
 }

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewind_process::Engine;
 
@@ -42,12 +42,15 @@ pub async fn upkeep(handle: PrometheusHandle) {
     }
 }
 
-/// The route.
-pub fn router(handle: PrometheusHandle, engine: Engine) -> Router {
+/// Figures that are taken when they are asked for, as Prometheus text.
+pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The route; `also` are figures besides the recorder's and the pipelines'.
+pub fn router(handle: PrometheusHandle, engine: Engine, also: Figures) -> Router {
     let answer = move || {
-        let (handle, engine) = (handle.clone(), engine.clone());
+        let (handle, engine, also) = (handle.clone(), engine.clone(), Arc::clone(&also));
         async move {
-            let text = handle.render() + &figures::text(&engine.overview().await);
+            let text = handle.render() + &figures::text(&engine.overview().await) + &also();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
         }
     };

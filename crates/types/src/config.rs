@@ -93,6 +93,12 @@ pub struct KafkaConfig {
     pub group_rebalance_delay_ms: u64,
     /// How long the offsets of a consumer group without members are kept.
     pub offsets_retention_ms: u64,
+    /// Bytes a second a client may produce; `None` for no limit.
+    pub quota_produce_bytes_per_second: Option<u64>,
+    /// Bytes a second it may fetch.
+    pub quota_fetch_bytes_per_second: Option<u64>,
+    /// Requests a second it may send.
+    pub quota_requests_per_second: Option<u64>,
 }
 
 /// When appended records become durable. They are not acknowledged before, in either mode.
@@ -349,6 +355,12 @@ impl ServerConfig {
                 idle_timeout_ms: layers.number("server.kafka_idle_timeout_ms"),
                 group_rebalance_delay_ms: layers.number("server.kafka_group_rebalance_delay_ms"),
                 offsets_retention_ms: layers.number("server.kafka_offsets_retention_ms"),
+                quota_produce_bytes_per_second: layers
+                    .optional_number("server.kafka_quota_produce_bytes_per_second"),
+                quota_fetch_bytes_per_second: layers
+                    .optional_number("server.kafka_quota_fetch_bytes_per_second"),
+                quota_requests_per_second: layers
+                    .optional_number("server.kafka_quota_requests_per_second"),
             },
             shutdown_timeout_ms: layers.number("server.shutdown_timeout_ms"),
         }

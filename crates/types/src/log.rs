@@ -1,8 +1,9 @@
 //! The trait every durable, partitioned stream is met at: ours in process, a Kafka cluster later.
 //!
 //! Guarantees asked of every implementation: an append that returned `Ok` survives power loss;
-//! nothing above the high watermark is ever read; offsets in a partition are dense and ascending.
-//! Left out: consumer groups and transactions, which belong to the wire.
+//! nothing above the high watermark is ever read; offsets in a partition ascend and none is given
+//! twice. Where a topic is compacted by key, offsets are missing: a reader goes on at the offset
+//! after the last record it got. Left out: consumer groups and transactions, which belong to the wire.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,7 +44,9 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Appended, LogError>;
 
     /// Reads whole records from `from` up to the high watermark, at most about `max_bytes` (at
-    /// least one batch when there is one). Empty when `from` is the high watermark.
+    /// least one batch when there is one). The first may have a later offset than `from`, and
+    /// offsets may be missing between them. Empty when no record is left between `from` and the
+    /// high watermark: then there is nothing to come back for below it.
     async fn read(
         &self,
         topic: &str,
@@ -64,8 +67,14 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Option<Offset>, LogError>;
 
     /// Waits until any partition of `topic` can be read past what `seen` names (partition `i`
-    /// at index `i`: the next offset the caller wants).
+    /// at index `i`: the next offset the caller wants). Partitions that `seen` does not reach,
+    /// such as those added since, are waited for from their first record on.
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError>;
+
+    /// Every partition's figures, by topic and number; none where the log keeps none.
+    fn figures(&self) -> Vec<PartitionFigures> {
+        Vec::new()
+    }
 
     /// Tells retention that `holder` (a pipeline) still needs everything from `offset` on.
     /// `None` lets go.
@@ -142,6 +151,29 @@ pub struct Watermarks {
     pub high_watermark: Offset,
 }
 
+/// A partition as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionFigures {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: PartitionId,
+    /// The readable range.
+    pub watermarks: Watermarks,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// How many segments it has.
+    pub segments: usize,
+    /// Compaction has been over everything below.
+    pub compacted_to: Offset,
+    /// When its oldest segment got its last record, milliseconds.
+    pub oldest_ms: Option<i64>,
+    /// The newest timestamp of its records, milliseconds.
+    pub newest_ms: Option<i64>,
+    /// Why it takes no more writes, if an fsync failed.
+    pub offline: Option<String>,
+}
+
 /// Why a log could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -168,6 +200,12 @@ pub enum LogError {
     /// The request makes no sense: a bad name, a setting nobody knows, a batch that is too large.
     #[error("{0}")]
     Invalid(String),
+    /// A record is not what its topic takes: no key where records are compacted by key.
+    #[error("{0}")]
+    InvalidRecord(String),
+    /// A producer's timestamp is further from the clock than its topic takes.
+    #[error("{0}")]
+    InvalidTimestamp(String),
     /// The offset lies outside what is kept.
     #[error("offset {offset} of {topic}-{partition} is outside {log_start}..{high_watermark}")]
     OutOfRange {

@@ -11,6 +11,7 @@ pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod sql;
+pub mod topic;
 
 use std::future::Future;
 use std::io;

@@ -55,6 +55,17 @@ impl RemoteError {
     }
 }
 
+impl RemoteAnswer {
+    /// Rows under `columns`, each a name and a type.
+    pub(crate) fn of(columns: &[(&str, &str)], rows: Vec<Vec<serde_json::Value>>) -> Self {
+        let column = |(name, kind): &(&str, &str)| RemoteColumn {
+            name: (*name).to_string(),
+            kind: (*kind).to_string(),
+        };
+        Self { columns: columns.iter().map(column).collect(), rows, ..Self::default() }
+    }
+}
+
 impl Remote {
     /// A server at `url`, as `http://host:port`.
     pub(crate) fn new(url: &str) -> Self {

@@ -18,5 +18,6 @@ mod shop;
 mod spine;
 mod subscriptions;
 mod support;
+mod topics;
 mod turns;
 mod views;

@@ -125,7 +125,8 @@ async fn replay(
     let mut next = from;
     while next < end {
         let records = log.read(topic, partition, next, READ_BYTES).await?;
-        let Some(last) = records.last() else { break };
+        // Nothing is left between there and the end.
+        let Some(last) = records.last() else { return Ok(end) };
         let after = last.offset + 1;
         for record in &records {
             let Some((id, fingerprint)) = identity(&record.record) else { continue };

@@ -1,10 +1,11 @@
-//! Inflating what producers compressed.
+//! Inflating what producers compressed, and compressing again what compaction leaves of it.
 //!
 //! Guarantees: no input makes more than [`INFLATED_BYTES_MAX`] bytes, and no size an input claims
-//! is allocated before it is checked against that.
-//! Left out: compressing.
+//! is allocated before it is checked against that. What is compressed is in the forms every Kafka
+//! client reads: lz4 in frames of independent blocks, snappy in xerial chunks.
+//! Left out: the levels producers chose, which a batch does not name.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// What one batch may inflate to: sixteen times what producers gather by default (1 MiB), and small
 /// enough that a handful of hostile ones do not fill the memory.
@@ -14,6 +15,10 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 26;
 /// What snappy-java puts before its chunks; two i32 versions follow.
 const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const XERIAL_HEADER_BYTES: usize = 16;
+/// The chunks snappy-java makes by default.
+const XERIAL_CHUNK_BYTES: usize = 32 << 10;
+/// zstd's own default.
+const ZSTD_LEVEL: i32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
@@ -51,6 +56,43 @@ impl Compression {
             }
         }
     }
+}
+
+impl Compression {
+    /// `bytes`, compressed.
+    pub(crate) fn deflate(self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        match self {
+            Self::None => Ok(bytes.to_vec()),
+            Self::Gzip => {
+                let level = flate2::Compression::default();
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+                encoder.write_all(bytes).map_err(|error| format!("gzip: {error}"))?;
+                encoder.finish().map_err(|error| format!("gzip: {error}"))
+            }
+            Self::Snappy => xerial(bytes),
+            Self::Lz4 => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                encoder.write_all(bytes).map_err(|error| format!("lz4: {error}"))?;
+                encoder.finish().map_err(|error| format!("lz4: {error}"))
+            }
+            Self::Zstd => zstd::stream::encode_all(bytes, ZSTD_LEVEL)
+                .map_err(|error| format!("zstd: {error}")),
+        }
+    }
+}
+
+fn xerial(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = XERIAL_MAGIC.to_vec();
+    for version in [1_i32, 1] {
+        out.extend_from_slice(&version.to_be_bytes());
+    }
+    for chunk in bytes.chunks(XERIAL_CHUNK_BYTES) {
+        let block = snap::raw::Encoder::new().compress_vec(chunk);
+        let block = block.map_err(|error| format!("snappy: {error}"))?;
+        out.extend_from_slice(&(block.len() as u32).to_be_bytes());
+        out.extend_from_slice(&block);
+    }
+    Ok(out)
 }
 
 fn drain(decoder: impl Read, name: &str) -> Result<Vec<u8>, String> {
@@ -124,6 +166,22 @@ mod tests {
         for (codec, bomb) in bombs {
             let error = codec.inflate(&bomb).unwrap_err();
             assert!(error.contains("inflates to more than"), "{codec:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_is_inflated_to_the_same() {
+        let text: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
+        for codec in [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ] {
+            for bytes in [&text[..], &text[..1], &[]] {
+                assert_eq!(codec.inflate(&codec.deflate(bytes).unwrap()).unwrap(), bytes);
+            }
         }
     }
 

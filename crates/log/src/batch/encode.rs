@@ -4,7 +4,7 @@
 //! Left out: compression. Producers compress; what we append in process is read back in memory.
 
 use super::varint::{put_varint, put_varlong, varint_len, varlong_len};
-use super::{CHECKSUMMED_FROM, HEADER_BYTES, LENGTH_END, MAGIC};
+use super::{APPEND_TIME_BIT, BatchSpan, CHECKSUMMED_FROM, HEADER_BYTES, LENGTH_END, MAGIC};
 use tradewind_types::Record;
 
 /// Encodes `records` as one uncompressed batch with base offset 0. Fails, with the reason, when
@@ -36,9 +36,28 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
         put_record(&mut out, record, base_timestamp, index);
     }
     debug_assert_eq!(out.len(), bytes);
-    let crc = crc32c::crc32c(&out[CHECKSUMMED_FROM..]);
-    out[17..21].copy_from_slice(&crc.to_be_bytes());
+    set_crc(&mut out);
     Ok(out)
+}
+
+/// Sets the checksum of a whole batch.
+pub(super) fn set_crc(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Gives every batch of `bytes` the log's time `now_ms`, which its records then have.
+pub(crate) fn stamp_append_time(bytes: &mut [u8], spans: &mut [BatchSpan], now_ms: i64) {
+    for span in spans {
+        let header = &mut span.header;
+        let batch = &mut bytes[span.position..][..header.bytes];
+        header.attributes |= APPEND_TIME_BIT;
+        header.max_timestamp = now_ms;
+        batch[21..23].copy_from_slice(&header.attributes.to_be_bytes());
+        batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
+        set_crc(batch);
+        header.crc = super::be_i32(batch, 17) as u32;
+    }
 }
 
 fn put_header(out: &mut Vec<u8>, bytes: usize, records: &[Record]) {

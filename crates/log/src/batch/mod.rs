@@ -6,11 +6,14 @@
 
 mod compress;
 mod encode;
+mod filter;
 mod records;
 mod transactional;
 mod varint;
 
-pub(crate) use encode::{encode, rebase};
+pub(crate) use encode::{encode, rebase, stamp_append_time};
+pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys};
+pub(crate) use records::{RecordFault, RecordRules};
 pub use records::{check_records, decode_records, decode_records_at};
 pub(crate) use transactional::{is_control, make_transactional, says_commit, transaction_of};
 
@@ -27,8 +30,12 @@ const LENGTH_MIN: usize = HEADER_BYTES - LENGTH_END;
 /// Kafka's number of this format.
 const MAGIC: u8 = 2;
 const COMPRESSION_BITS: i16 = 0b111;
+/// The log gave the batch its time: every record has `max_timestamp`.
+const APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
+/// The field `base_timestamp` says from when on compaction may take the batch's tombstones away.
+const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// What does not hold, and at which byte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,13 +43,28 @@ const CONTROL_BIT: i16 = 1 << 5;
 pub struct BatchError {
     /// Where the batch begins in the bytes given.
     pub position: usize,
+    /// Which kind of thing does not hold.
+    pub fault: BatchFault,
     /// What does not hold.
     pub reason: String,
 }
 
+/// What can be wrong with a batch, as far as its producer has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchFault {
+    /// The bytes are not a batch, or not the one that was sent.
+    Corrupt,
+    /// It is larger than `max.message.bytes`.
+    TooLarge,
+    /// A record, or the batch as a whole, is not what the topic takes.
+    Record,
+    /// A timestamp is not what the topic takes.
+    Timestamp,
+}
+
 impl BatchError {
     fn new(position: usize, reason: impl Into<String>) -> Self {
-        Self { position, reason: reason.into() }
+        Self { position, fault: BatchFault::Corrupt, reason: reason.into() }
     }
 }
 
@@ -61,14 +83,38 @@ pub struct BatchHeader {
     pub base_timestamp: i64,
     /// The largest timestamp of its records, as its producer said.
     pub max_timestamp: i64,
-    /// How many records it holds, at least 1.
+    /// Who wrote it, if that producer numbers its batches; else -1.
+    pub producer_id: i64,
+    /// The offset of the last record it was written with, minus the base offset.
+    pub last_offset_delta: i32,
+    /// How many records it holds: one for each offset, unless compaction took some away.
     pub records: i32,
 }
 
 impl BatchHeader {
-    /// The offset after the last record.
+    /// The offset after the last one it was written with.
     pub fn end_offset(&self) -> i64 {
-        self.base_offset.saturating_add(i64::from(self.records))
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta) + 1)
+    }
+
+    /// Whether it belongs to a transaction, as data or as its end.
+    pub(crate) fn transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL_BIT != 0
+    }
+
+    /// Whether it is the log's own word about a transaction.
+    pub(crate) fn control(&self) -> bool {
+        self.attributes & CONTROL_BIT != 0
+    }
+
+    /// The time every record of it has, when the log gave it.
+    pub(crate) fn append_time(&self) -> Option<i64> {
+        (self.attributes & APPEND_TIME_BIT != 0).then_some(self.max_timestamp)
+    }
+
+    /// From when on its tombstones may go, once compaction has set that, milliseconds.
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
     /// Whether its records are compressed.
@@ -103,9 +149,9 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
         .ok()
         .filter(|length| *length >= LENGTH_MIN)
         .ok_or_else(|| format!("length {length} is less than {LENGTH_MIN}"))?;
-    let (last_delta, records) = (be_i32(head, 23), be_i32(head, 57));
-    if records < 1 || last_delta != records - 1 {
-        return Err(format!("{records} records, but the last offset delta is {last_delta}"));
+    let (last_offset_delta, records) = (be_i32(head, 23), be_i32(head, 57));
+    if records < 0 || last_offset_delta < 0 || last_offset_delta < records - 1 {
+        return Err(format!("{records} records, but the last offset delta is {last_offset_delta}"));
     }
     Ok(BatchHeader {
         base_offset: be_i64(head, 0),
@@ -114,6 +160,8 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
         attributes: i16::from_be_bytes([head[21], head[22]]),
         base_timestamp: be_i64(head, 27),
         max_timestamp: be_i64(head, 35),
+        producer_id: be_i64(head, 43),
+        last_offset_delta,
         records,
     })
 }
@@ -157,11 +205,21 @@ pub(crate) fn check_crc(header: &BatchHeader, crc: u32) -> Result<(), String> {
     Err(format!("checksum is {crc:08x}, the batch says {:08x}", header.crc))
 }
 
+/// What a topic takes from producers.
+#[derive(Debug, Clone)]
+pub(crate) struct ProduceRules {
+    /// The largest batch, bytes.
+    pub(crate) batch_bytes_max: usize,
+    /// What holds for each record.
+    pub(crate) records: RecordRules,
+}
+
 /// Checks batches a producer sent: as [`parse_batches`], then every record in them, inflated
 /// when compressed, and that they are batches a producer may send.
 pub fn check_produced(bytes: &[u8], batch_bytes_max: usize) -> Result<Vec<BatchSpan>, BatchError> {
     let spans = parse_batches(bytes)?;
-    check_spans(bytes, &spans, batch_bytes_max)?;
+    let rules = ProduceRules { batch_bytes_max, records: RecordRules::produced() };
+    check_spans(bytes, &spans, &rules)?;
     Ok(spans)
 }
 
@@ -169,32 +227,56 @@ pub fn check_produced(bytes: &[u8], batch_bytes_max: usize) -> Result<Vec<BatchS
 pub(crate) fn check_spans(
     bytes: &[u8],
     spans: &[BatchSpan],
-    batch_bytes_max: usize,
+    rules: &ProduceRules,
 ) -> Result<(), BatchError> {
     if spans.is_empty() {
-        return Err(BatchError::new(0, "there is none"));
+        let fault = BatchFault::Record;
+        return Err(BatchError { position: 0, fault, reason: "there is none".into() });
     }
     for span in spans {
         let batch = &bytes[span.position..][..span.header.bytes];
-        check_sendable(&span.header, batch_bytes_max)
-            .and_then(|()| check_records(&span.header, batch))
-            .map_err(|reason| BatchError::new(span.position, reason))?;
+        check_sendable(&span.header, rules.batch_bytes_max)
+            .and_then(|()| {
+                rules.records.check(&span.header, batch).map_err(|(fault, reason)| match fault {
+                    RecordFault::Malformed => (BatchFault::Corrupt, reason),
+                    RecordFault::NoKey => (BatchFault::Record, reason),
+                    RecordFault::Timestamp => (BatchFault::Timestamp, reason),
+                })
+            })
+            .map_err(|(fault, reason)| BatchError { position: span.position, fault, reason })?;
     }
     Ok(())
 }
 
-fn check_sendable(header: &BatchHeader, batch_bytes_max: usize) -> Result<(), String> {
+fn check_sendable(
+    header: &BatchHeader,
+    batch_bytes_max: usize,
+) -> Result<(), (BatchFault, String)> {
     if header.bytes > batch_bytes_max {
-        return Err(format!(
+        let reason = format!(
             "{} bytes are more than `max.message.bytes` allows ({batch_bytes_max})",
             header.bytes
-        ));
+        );
+        return Err((BatchFault::TooLarge, reason));
     }
-    if header.attributes & TRANSACTIONAL_BIT != 0 {
-        return Err("transactions are not supported".into());
+    if header.records < 1 || header.last_offset_delta != header.records - 1 {
+        let (records, last) = (header.records, header.last_offset_delta);
+        let reason = format!("{records} records, but the last offset delta is {last}");
+        return Err((BatchFault::Record, reason));
     }
-    if header.attributes & CONTROL_BIT != 0 {
-        return Err("a producer may not send control batches".into());
+    if header.append_time().is_some() {
+        let reason = "a producer may not claim the log's append time".to_owned();
+        return Err((BatchFault::Timestamp, reason));
+    }
+    if header.delete_horizon().is_some() {
+        let reason = "a producer may not say when tombstones go".to_owned();
+        return Err((BatchFault::Record, reason));
+    }
+    if header.transactional() {
+        return Err((BatchFault::Record, "transactions are not supported".into()));
+    }
+    if header.control() {
+        return Err((BatchFault::Record, "a producer may not send control batches".into()));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::varint::Reader;
 use super::{BatchHeader, HEADER_BYTES};
 use crate::batch::compress::Compression;
 use bytes::Bytes;
+use std::ops::RangeInclusive;
 use tradewind_types::{LogRecord, Record};
 
 /// The smallest record: length, attributes, two deltas, two nulls, no headers.
@@ -19,19 +20,96 @@ const RECORD_HEADER_BYTES_MIN: usize = 2;
 /// takes twenty times as much once decoded, and a header thirty times.
 const DECODED_BYTES_MAX: usize = 128 << 20;
 
+/// What every record of a batch is held against beyond its form.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RecordRules {
+    /// One record for each offset, as producers send them.
+    pub(crate) dense: bool,
+    /// Each record has a key: the topic is compacted by it.
+    pub(crate) keyed: bool,
+    /// The timestamps a record may have, milliseconds.
+    pub(crate) timestamps: Option<RangeInclusive<i64>>,
+}
+
+/// What a record broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordFault {
+    Malformed,
+    NoKey,
+    Timestamp,
+}
+
+impl RecordRules {
+    /// What holds for every batch of a producer.
+    pub(crate) fn produced() -> Self {
+        Self { dense: true, ..Self::default() }
+    }
+
+    /// Checks every record of the whole batch `batch` without keeping anything.
+    pub(crate) fn check(
+        &self,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<(), (RecordFault, String)> {
+        let malformed = |reason: String| (RecordFault::Malformed, reason);
+        let body = batch
+            .get(HEADER_BYTES..header.bytes)
+            .ok_or_else(|| malformed("the batch is cut short".into()))?;
+        match header.compression().map_err(malformed)? {
+            Compression::None => self.check_body(header, body),
+            codec => self.check_body(header, &codec.inflate(body).map_err(malformed)?),
+        }
+    }
+
+    fn check_body(&self, header: &BatchHeader, body: &[u8]) -> Result<(), (RecordFault, String)> {
+        let (mut decoded, mut broken) = (0, None);
+        let walked = walk(header, body, |index, raw| {
+            decoded += raw.decoded_bytes();
+            if broken.is_none() {
+                broken = self.broken_by(header, index, raw);
+            }
+        });
+        walked.map_err(|reason| (RecordFault::Malformed, reason))?;
+        if decoded > DECODED_BYTES_MAX {
+            let reason =
+                format!("its records take {decoded} bytes of memory, {DECODED_BYTES_MAX} may");
+            return Err((RecordFault::Malformed, reason));
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    fn broken_by(
+        &self,
+        header: &BatchHeader,
+        index: i32,
+        raw: &RawRecord,
+    ) -> Option<(RecordFault, String)> {
+        if self.dense && raw.offset_delta != index {
+            let reason = format!("record {index}: its offset delta is out of order");
+            return Some((RecordFault::Malformed, reason));
+        }
+        if self.keyed && raw.key.is_none() {
+            let reason = format!("record {index} has no key, and the topic is compacted by key");
+            return Some((RecordFault::NoKey, reason));
+        }
+        let timestamp = header.base_timestamp.wrapping_add(raw.timestamp_delta);
+        let allowed = self.timestamps.as_ref()?;
+        if allowed.contains(&timestamp) {
+            return None;
+        }
+        let reason = format!(
+            "record {index}: timestamp {timestamp} is not within {} and {}, see \
+             `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`",
+            allowed.start(),
+            allowed.end()
+        );
+        Some((RecordFault::Timestamp, reason))
+    }
+}
+
 /// Checks every record of the whole batch `batch` without keeping anything.
 pub fn check_records(header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
-    let body = batch.get(HEADER_BYTES..header.bytes).ok_or("the batch is cut short")?;
-    let mut decoded = 0;
-    let count = |_, raw: &RawRecord| decoded += raw.decoded_bytes();
-    match header.compression()? {
-        Compression::None => walk(header, body, count)?,
-        codec => walk(header, &codec.inflate(body)?, count)?,
-    }
-    if decoded > DECODED_BYTES_MAX {
-        return Err(format!("its records take {decoded} bytes of memory, {DECODED_BYTES_MAX} may"));
-    }
-    Ok(())
+    RecordRules::default().check(header, batch).map_err(|(_, reason)| reason)
 }
 
 /// The records of the whole batch `batch`, whose header is `header`.
@@ -61,11 +139,13 @@ pub fn decode_records_at(
     check_count(header, body.len())?;
     out.reserve(header.records as usize);
     let mut bytes = body.len();
-    walk(header, &body, |index, raw| {
+    let append_time = header.append_time();
+    walk(header, &body, |_, raw| {
         bytes += raw.decoded_bytes();
-        let offset = header.base_offset.wrapping_add(index);
+        let offset = header.base_offset.wrapping_add(i64::from(raw.offset_delta));
         if offset >= from {
-            let record = raw.slice(&body, header.base_timestamp);
+            let mut record = raw.slice(&body, header.base_timestamp);
+            record.timestamp_ms = append_time.unwrap_or(record.timestamp_ms);
             out.push(LogRecord { offset, record });
         }
     })?;
@@ -83,10 +163,17 @@ fn check_count(header: &BatchHeader, body_bytes: usize) -> Result<(), String> {
 type Span = Option<(usize, usize)>;
 
 /// A record's places in the body.
-struct RawRecord {
-    timestamp_delta: i64,
-    key: Span,
-    value: Span,
+pub(super) struct RawRecord {
+    /// From its length to its end.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) attributes: u8,
+    pub(super) timestamp_delta: i64,
+    /// Where what follows the timestamp begins.
+    pub(super) after_timestamp: usize,
+    pub(super) offset_delta: i32,
+    pub(super) key: Span,
+    pub(super) value: Span,
     headers_at: usize,
     headers: usize,
 }
@@ -115,17 +202,22 @@ impl RawRecord {
     }
 }
 
-fn walk(
+/// Calls `each` with every record's number in the batch and its places in `body`.
+pub(super) fn walk(
     header: &BatchHeader,
     body: &[u8],
-    mut each: impl FnMut(i64, &RawRecord),
+    mut each: impl FnMut(i32, &RawRecord),
 ) -> Result<(), String> {
     check_count(header, body.len())?;
     let mut reader = Reader::new(body);
+    let mut before = -1;
     for index in 0..header.records {
-        let raw =
-            record(&mut reader, index).map_err(|reason| format!("record {index}: {reason}"))?;
-        each(i64::from(index), &raw);
+        let raw = record(&mut reader).map_err(|reason| format!("record {index}: {reason}"))?;
+        if raw.offset_delta <= before || raw.offset_delta > header.last_offset_delta {
+            return Err(format!("record {index}: its offset delta is out of order"));
+        }
+        before = raw.offset_delta;
+        each(index, &raw);
     }
     match reader.left() {
         0 => Ok(()),
@@ -133,17 +225,17 @@ fn walk(
     }
 }
 
-fn record(reader: &mut Reader<'_>, index: i32) -> Result<RawRecord, &'static str> {
+fn record(reader: &mut Reader<'_>) -> Result<RawRecord, &'static str> {
+    let start = reader.position();
     let length = usize::try_from(reader.varint()?).map_err(|_| "its length is negative")?;
     if length > reader.left() {
         return Err("its length reaches past the batch");
     }
     let end = reader.position() + length;
-    reader.byte()?;
+    let attributes = reader.byte()?;
     let timestamp_delta = reader.varlong()?;
-    if reader.varint()? != index {
-        return Err("its offset delta is out of order");
-    }
+    let after_timestamp = reader.position();
+    let offset_delta = reader.varint()?;
     let key = span(reader)?;
     let value = span(reader)?;
     let headers = usize::try_from(reader.varint()?).map_err(|_| "its header count is negative")?;
@@ -157,7 +249,18 @@ fn record(reader: &mut Reader<'_>, index: i32) -> Result<RawRecord, &'static str
     if reader.position() != end {
         return Err("its fields do not fill its length");
     }
-    Ok(RawRecord { timestamp_delta, key, value, headers_at, headers })
+    Ok(RawRecord {
+        start,
+        end,
+        attributes,
+        timestamp_delta,
+        after_timestamp,
+        offset_delta,
+        key,
+        value,
+        headers_at,
+        headers,
+    })
 }
 
 fn header_spans(reader: &mut Reader<'_>) -> Result<((usize, usize), Span), &'static str> {
@@ -232,6 +335,7 @@ mod tests {
         fn a_record_body_that_lies_is_refused_or_read(body in prop::collection::vec(any::<u8>(), 0..200), count in 1..100_i32) {
             let mut header = parse_header(&encode(&[Record::default()], usize::MAX).unwrap()).unwrap();
             header.records = count;
+            header.last_offset_delta = count - 1;
             header.bytes = HEADER_BYTES + body.len();
             let mut batch = vec![0; HEADER_BYTES];
             batch.extend_from_slice(&body);

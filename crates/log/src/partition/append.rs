@@ -56,6 +56,16 @@ impl Append {
         self.batches.bytes().len()
     }
 
+    /// Gives the batches the log's time.
+    pub(crate) fn stamp(&mut self, now_ms: i64) {
+        let mut bytes = match std::mem::replace(&mut self.batches, Batches::Own(Vec::new())) {
+            Batches::Own(bytes) => bytes,
+            Batches::Sent(bytes) => bytes.to_vec(),
+        };
+        batch::stamp_append_time(&mut bytes, &mut self.spans, now_ms);
+        self.batches = Batches::Own(bytes);
+    }
+
     fn records(&self) -> i64 {
         self.spans.iter().map(|span| i64::from(span.header.records)).sum()
     }
@@ -189,7 +199,7 @@ impl Partition {
         if self.must_roll(first)? {
             self.roll()?;
         }
-        let config_bytes = self.config.segment_bytes;
+        let config_bytes = self.config().segment_bytes;
         let state = self.state.lock();
         self.check_running(&state)?;
         let (base, position) = (state.next_offset, state.active.bytes);
@@ -214,14 +224,14 @@ impl Partition {
 
     /// Whether `bytes` more belong in a new segment.
     fn must_roll(&self, bytes: usize) -> Result<bool, LogError> {
-        let config = &self.config;
+        let config = self.config();
         let state = self.state.lock();
         self.check_running(&state)?;
         let active = &state.active;
         let age_ms = self.shared.clock.now_ms().saturating_sub(active.first_append_ms);
         Ok(active.bytes > 0
             && (active.bytes + bytes as u64 > config.segment_bytes
-                || age_ms >= config.segment_ms
+                || age_ms >= config.segment_ms_max()
                 || state.next_offset - active.base >= SEGMENT_OFFSETS_MAX / 2))
     }
 

@@ -1,16 +1,22 @@
 //! One partition: its segments, its writer, its readers.
 //!
-//! Guarantees: the high watermark is what has been fsynced and never goes back; offsets are dense;
-//! after a failed fsync nothing is written any more. Left out: names and settings (store, topic).
+//! Guarantees: the high watermark is what has been fsynced and never goes back; every offset
+//! belongs to exactly one batch, whose record compaction may have taken away; after a failed fsync
+//! nothing is written any more. Left out: names and settings (store, topic).
 //!
-//! Three locks, taken in this order: the writer's lead (who writes the queue to the file), the sync
-//! lock (who fsyncs), the state (facts in memory, held for no disk call).
+//! Five locks, taken in this order: compaction's (one at a time), the writer's lead (who writes the
+//! queue to the file), the sync lock (who fsyncs), the files' lock (which sealed files are there:
+//! readers share it while they open one, compaction takes it to put others in their place), the
+//! state (facts in memory, held for no disk call).
 
 mod append;
+mod compact;
+mod delete_records;
 mod open;
 mod read;
 mod retain;
 mod roll;
+mod swap;
 mod sync;
 mod tail;
 
@@ -21,8 +27,8 @@ pub(crate) use read::Pieces;
 use crate::metrics_names as names;
 use crate::reserve::Reserve;
 use crate::segment::{self, FileKind, Index, RecoveryPoint, SegmentCache};
-use crate::settings::{LogSettings, TopicDefaults};
-use parking_lot::Mutex;
+use crate::settings::{LiveSettings, LogSettings, TopicDefaults};
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,11 +63,13 @@ pub(crate) struct Partition {
     topic: Arc<str>,
     id: PartitionId,
     dir: PathBuf,
-    config: Arc<TopicDefaults>,
+    config: Arc<LiveSettings>,
     queue: Mutex<Vec<append::Pending>>,
     write_lead: Arc<tokio::sync::Mutex<()>>,
     sync_lead: Arc<tokio::sync::Mutex<sync::LastSync>>,
     sync_lock: Mutex<()>,
+    files_lock: RwLock<()>,
+    compacting: Mutex<()>,
     state: Mutex<State>,
     /// Told when the high watermark moved or the partition stopped.
     synced: Notify,
@@ -125,6 +133,11 @@ impl Partition {
         self.id
     }
 
+    /// The topic's settings as they are now.
+    fn config(&self) -> Arc<TopicDefaults> {
+        self.config.get()
+    }
+
     pub(crate) fn watermarks(&self) -> Watermarks {
         let state = self.state.lock();
         Watermarks { log_start: state.log_start, high_watermark: state.high_watermark }
@@ -135,6 +148,22 @@ impl Partition {
         let state = self.state.lock();
         let sealed: u64 = state.sealed.iter().map(|segment| segment.bytes).sum();
         (sealed + state.active.bytes, state.sealed.len() + 1)
+    }
+
+    /// When its oldest segment got its last record, and its newest timestamp, milliseconds.
+    pub(crate) fn times(&self) -> (Option<i64>, Option<i64>) {
+        let config = self.config();
+        let state = self.state.lock();
+        let active = (state.active.bytes > 0).then_some(state.active.last_append_ms);
+        let oldest = state.sealed.first().map(|segment| segment.newest_ms(&config)).or(active);
+        let sealed = state.sealed.iter().map(|segment| segment.max_timestamp).max();
+        let newest = sealed.max(Some(state.active.index.max_timestamp()));
+        (oldest, newest.filter(|newest| *newest >= 0))
+    }
+
+    /// Compaction has been over everything below.
+    pub(crate) fn compacted_to(&self) -> Offset {
+        self.state.lock().recovery_point.compacted_to
     }
 
     /// Why the partition is offline, if it is.

@@ -9,8 +9,8 @@ use crate::report::{Corruption, RecoveryReport, TornTail};
 use crate::segment::{
     self, Bad, FileKind, Index, IndexFault, RecoveryPoint, Scan, ScanStart, scan,
 };
-use crate::settings::TopicDefaults;
-use parking_lot::Mutex;
+use crate::settings::LiveSettings;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(crate) struct Place {
     pub(crate) topic: Arc<str>,
     pub(crate) id: PartitionId,
     pub(crate) dir: PathBuf,
-    pub(crate) config: Arc<TopicDefaults>,
+    pub(crate) config: Arc<LiveSettings>,
     pub(crate) changed: Arc<Notify>,
 }
 
@@ -54,6 +54,7 @@ impl Place {
         let io = |source| self.io(&dir, source);
         let known = RecoveryPoint::read(self.disk(), &dir).map_err(io)?;
         let point = known.unwrap_or_default();
+        super::swap::finish(self.disk(), &dir).map_err(io)?;
         let files = self.clean_up(point.log_start)?;
         if known.is_none() && !files.is_empty() {
             let path = RecoveryPoint::path(&dir);
@@ -93,6 +94,8 @@ impl Place {
             write_lead: Arc::default(),
             sync_lead: Arc::default(),
             sync_lock: Mutex::default(),
+            files_lock: RwLock::default(),
+            compacting: Mutex::default(),
             state: Mutex::new(state),
             synced: Notify::new(),
             changed: self.changed,

@@ -33,7 +33,7 @@ pub(crate) struct Pieces {
 enum Located {
     Nowhere,
     Memory(Vec<Chunk>),
-    Sealed(Arc<Sealed>),
+    Sealed,
     Active(Stretch),
 }
 
@@ -44,6 +44,8 @@ struct Stretch {
     position: u64,
     /// Readers see nothing at or past this.
     limit: u64,
+    /// The offset at `limit`.
+    end: Offset,
 }
 
 impl Partition {
@@ -84,7 +86,7 @@ impl Partition {
             None if from >= state.active.base => {
                 Located::Active(self.active_stretch(&state, state.active.index.floor(from)))
             }
-            None => state.sealed_with(from).map_or(Located::Nowhere, Located::Sealed),
+            None => Located::Sealed,
         };
         Ok((watermarks, located))
     }
@@ -95,10 +97,11 @@ impl Partition {
             path: self.path(state.active.base),
             position,
             limit: state.active.synced_bytes,
+            end: state.high_watermark,
         }
     }
 
-    fn out_of_range(&self, offset: Offset, watermarks: Watermarks) -> LogError {
+    pub(super) fn out_of_range(&self, offset: Offset, watermarks: Watermarks) -> LogError {
         LogError::OutOfRange {
             topic: self.topic.to_string(),
             partition: self.id,
@@ -114,20 +117,52 @@ impl Partition {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Bytes, LogError> {
-        let stretch = match located {
-            Located::Active(stretch) => stretch,
-            Located::Sealed(sealed) => {
-                let open = self.open_sealed(&sealed).map_err(|error| self.or_gone(from, error))?;
-                self.sealed_stretch(&open, &sealed, open.index.floor(from))
-            }
-            Located::Nowhere | Located::Memory(_) => return Ok(Bytes::new()),
+        let mut next = match located {
+            Located::Active(stretch) => Some((stretch, from)),
+            Located::Sealed => self.stretch_from(from)?,
+            Located::Nowhere | Located::Memory(_) => None,
         };
-        let (position, first) = stretch.find(|header| header.end_offset() > from)?;
-        if first.base_offset > from {
-            let reason = format!("offsets {from}..{} are missing", first.base_offset);
-            return Err(stretch.corrupt(position, reason));
+        // Batches that compaction has emptied are passed over, as if they were not there.
+        let mut emptied = None;
+        while let Some((stretch, at)) = next {
+            let (position, first) = stretch.find(|header| header.end_offset() > at)?;
+            if first.base_offset > at {
+                let reason = format!("offsets {at}..{} are missing", first.base_offset);
+                return Err(stretch.corrupt(position, reason));
+            }
+            if let Some((position, first)) = stretch.from(position).walk(|h| h.records > 0)? {
+                return stretch.batches(position, first, max_bytes);
+            }
+            let end = stretch.end;
+            emptied.get_or_insert((stretch, position, first));
+            next = self.stretch_from(end)?;
         }
-        stretch.batches(position, first, max_bytes)
+        match emptied {
+            Some((stretch, position, first)) => stretch.batches(position, first, max_bytes),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// The stretch of the segment that holds `from`, from the nearest indexed batch before it;
+    /// `None` where the readable ends.
+    fn stretch_from(&self, from: Offset) -> Result<Option<(Stretch, Offset)>, LogError> {
+        // Held until the file is open: compaction puts others in its place.
+        let _files = self.files_lock.read();
+        let sealed = {
+            let state = self.state.lock();
+            if from >= state.high_watermark {
+                return Ok(None);
+            }
+            if from >= state.active.base {
+                let stretch = self.active_stretch(&state, state.active.index.floor(from));
+                return Ok(Some((stretch, from)));
+            }
+            state.sealed_with(from)
+        };
+        let gone = || self.or_gone(from, self.out_of_range(from, self.watermarks()));
+        let sealed = sealed.ok_or_else(gone)?;
+        let open = self.open_sealed(&sealed).map_err(|error| self.or_gone(from, error))?;
+        Ok(Some((self.sealed_stretch(&open, &sealed, open.index.floor(from)), from)))
     }
 
     fn sealed_stretch(&self, open: &OpenSegment, sealed: &Sealed, position: u64) -> Stretch {
@@ -136,6 +171,7 @@ impl Partition {
             path: self.path(sealed.base),
             position,
             limit: sealed.bytes,
+            end: sealed.end,
         }
     }
 
@@ -148,7 +184,8 @@ impl Partition {
         if from < watermarks.log_start { self.out_of_range(from, watermarks) } else { error }
     }
 
-    /// A sealed segment's file and index, from the cache or opened. Blocks.
+    /// A sealed segment's file and index, from the cache or opened. Called with the files' lock
+    /// held, for a segment that is there; blocks.
     fn open_sealed(&self, sealed: &Sealed) -> Result<Arc<OpenSegment>, LogError> {
         let path = self.path(sealed.base);
         if let Some(open) = self.shared.cache.get((self.life, sealed.base)) {
@@ -185,19 +222,35 @@ impl Partition {
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, LogError> {
         let this = Arc::clone(self);
-        blocking::run(move || {
-            let (sealed, active, log_start) = this.candidates(timestamp_ms);
-            for segment in sealed {
-                let open = this.open_sealed(&segment)?;
-                let position = open.index.floor_by_time(timestamp_ms);
-                let stretch = this.sealed_stretch(&open, &segment, position);
-                if let Some(offset) = stretch.offset_at(timestamp_ms, log_start)? {
-                    return Ok(Some(offset));
-                }
+        blocking::run(move || this.offset_at_blocking(timestamp_ms)).await
+    }
+
+    fn offset_at_blocking(&self, timestamp_ms: i64) -> Result<Option<Offset>, LogError> {
+        let (sealed, active, log_start) = self.candidates(timestamp_ms);
+        for segment in sealed {
+            let Some(stretch) = self.stretch_at_time(&segment, timestamp_ms)? else {
+                return self.offset_at_blocking(timestamp_ms);
+            };
+            if let Some(offset) = stretch.offset_at(timestamp_ms, log_start)? {
+                return Ok(Some(offset));
             }
-            active.map_or(Ok(None), |stretch| stretch.offset_at(timestamp_ms, log_start))
-        })
-        .await
+        }
+        active.map_or(Ok(None), |stretch| stretch.offset_at(timestamp_ms, log_start))
+    }
+
+    /// Where in a sealed segment records of `timestamp_ms` may begin; `None` when compaction or
+    /// retention has taken it meanwhile.
+    fn stretch_at_time(
+        &self,
+        segment: &Arc<Sealed>,
+        timestamp_ms: i64,
+    ) -> Result<Option<Stretch>, LogError> {
+        let _files = self.files_lock.read();
+        if !self.state.lock().sealed.iter().any(|there| Arc::ptr_eq(there, segment)) {
+            return Ok(None);
+        }
+        let open = self.open_sealed(segment)?;
+        Ok(Some(self.sealed_stretch(&open, segment, open.index.floor_by_time(timestamp_ms))))
     }
 
     /// The segments that may hold a record of `timestamp_ms` or later.
@@ -234,11 +287,27 @@ impl Stretch {
         }
     }
 
-    /// Walks from batch to batch up to the first that `is_it`.
+    /// The same from `position` on.
+    fn from(&self, position: u64) -> Self {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        Self { file, path, position, limit: self.limit, end: self.end }
+    }
+
+    /// Walks from batch to batch up to the first that `is_it`, which is there.
     fn find(
         &self,
-        mut is_it: impl FnMut(&BatchHeader) -> bool,
+        is_it: impl FnMut(&BatchHeader) -> bool,
     ) -> Result<(u64, BatchHeader), LogError> {
+        let missing =
+            || self.corrupt(self.limit, "it ends before the offset its name and index promise");
+        self.walk(is_it)?.ok_or_else(missing)
+    }
+
+    /// Walks from batch to batch up to the first that `is_it`, or to the end.
+    fn walk(
+        &self,
+        mut is_it: impl FnMut(&BatchHeader) -> bool,
+    ) -> Result<Option<(u64, BatchHeader)>, LogError> {
         let mut position = self.position;
         let (mut buffer, mut start) = (Vec::new(), position);
         while position < self.limit {
@@ -254,11 +323,11 @@ impl Stretch {
                 return Err(self.corrupt(position, reason));
             }
             if is_it(&header) {
-                return Ok((position, header));
+                return Ok(Some((position, header)));
             }
             position += header.bytes as u64;
         }
-        Err(self.corrupt(position, "it ends before the offset its name and index promise"))
+        Ok(None)
     }
 
     /// Whole, checked, contiguous batches from `position` on.
@@ -287,8 +356,7 @@ impl Stretch {
     }
 
     fn offset_at(&self, timestamp_ms: i64, from: Offset) -> Result<Option<Offset>, LogError> {
-        let mut stretch =
-            Stretch { file: Arc::clone(&self.file), path: self.path.clone(), ..*self };
+        let mut stretch = self.from(self.position);
         while stretch.position < stretch.limit {
             let mut last = stretch.position;
             let found = stretch.find(|header| {

@@ -4,9 +4,10 @@
 //! no hole; what a pipeline holds goes only when the disk's reserve forces it, and then it says who
 //! held what. Left out: when to look (store).
 
-use super::{Partition, State};
+use super::{Partition, Sealed, State};
 use crate::metrics_names as names;
 use crate::segment::{self, FileKind, RecoveryPoint};
+use crate::settings::TopicDefaults;
 use std::sync::Arc;
 use tradewind_types::{LogError, Offset};
 
@@ -19,11 +20,23 @@ pub(crate) struct Retained {
 }
 
 /// Segments to remove, oldest first.
-struct Doomed {
-    segments: Vec<(Offset, u64)>,
-    log_start: Offset,
+pub(super) struct Doomed {
+    pub(super) segments: Vec<(Offset, u64)>,
+    pub(super) log_start: Offset,
     /// Who held how many of them, from which offset.
-    overridden: Vec<(String, Offset)>,
+    pub(super) overridden: Vec<(String, Offset)>,
+}
+
+impl Sealed {
+    /// When its newest record came. A compacted segment's file is younger than its records, so
+    /// there it is their timestamps that count, as in Kafka.
+    pub(super) fn newest_ms(&self, config: &TopicDefaults) -> i64 {
+        if config.cleanup.compact && self.max_timestamp >= 0 {
+            self.max_timestamp.min(self.last_append_ms)
+        } else {
+            self.last_append_ms
+        }
+    }
 }
 
 impl Partition {
@@ -66,7 +79,10 @@ impl Partition {
 
     /// Seals the active segment when all in it is past its time, so that it can go.
     fn seal_expired(&self) -> Result<(), LogError> {
-        let Some(retention_ms) = self.config.retention_ms else { return Ok(()) };
+        let config = self.config();
+        let Some(retention_ms) = config.retention_ms.filter(|_| config.cleanup.delete) else {
+            return Ok(());
+        };
         // Somebody is writing: then it has not expired.
         let Ok(_lead) = self.write_lead.try_lock() else { return Ok(()) };
         let expired = {
@@ -92,23 +108,27 @@ impl Partition {
                 }
             }
             doomed.segments.push((segment.base, segment.bytes));
-            doomed.log_start = segment.end;
+            doomed.log_start = doomed.log_start.max(segment.end);
         }
         doomed
     }
 
     /// How many segments, from the oldest on, are past their time or beyond the partition's size.
     fn due(&self, state: &State) -> usize {
+        let config = self.config();
+        if !config.cleanup.delete {
+            return 0;
+        }
         let now_ms = self.shared.clock.now_ms();
-        let expired = self.config.retention_ms.map_or(0, |retention_ms| {
+        let expired = config.retention_ms.map_or(0, |retention_ms| {
             let old = |age_ms: i64| age_ms > retention_ms;
             let young = state
                 .sealed
                 .iter()
-                .position(|segment| !old(now_ms.saturating_sub(segment.last_append_ms)));
+                .position(|segment| !old(now_ms.saturating_sub(segment.newest_ms(&config))));
             young.unwrap_or(state.sealed.len())
         });
-        let surplus = self.config.retention_bytes.map_or(0, |retention_bytes| {
+        let surplus = config.retention_bytes.map_or(0, |retention_bytes| {
             let mut bytes: u64 = state.sealed.iter().map(|segment| segment.bytes).sum();
             bytes += state.active.bytes;
             let fits = state.sealed.iter().position(|segment| {
@@ -120,8 +140,9 @@ impl Partition {
         expired.max(surplus)
     }
 
-    /// First the new log start, durably; then the files; then the folder.
-    fn remove(&self, doomed: &Doomed) -> Result<(), LogError> {
+    /// First the new log start, durably; then the files; then the folder. Called with the sync
+    /// lock held.
+    pub(super) fn remove(&self, doomed: &Doomed) -> Result<(), LogError> {
         let point = {
             let state = self.state.lock();
             RecoveryPoint { log_start: doomed.log_start, ..state.next_recovery_point() }
@@ -177,7 +198,7 @@ impl Partition {
         if self.state.lock().stopped.is_some() {
             return Ok(());
         }
-        let _sync = self.sync_lock.lock();
+        let sync = self.sync_lock.lock();
         let synced = self.sync_locked().and_then(|()| {
             let moved = {
                 let mut state = self.state.lock();
@@ -190,6 +211,8 @@ impl Partition {
         });
         self.state.lock().stopped.get_or_insert(super::Stopped::Closed);
         self.tell();
+        drop(sync);
+        self.await_compaction();
         synced
     }
 }

@@ -132,7 +132,7 @@ impl Partition {
     }
 
     fn move_recovery_point_if_due(&self) {
-        let segment_bytes = self.config.segment_bytes;
+        let segment_bytes = self.config().segment_bytes;
         let bytes_due = RECOVERY_POINT_BYTES.min(segment_bytes / RECOVERY_POINT_SHARE);
         let now_ms = self.shared.clock.now_ms();
         let due = {
@@ -178,6 +178,7 @@ impl State {
             offset: self.high_watermark,
             segment_base: self.active.base,
             position: self.active.synced_bytes,
+            compacted_to: self.recovery_point.compacted_to,
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct RecoveryPoint {
     pub(crate) segment_base: Offset,
     /// Where `offset` lies in that segment.
     pub(crate) position: u64,
+    /// Compaction has been over everything below.
+    pub(crate) compacted_to: Offset,
 }
 
 impl RecoveryPoint {
@@ -64,6 +66,7 @@ impl RecoveryPoint {
         out[24..32].copy_from_slice(&self.offset.to_be_bytes());
         out[32..40].copy_from_slice(&self.segment_base.to_be_bytes());
         out[40..48].copy_from_slice(&self.position.to_be_bytes());
+        out[48..56].copy_from_slice(&self.compacted_to.to_be_bytes());
         let crc = crc32c::crc32c(&out[..CRC_AT]);
         out[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         out
@@ -84,6 +87,7 @@ impl RecoveryPoint {
             offset: u64_at(24) as i64,
             segment_base: u64_at(32) as i64,
             position: u64_at(40),
+            compacted_to: u64_at(48) as i64,
         })
     }
 }

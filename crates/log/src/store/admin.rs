@@ -1,24 +1,25 @@
 //! Making and removing topics.
 //!
 //! Guarantees: a topic that was acknowledged survives; one that was not is gone after a crash, or
-//! whole. Left out: changing a topic's settings or partitions.
+//! whole. Left out: changing a topic's settings or partitions (alter).
 
 use super::open::{build_topic, remove_topic};
 use super::{Inner, LogStore, Topic};
 use crate::blocking;
 use crate::report::RecoveryReport;
 use crate::topic_file::{self, TopicFile, io_error};
+use crate::topic_settings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tradewind_types::{LogError, TopicSpec};
 
 /// What a partition's first files take on disk, in bytes.
-const PARTITION_FILES_BYTES: u64 = 8 << 10;
+pub(super) const PARTITION_FILES_BYTES: u64 = 8 << 10;
 
 impl LogStore {
     pub(super) async fn make_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
         topic_file::check_spec(spec)?;
-        topic_file::resolve(&self.inner.shared.settings.topic, &spec.settings)?;
+        topic_settings::resolve(&self.inner.shared.settings.topic, &spec.settings)?;
         let admin = Arc::clone(&self.inner.admin).lock_owned().await;
         let inner = Arc::clone(&self.inner);
         let file = TopicFile::new(spec);
@@ -51,7 +52,7 @@ impl Inner {
         if self.topics.read().by_name.contains_key(&file.name) {
             return Err(LogError::TopicExists { topic: file.name });
         }
-        self.check_room(&file)?;
+        self.check_room(file.partitions)?;
         let disk = &*self.shared.disk;
         let topic_dir = self.dir.join(&file.name);
         // What a failed removal, or a failed attempt at this, left behind.
@@ -71,17 +72,23 @@ impl Inner {
         Ok(())
     }
 
-    fn check_room(&self, file: &TopicFile) -> Result<(), LogError> {
+    fn check_room(&self, partitions: i32) -> Result<(), LogError> {
+        self.check_count(partitions)?;
+        self.shared.reserve.take(partitions.unsigned_abs() as u64 * PARTITION_FILES_BYTES)
+    }
+
+    /// Whether there may be so many partitions more.
+    pub(super) fn check_count(&self, partitions: i32) -> Result<(), LogError> {
         let (there, max) =
             (self.shared.partitions.load(Ordering::Relaxed), self.shared.settings.partitions_max);
-        let more = usize::try_from(file.partitions).unwrap_or(usize::MAX);
+        let more = usize::try_from(partitions).unwrap_or(usize::MAX);
         if there.saturating_add(more) > max {
             return Err(LogError::Invalid(format!(
                 "{more} partitions more than the {there} there are would pass \
                  `log.partitions_max` ({max})"
             )));
         }
-        self.shared.reserve.take(more as u64 * PARTITION_FILES_BYTES)
+        Ok(())
     }
 
     fn unmake_topic(&self, topic: &Topic) -> Result<(), LogError> {
@@ -98,6 +105,7 @@ impl Inner {
         topic.deleted.store(true, Ordering::Relaxed);
         for partition in &topic.partitions {
             partition.stop_deleted();
+            partition.await_compaction();
         }
         tracing::info!(topic = topic.file.name, "topic removed");
         remove_topic(disk, &self.dir, &topic_dir)

@@ -2,13 +2,13 @@
 //!
 //! Guarantees: those of the trait. Left out: what only the wire needs (`LogStore`'s own methods).
 
-use super::{LogStore, Topic};
+use super::{LogStore, RawAppended, Topic};
 use crate::batch;
 use crate::blocking;
 use crate::partition::{Append, Batches, Pieces};
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;
-use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::log::{Appended, PartitionFigures, Watermarks};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -37,15 +37,8 @@ impl Log for LogStore {
         partition: PartitionId,
         records: Vec<Record>,
     ) -> Result<Appended, LogError> {
-        let (topic, partition) = self.partition(topic, partition)?;
-        let bytes =
-            batch::encode(&records, topic.config.max_message_bytes).map_err(LogError::Invalid)?;
-        drop(records);
-        let header = batch::parse_header(&bytes).expect("it was encoded just now");
-        let spans = vec![batch::BatchSpan { position: 0, header }];
-        let append = Append { batches: Batches::Own(bytes), spans };
-        let base_offset = partition.append(append, true).await?;
-        Ok(Appended { base_offset })
+        let appended = self.append_records(topic, partition, records).await?;
+        Ok(Appended { base_offset: appended.base_offset })
     }
 
     async fn read(
@@ -56,13 +49,18 @@ impl Log for LogStore {
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError> {
         let (_, found) = self.partition(topic, partition)?;
-        let pieces = found.read(from, max_bytes).await?;
         let place = format!("topic {topic}, partition {partition}");
-        if !compressed(&pieces) {
-            return decode(&pieces, from, max_bytes, &place);
+        let mut next = from;
+        loop {
+            let pieces = found.read(next, max_bytes).await?;
+            // Where compaction has been, a batch may hold nothing at or after `from`.
+            let Some(end) = end_of(&pieces) else { return Ok(Vec::new()) };
+            let records = self.decoded(pieces, from, max_bytes, &place).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            next = end;
         }
-        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
-        blocking::run(move || decode(&pieces, from, max_bytes, &place)).await
     }
 
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
@@ -80,21 +78,30 @@ impl Log for LogStore {
     }
 
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError> {
-        let topic = self.topic_named(topic)?;
+        let known = self.topic_named(topic)?;
         loop {
             // Woken in the order of waiting, which a `watch` does not promise: a simulation is to
             // repeat from its seed.
-            let changed = topic.changed.notified();
+            let changed = known.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if self.inner.closed.load(Ordering::Relaxed) {
                 return Err(LogError::Busy("it is closed".into()));
             }
-            if topic.is_past(seen)? {
+            // Looked up again each time: it may have more partitions by now.
+            let now = self.topic_named(topic)?;
+            if known.file.id != now.file.id {
+                return Err(LogError::NoTopic { topic: topic.to_owned() });
+            }
+            if now.is_past(seen)? {
                 return Ok(());
             }
             changed.await;
         }
+    }
+
+    fn figures(&self) -> Vec<PartitionFigures> {
+        self.stats()
     }
 
     fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>) {
@@ -103,6 +110,63 @@ impl Log for LogStore {
             partition.hold(holder, offset);
         }
     }
+}
+
+impl LogStore {
+    /// Appends records as one batch, durably, in a topic's own time where it has one.
+    pub(crate) async fn append_records(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        records: Vec<Record>,
+    ) -> Result<RawAppended, LogError> {
+        let (topic, partition) = self.partition(topic, partition)?;
+        let config = topic.config.get();
+        if config.cleanup.compact && records.iter().any(|record| record.key.is_none()) {
+            return Err(LogError::InvalidRecord(format!(
+                "topic {:?} is compacted by key, and a record has none",
+                topic.file.name
+            )));
+        }
+        let bytes = batch::encode(&records, config.max_message_bytes).map_err(LogError::Invalid)?;
+        drop(records);
+        let header = batch::parse_header(&bytes).expect("it was encoded just now");
+        let spans = vec![batch::BatchSpan { position: 0, header }];
+        let mut append = Append { batches: Batches::Own(bytes), spans };
+        let append_time_ms = self.stamp(&topic, &mut append);
+        let base_offset = partition.append(append, true).await?;
+        let log_start = partition.watermarks().log_start;
+        Ok(RawAppended { base_offset, append_time_ms, log_start })
+    }
+
+    async fn decoded(
+        &self,
+        pieces: Pieces,
+        from: Offset,
+        max_bytes: usize,
+        place: &str,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        if !compressed(&pieces) {
+            return decode(&pieces, from, max_bytes, place);
+        }
+        let place = place.to_owned();
+        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
+        blocking::run(move || decode(&pieces, from, max_bytes, &place)).await
+    }
+}
+
+/// The offset after the last batch; `None` when there is none.
+fn end_of(pieces: &Pieces) -> Option<Offset> {
+    let last = pieces.pieces.iter().rfind(|piece| !piece.is_empty())?;
+    let (mut position, mut end) = (0, None);
+    while let Ok(header) = batch::parse_header(&last[position..]) {
+        end = Some(header.end_offset());
+        position += header.bytes;
+        if position >= last.len() {
+            break;
+        }
+    }
+    end
 }
 
 impl Topic {

@@ -4,15 +4,18 @@
 //! fails. Left out: what a partition does with its files (partition).
 
 mod admin;
+mod alter;
 mod log_trait;
 mod open;
 mod own;
 
-use crate::batch;
+pub(crate) use alter::Change;
+
+use crate::batch::{self, BatchFault};
 use crate::blocking;
 use crate::partition::{Append, Batches, Partition, Shared};
 use crate::report::RecoveryReport;
-use crate::settings::{LogSettings, TopicDefaults};
+use crate::settings::{LiveSettings, LogSettings, TimestampType};
 use crate::topic_file::TopicFile;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
@@ -57,11 +60,11 @@ struct Topics {
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
-    config: Arc<TopicDefaults>,
+    config: Arc<LiveSettings>,
     partitions: Vec<Arc<Partition>>,
     /// Sends whenever a high watermark moves, or the topic goes.
     changed: Arc<Notify>,
-    deleted: AtomicBool,
+    deleted: Arc<AtomicBool>,
 }
 
 /// Where a producer's batches landed.
@@ -69,8 +72,7 @@ struct Topic {
 pub struct RawAppended {
     /// The first record's offset.
     pub base_offset: Offset,
-    /// The time the log gave the batches, milliseconds, or -1: topics keep the producer's
-    /// timestamps.
+    /// The time the log gave the batches, milliseconds; -1 where the topic keeps the producer's.
     pub append_time_ms: i64,
     /// The first offset the partition keeps.
     pub log_start: Offset,
@@ -79,28 +81,15 @@ pub struct RawAppended {
 /// Whole record batches as they lie on disk.
 #[derive(Debug, Clone)]
 pub struct RawRead {
-    /// Batches without a gap; the first one holds the offset asked for and may start before it.
+    /// Whole batches in order. The first one may start before the offset asked for, or, where
+    /// compaction took the records between, after it.
     pub bytes: Bytes,
     /// The readable range at the time of the read.
     pub watermarks: Watermarks,
 }
 
-/// A partition as it is, for system tables and the doctor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionStats {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The readable range.
-    pub watermarks: Watermarks,
-    /// Bytes of its segments.
-    pub bytes: u64,
-    /// How many segments it has.
-    pub segments: usize,
-    /// Why it takes no more writes, if an fsync failed.
-    pub offline: Option<String>,
-}
+/// A partition as it is, for system tables, `/metrics` and administrators.
+pub type PartitionStats = tradewind_types::log::PartitionFigures;
 
 /// What a round of maintenance did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,6 +100,10 @@ pub struct Maintained {
     pub bytes: u64,
     /// Holds of pipelines that were overridden, because the disk's reserve was reached.
     pub holds_overridden: u64,
+    /// Segments that compaction has written anew, as they are now.
+    pub compacted_segments: u64,
+    /// Bytes that compaction has saved.
+    pub compacted_bytes: u64,
 }
 
 impl LogStore {
@@ -144,10 +137,21 @@ impl LogStore {
         durable: bool,
     ) -> Result<RawAppended, LogError> {
         let (topic, partition) = self.partition(topic, partition)?;
-        let append = self.check_produced(&topic, batches).await?;
+        let mut append = self.check_produced(&topic, batches).await?;
+        let append_time_ms = self.stamp(&topic, &mut append);
         let base_offset = partition.append(append, durable).await?;
         let log_start = partition.watermarks().log_start;
-        Ok(RawAppended { base_offset, append_time_ms: -1, log_start })
+        Ok(RawAppended { base_offset, append_time_ms, log_start })
+    }
+
+    /// Gives the batches the log's time, where the topic wants that; answers it, or -1.
+    fn stamp(&self, topic: &Topic, append: &mut Append) -> i64 {
+        if topic.config.get().timestamp_type == TimestampType::CreateTime {
+            return -1;
+        }
+        let now_ms = self.inner.shared.clock.now_ms();
+        append.stamp(now_ms);
+        now_ms
     }
 
     /// Waits until everything below `end` is durable, so that what was appended without waiting
@@ -165,12 +169,12 @@ impl LogStore {
     }
 
     async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
-        let batch_bytes_max = topic.config.max_message_bytes;
-        let invalid = |error: batch::BatchError| LogError::Invalid(error.to_string());
-        let spans = batch::parse_batches(&batches).map_err(invalid)?;
+        let config = topic.config.get();
+        let rules = config.produce_rules(self.inner.shared.clock.now_ms());
+        let spans = batch::parse_batches(&batches).map_err(refused)?;
         let compressed = spans.iter().any(|span| span.header.compressed());
         let check = move || {
-            batch::check_spans(&batches, &spans, batch_bytes_max).map_err(invalid)?;
+            batch::check_spans(&batches, &spans, &rules).map_err(refused)?;
             Ok(Append { batches: Batches::Sent(batches), spans })
         };
         if !compressed {
@@ -217,12 +221,16 @@ impl LogStore {
         let partitions = topics.by_name.values().flat_map(|topic| {
             topic.partitions.iter().map(|partition| {
                 let (bytes, segments) = partition.size();
+                let (oldest_ms, newest_ms) = partition.times();
                 PartitionStats {
                     topic: topic.file.name.clone(),
                     partition: partition.id(),
                     watermarks: partition.watermarks(),
                     bytes,
                     segments,
+                    compacted_to: partition.compacted_to(),
+                    oldest_ms,
+                    newest_ms,
                     offline: partition.offline(),
                 }
             })
@@ -230,7 +238,7 @@ impl LogStore {
         partitions.collect()
     }
 
-    /// Applies retention to every partition, and makes durable what nobody waits for. Pipelines
+    /// Applies retention and compaction to every partition, and makes durable what nobody waits for. Pipelines
     /// must have said what they hold before the first round.
     ///
     /// # Errors
@@ -248,17 +256,28 @@ impl LogStore {
         };
         let mut done = Maintained::default();
         let mut failed = None;
-        for partition in partitions {
+        let mut note = |error: LogError| {
+            tracing::warn!(%error, "a partition could not be maintained");
+            failed.get_or_insert(error);
+        };
+        for partition in &partitions {
             match partition.flush().and_then(|()| partition.retain(forced)) {
                 Ok(retained) => {
                     done.segments += retained.segments;
                     done.bytes += retained.bytes;
                     done.holds_overridden += retained.holds_overridden;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a partition could not be maintained");
-                    failed.get_or_insert(error);
+                Err(error) => note(error),
+            }
+        }
+        // Retention first, everywhere: compaction may take long, and needs room.
+        for partition in &partitions {
+            match partition.compact() {
+                Ok(compacted) => {
+                    done.compacted_segments += compacted.segments;
+                    done.compacted_bytes += compacted.bytes_saved;
                 }
+                Err(error) => note(error),
             }
         }
         failed.map_or(Ok(done), Err)
@@ -316,6 +335,16 @@ impl LogStore {
             Some(partition) => Ok((topic, partition)),
             None => Err(LogError::NoPartition { topic: name.to_owned(), partition }),
         }
+    }
+}
+
+/// Why a producer's batches are not taken.
+fn refused(error: batch::BatchError) -> LogError {
+    let reason = error.to_string();
+    match error.fault {
+        BatchFault::Corrupt | BatchFault::TooLarge => LogError::Invalid(reason),
+        BatchFault::Record => LogError::InvalidRecord(reason),
+        BatchFault::Timestamp => LogError::InvalidTimestamp(reason),
     }
 }
 

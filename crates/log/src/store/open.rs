@@ -9,8 +9,9 @@ use crate::partition::{Place, Shared};
 use crate::report::RecoveryReport;
 use crate::reserve::Reserve;
 use crate::segment::SegmentCache;
-use crate::settings::LogSettings;
-use crate::topic_file::{self, LOCK_NAME, TopicFile, io_error};
+use crate::settings::{LiveSettings, LogSettings};
+use crate::topic_file::{LOCK_NAME, TopicFile, io_error};
+use crate::topic_settings;
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::path::Path;
@@ -158,7 +159,8 @@ pub(super) fn build_topic(
     file: TopicFile,
     mut each: impl FnMut(Place) -> Result<crate::partition::Partition, LogError>,
 ) -> Result<Arc<Topic>, LogError> {
-    let config = Arc::new(topic_file::resolve(&shared.settings.topic, &file.settings)?);
+    let settings = topic_settings::resolve(&shared.settings.topic, &file.settings)?;
+    let config = Arc::new(LiveSettings::new(settings));
     let changed = Arc::new(Notify::new());
     let name: Arc<str> = file.name.as_str().into();
     let mut partitions = Vec::with_capacity(file.partitions.max(0) as usize);
@@ -173,7 +175,7 @@ pub(super) fn build_topic(
         })?));
     }
     shared.partitions.fetch_add(partitions.len(), Ordering::Relaxed);
-    Ok(Arc::new(Topic { file, config, partitions, changed, deleted: AtomicBool::new(false) }))
+    Ok(Arc::new(Topic { file, config, partitions, changed, deleted: Arc::default() }))
 }
 
 /// Removes the folder of a topic that is marked as deleted or was never finished: the mark goes

@@ -5,6 +5,7 @@
 
 use super::budget::Budget;
 use super::limits::WireLimits;
+use super::quota::Quotas;
 use crate::LogStore;
 use crate::group::GroupCoordinator;
 use kafka_protocol::protocol::StrBytes;
@@ -29,6 +30,7 @@ pub(crate) struct Broker {
     pub(crate) requests: Budget,
     /// Answers being made or sent.
     pub(crate) answers: Budget,
+    pub(crate) quotas: Quotas,
     /// True once the port is closing: waits end, nothing new is read.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -48,6 +50,7 @@ impl Broker {
             port: i32::from(port),
             requests: Budget::new(limits.requests_in_flight_bytes_max),
             answers: Budget::new(limits.answers_in_flight_bytes_max),
+            quotas: Quotas::new(limits.quotas),
             limits,
             closing,
         }

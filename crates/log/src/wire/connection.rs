@@ -3,7 +3,8 @@
 //! Guarantees: an idle connection holds no buffer; at most one request is read ahead while
 //! another is worked on, except produces, of which `produces_in_flight_max` may wait for their
 //! fsync together; a request that waits for other clients holds no budget, and ends when its peer
-//! goes; a peer that sends or reads too slowly is cut.
+//! goes; a peer that sends or reads too slowly is cut; one that went beyond a quota is not read from
+//! until its time is over.
 //! Left out: TLS and SASL. A stage before [`Stage::Open`] is where they go; the stream is generic
 //! for their sake.
 
@@ -13,11 +14,13 @@ use super::broker::Broker;
 use super::budget::Charge;
 use super::frame::{Arrived, Frame, FrameReader};
 use super::limits::{TRANSFER_TICK, Transfer};
+use super::quota;
 use super::request::{self, ELEMENT_BYTES, Opened, Reply};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -31,7 +34,16 @@ enum Stage {
 }
 
 /// A request's answer under way, with what the request holds of the budget.
-type Answering = BoxFuture<'static, (Result<Option<Reply>, WireError>, Charge)>;
+type Answering = BoxFuture<'static, Answered>;
+
+/// An answer, or why there is none.
+struct Answered {
+    reply: Result<Option<Reply>, WireError>,
+    /// What the request held of the budget.
+    charge: Charge,
+    /// How long the connection is muted after it: the client went beyond a quota.
+    throttle: Duration,
+}
 
 struct Connection<S> {
     stream: S,
@@ -46,6 +58,8 @@ struct Connection<S> {
     only_produces: bool,
     /// Whether the request being answered waits for other clients, perhaps for minutes.
     parked: bool,
+    /// Nothing is read, and nothing begun, before this: the client went beyond a quota.
+    muted_until: Option<Instant>,
 }
 
 /// Serves `stream` until the peer is done, misbehaves, or the port closes.
@@ -67,6 +81,7 @@ where
         answering: FuturesOrdered::new(),
         only_produces: true,
         parked: false,
+        muted_until: None,
     };
     while connection.step().await? {}
     // The peer may be gone already; there is nothing left to tell it.
@@ -76,7 +91,8 @@ where
 
 enum Event {
     Closing,
-    Answered(Result<Option<Reply>, WireError>, Charge),
+    Answered(Answered),
+    Unmuted,
     Arrived(Arrived),
     Late,
 }
@@ -96,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.stage = Stage::Finishing;
                 self.ahead = None;
             }
-            Event::Answered(reply, charge) => {
+            Event::Answered(Answered { reply, charge, throttle }) => {
                 if let Some(reply) = reply? {
                     self.write(reply).await?;
                 }
@@ -105,6 +121,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.reader.resume();
                 }
                 self.reader.touch();
+                if throttle > Duration::ZERO {
+                    self.muted_until = self.muted_until.max(Some(Instant::now() + throttle));
+                }
+            }
+            Event::Unmuted => {
+                self.muted_until = None;
+                self.reader.resume();
             }
             Event::Arrived(Arrived::Frame(frame)) => self.ahead = Some(frame),
             Event::Arrived(Arrived::Part) => {}
@@ -123,8 +146,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn event(&mut self) -> Result<Event, WireError> {
         let open = self.stage == Stage::Open;
+        let muted_until = self.muted_until;
         // Behind a parked request nothing is read that would take memory for as long.
-        let reading = open && self.ahead.is_none() && !(self.parked && self.reader.begun());
+        let parked = self.parked && self.reader.begun();
+        let reading = open && self.ahead.is_none() && muted_until.is_none() && !parked;
         let broker = &self.broker;
         let (midway, awaits_peer) = (self.reader.midway(), self.reader.awaits_peer());
         let deadline = self
@@ -134,7 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = broker.closed(), if open => Ok(Event::Closing),
-            Some((reply, charge)) = self.answering.next() => Ok(Event::Answered(reply, charge)),
+            Some(answered) = self.answering.next() => Ok(Event::Answered(answered)),
+            () = until(muted_until), if open && muted_until.is_some() => Ok(Event::Unmuted),
             arrived = self.reader.next(&mut self.stream, &broker.limits, &broker.requests),
                 if reading => arrived.map(Event::Arrived),
             () = until(deadline) => Ok(Event::Late),
@@ -145,6 +171,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The request read ahead, if those before it allow it to start.
     fn next_to_start(&mut self) -> Option<Frame> {
+        if self.muted_until.is_some() {
+            return None;
+        }
         let produce = self.ahead.as_ref().map(|frame| apis::is_produce(&frame.bytes))?;
         let free = self.answering.is_empty()
             || (produce
@@ -160,23 +189,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Does the part of a request that must happen in order and queues the rest.
     async fn start(&mut self, frame: Frame) -> Result<(), WireError> {
         let Frame { bytes, mut charge } = frame;
-        let pending: Pending = match request::open(bytes)? {
-            Opened::FutureApiVersions { correlation } => apis::future_api_versions(correlation)?,
-            Opened::Request(mut request) => {
-                request.peer = self.peer;
-                self.parked = apis::parks(request.api);
-                metrics::counter!("tradewind_kafka_requests_total", "api" => request.api.name)
-                    .increment(1);
-                let decoded = request.elements * ELEMENT_BYTES;
-                self.broker.requests.charge(&mut charge, decoded).await;
-                (request.api.handle)(Arc::clone(&self.broker), request).await?
+        let asked = bytes.len();
+        let mut request = match request::open(bytes)? {
+            Opened::FutureApiVersions { correlation } => {
+                let pending = apis::future_api_versions(correlation)?;
+                self.answering.push_back(Box::pin(async move {
+                    Answered { reply: pending.await, charge, throttle: Duration::ZERO }
+                }));
+                return Ok(());
             }
+            Opened::Request(request) => request,
         };
+        request.peer = self.peer;
+        self.parked = apis::parks(request.api);
+        let (key, version, client) = (request.api.key, request.version, request.client.clone());
+        metrics::counter!("tradewind_kafka_requests_total", "api" => request.api.name).increment(1);
+        let decoded = request.elements * ELEMENT_BYTES;
+        self.broker.requests.charge(&mut charge, decoded).await;
+        let pending: Pending = (request.api.handle)(Arc::clone(&self.broker), request).await?;
         if self.parked {
             // What it keeps is counted by the groups.
             charge.shrink_to(0);
         }
-        self.answering.push_back(Box::pin(async move { (pending.await, charge) }));
+        let broker = Arc::clone(&self.broker);
+        self.answering.push_back(Box::pin(async move {
+            let mut reply = pending.await;
+            let answered = match &reply {
+                Ok(Some(reply)) => reply.bytes.len(),
+                _ => 0,
+            };
+            let throttle = broker.quotas.note(&client, key, asked, answered);
+            if let (Ok(Some(reply)), false) = (&mut reply, throttle.is_zero()) {
+                quota::stamp(reply, key, version, throttle);
+            }
+            Answered { reply, charge, throttle }
+        }));
         Ok(())
     }
 

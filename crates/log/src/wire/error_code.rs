@@ -20,6 +20,8 @@ pub(crate) fn of_log_error(error: &LogError) -> ResponseError {
         }
         LogError::TopicExists { .. } => ResponseError::TopicAlreadyExists,
         LogError::Invalid(_) => ResponseError::InvalidRequest,
+        LogError::InvalidRecord(_) => ResponseError::InvalidRecord,
+        LogError::InvalidTimestamp(_) => ResponseError::InvalidTimestamp,
         LogError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
         LogError::Busy(_) => ResponseError::RequestTimedOut,
         LogError::Corrupt { .. }

@@ -102,6 +102,12 @@ impl FrameReader {
         self.silent_since = Instant::now();
     }
 
+    /// Starts all clocks again: nothing was read for a while, for reasons of the port's own.
+    pub(crate) fn resume(&mut self) {
+        self.silent_since = Instant::now();
+        self.transfer = Transfer::begin();
+    }
+
     /// When this connection has been silent, or a frame under way, for too long; `None` while it
     /// is the port that keeps the peer waiting.
     pub(crate) fn deadline(&self, limits: &WireLimits, pressed: bool) -> Option<Instant> {
@@ -110,11 +116,6 @@ impl FrameReader {
             _ if self.midway() => Some(limits.stalled_at(&self.transfer, pressed)),
             _ => Some(self.silent_since + limits.idle_timeout),
         }
-    }
-
-    /// Starts the clock of a frame under way again: it was not read for a while.
-    pub(crate) fn resume(&mut self) {
-        self.transfer = Transfer::begin();
     }
 
     /// Whether a frame's length is known: more of it would take memory.

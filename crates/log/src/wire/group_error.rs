@@ -52,6 +52,6 @@ pub(crate) fn sent(text: &Arc<str>) -> StrBytes {
 
 /// What the client calls itself, and where it is, in Kafka's form.
 pub(crate) fn client_of(request: &Request) -> (Arc<str>, Arc<str>) {
-    let id = String::from_utf8_lossy(&request.client_id);
+    let id = String::from_utf8_lossy(&request.client);
     (id.as_ref().into(), format!("/{}", request.peer).into())
 }

@@ -56,6 +56,8 @@ pub(crate) enum Kind {
     Each(&'static Kind),
     /// One structure.
     Struct(&'static Shape),
+    /// A byte that says whether a structure follows: negative is null.
+    Optional(&'static Shape),
 }
 
 impl Field {
@@ -280,6 +282,10 @@ impl Walk<'_> {
             Kind::Text => self.cursor.text(self.flexible).map(drop),
             Kind::Blob => self.cursor.blob(self.flexible).map(drop),
             Kind::Struct(shape) => self.shape(shape),
+            Kind::Optional(shape) => match self.cursor.i8()? {
+                ..0 => Ok(()),
+                _ => self.shape(shape),
+            },
             Kind::Array(shape) => {
                 for _ in 0..self.counted()? {
                     self.shape(shape)?;

@@ -46,6 +46,19 @@ pub struct WireLimits {
     pub kept_topics: KeptTopics,
     /// What consumer groups may take, and their timeouts.
     pub groups: GroupSettings,
+    /// What each client may use in a second.
+    pub quotas: QuotaLimits,
+}
+
+/// What each client, by its client id, may use in a second; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Bytes of its produce requests.
+    pub produce_bytes_per_second: Option<u64>,
+    /// Bytes of the answers to its fetches.
+    pub fetch_bytes_per_second: Option<u64>,
+    /// Requests of any kind.
+    pub requests_per_second: Option<u64>,
 }
 
 /// Which topics clients may not delete, and why. By default they may delete every one.
@@ -100,6 +113,7 @@ impl Default for WireLimits {
             auto_create_partitions: 1,
             kept_topics: KeptTopics::default(),
             groups: GroupSettings::default(),
+            quotas: QuotaLimits::default(),
         }
     }
 }

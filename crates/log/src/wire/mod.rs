@@ -10,6 +10,7 @@
 
 pub(crate) mod apis;
 mod broker;
+mod broker_settings;
 mod budget;
 mod connection;
 mod error_code;
@@ -20,12 +21,14 @@ mod limits;
 mod listener;
 mod message_set;
 mod open_files;
+mod quota;
 mod request;
+mod settings_change;
 mod topics;
 
 pub use apis::versions;
 pub use frame::check_prologue;
-pub use limits::{KeptTopics, SLOWEST_BYTES_PER_SECOND, WireLimits};
+pub use limits::{KeptTopics, QuotaLimits, SLOWEST_BYTES_PER_SECOND, WireLimits};
 pub use listener::{serve, serve_with};
 pub use message_set::records as message_set_records;
 pub use open_files::raise_open_files;

@@ -21,11 +21,11 @@ pub(crate) struct Request {
     pub(crate) api: &'static Api,
     pub(crate) version: i16,
     pub(crate) correlation: i32,
+    /// What the client calls itself.
+    pub(crate) client: Bytes,
     pub(crate) body: Bytes,
     /// Entries and tags in the body: what decoding it will make.
     pub(crate) elements: usize,
-    /// What the client calls itself.
-    pub(crate) client_id: Bytes,
     /// Where it connects from: set by the connection.
     pub(crate) peer: IpAddr,
 }
@@ -60,8 +60,8 @@ pub(crate) fn open(frame: Bytes) -> Result<Opened, WireError> {
             _ => Err(WireError::UnknownVersion { api: api.name, version }),
         };
     }
-    let client_id = cursor.text(false).map_err(header_error)?.unwrap_or_default();
-    let client_id = frame.slice_ref(client_id);
+    let client = cursor.text(false).map_err(header_error)?;
+    let client = client.map(|client| frame.slice_ref(client)).unwrap_or_default();
     let flexible = version >= api.flexible_from;
     let tags = if flexible { cursor.skip_tags().map_err(header_error)? } else { 0 };
     let body = frame.slice(cursor.position()..);
@@ -71,9 +71,9 @@ pub(crate) fn open(frame: Bytes) -> Result<Opened, WireError> {
         api,
         version,
         correlation,
+        client,
         body,
         elements: elements + tags,
-        client_id,
         peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }))
 }

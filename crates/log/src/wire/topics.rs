@@ -2,6 +2,7 @@
 //!
 //! Guarantees: one rule for both forms, and one error for each way of being unknown.
 
+use super::broker::LEADER_EPOCH;
 use crate::LogStore;
 use crate::group::OFFSETS_TOPIC;
 use kafka_protocol::ResponseError;
@@ -25,6 +26,15 @@ pub(crate) fn resolve(
 /// The topics the broker keeps its own state in: clients read them and no more.
 pub(crate) fn is_internal(name: &str) -> bool {
     matches!(name, OFFSETS_TOPIC | "__transaction_state")
+}
+
+/// Whether a client knows the leader there is; -1 is one that does not say.
+pub(crate) fn check_leader_epoch(known: i32) -> Result<(), ResponseError> {
+    match known {
+        -1 | LEADER_EPOCH => Ok(()),
+        newer if newer > LEADER_EPOCH => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Err(ResponseError::FencedLeaderEpoch),
+    }
 }
 
 /// Kafka's rule for the names of topics.

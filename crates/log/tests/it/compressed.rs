@@ -38,6 +38,15 @@ fn seal(header: &[u8], body: &[u8], codec: u8) -> Vec<u8> {
     out
 }
 
+/// The records as a producer sends them, compressed with codec `bits`.
+pub(crate) fn compressed_batch(records: &[Record], bits: i16) -> Bytes {
+    let batch = crate::power_cut::produced(records);
+    match bits {
+        0 => batch.into(),
+        codec => compress(&batch, codec as u8).into(),
+    }
+}
+
 async fn plain(records: &[Record]) -> Vec<u8> {
     let store = Fixture::new(0).with_topic().await;
     store.append(TOPIC, 0, records.to_vec()).await.unwrap();
@@ -123,7 +132,8 @@ async fn batches_that_lie_are_refused_on_produce() {
     for (names, lie) in lies {
         let refused = store.append_raw(TOPIC, 0, Bytes::from(lie), true).await.unwrap_err();
         assert!(
-            matches!(&refused, LogError::Invalid(text) if text.contains(names)),
+            matches!(&refused, LogError::Invalid(text) | LogError::InvalidRecord(text)
+                if text.contains(names)),
             "{names}: {refused}"
         );
     }

@@ -1,7 +1,10 @@
 //! The log against disks that work, fail, fill up and lose power.
 #![allow(clippy::unwrap_used)]
 
+mod alter;
 mod append_read;
+mod compaction;
+mod compaction_power;
 mod compressed;
 mod corruption;
 mod faults;

@@ -64,6 +64,16 @@ impl Fixture {
         paths
     }
 
+    /// Removes a file.
+    pub(crate) fn disk_remove(&self, path: &Path) {
+        self.disk.remove_file(path).unwrap();
+    }
+
+    /// Makes a file, durably.
+    pub(crate) fn disk_write(&self, path: &Path, bytes: &[u8]) {
+        self.disk.write_atomic(path, bytes).unwrap();
+    }
+
     /// Changes one byte of a file, durably.
     pub(crate) fn garble(&self, path: &Path, position: u64) {
         let file = self.disk.open(path, Create::No).unwrap();

@@ -65,7 +65,7 @@ async fn what_makes_no_sense_is_refused_with_the_setting_at_fault() {
         (TopicSpec::new("x".repeat(250), 1), "topic name"),
         (TopicSpec::new("t", 0), "at least one partition"),
         (TopicSpec::new("t", 5), "log.partitions_max"),
-        (with("cleanup.policy", "compact"), "cleanup.policy"),
+        (with("cleanup.policy", "burn"), "cleanup.policy"),
         (with("retention.ms", "soon"), "retention.ms"),
         (with("segment.bytes", "10"), "segment.bytes"),
         (with("min.insync.replicas", "2"), "min.insync.replicas"),

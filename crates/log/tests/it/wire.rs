@@ -1,5 +1,6 @@
 //! The Kafka port over real sockets: every version, the limits, hostile peers, real clients.
 
+mod admin;
 mod clients;
 mod group_client;
 mod group_offsets;
@@ -8,6 +9,8 @@ mod harness;
 mod hostile;
 mod memory;
 mod old_versions;
+mod own_client;
 mod produce_fetch;
+mod quotas;
 mod topics;
 mod versions;

@@ -241,6 +241,25 @@ pub const SETTINGS: &[Setting] = &[
         "How long the offsets of a consumer group without members are kept.",
     ),
     setting(
+        "server.kafka_quota_produce_bytes_per_second",
+        QUOTA,
+        "none",
+        "Bytes of produce requests a second that a Kafka client, by its client id, may send in the \
+         long run. One that sends more is told how long it has to wait, and not read from meanwhile.",
+    ),
+    setting(
+        "server.kafka_quota_fetch_bytes_per_second",
+        QUOTA,
+        "none",
+        "The same for the bytes it fetches.",
+    ),
+    setting(
+        "server.kafka_quota_requests_per_second",
+        Kind::OrNone(&Kind::Count { min: 1, max: 1_000_000_000 }),
+        "none",
+        "The same for its requests of any kind.",
+    ),
+    setting(
         "server.shutdown_timeout_ms",
         TIMEOUT,
         "10 s",
@@ -513,6 +532,9 @@ pub const SETTINGS: &[Setting] = &[
         "How long one statement may run.",
     ),
 ];
+
+/// Bytes a second, or no limit.
+const QUOTA: Kind = Kind::OrNone(&Kind::Bytes { min: 1 << 10, max: 1 << 40 });
 
 /// Pairs of settings of which the first may not be larger than the second: what has to fit into
 /// what.

@@ -69,6 +69,11 @@ fn partition_end(
             return None;
         }
     };
+    let swaps: Vec<(i64, i64)> =
+        segments.iter().filter_map(|entry| swap_range(&entry.path)).collect();
+    if !swaps.is_empty() {
+        findings.note(&format!("{what}: a compaction was interrupted; the next start finishes it"));
+    }
     segments.retain(|entry| entry.path.extension().is_some_and(|ending| ending == "log"));
     segments.sort_by(|one, other| one.path.cmp(&other.path));
     let durable = recovery_point(disk, &dir);
@@ -79,7 +84,9 @@ fn partition_end(
         let Some((base, end)) = segment_ends(disk, &segment.path, last, durable, findings) else {
             continue;
         };
-        if let Some(due) = due.filter(|due| *due != base) {
+        // What an unfinished swap stands for may be removed already.
+        let swapped = |due: i64| swaps.iter().any(|(from, to)| *from <= due && base <= *to);
+        if let Some(due) = due.filter(|due| *due != base && !swapped(*due)) {
             findings.problem(&format!(
                 "{what}: records {due}..{base} are missing before {}; restore the segment from a backup",
                 segment.path.display()
@@ -98,6 +105,13 @@ fn partition_end(
         ));
     }
     Some(end)
+}
+
+/// The offsets that a compacted segment stands for which is not in its place yet.
+fn swap_range(path: &Path) -> Option<(i64, i64)> {
+    let ending = path.extension()?.to_str()?;
+    let (from, to) = path.file_stem()?.to_str()?.split_once('-')?;
+    ["swap", "swap-again"].contains(&ending).then_some((from.parse().ok()?, to.parse().ok()?))
 }
 
 /// Checks a segment; returns its first offset and the one due after it.

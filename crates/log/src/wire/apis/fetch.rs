@@ -8,7 +8,7 @@
 
 use super::{Api, Pending};
 use crate::wire::WireError;
-use crate::wire::broker::{Broker, LEADER_EPOCH};
+use crate::wire::broker::Broker;
 use crate::wire::budget::Charge;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape, Tag};
@@ -224,11 +224,7 @@ impl<'a> Gathering<'a> {
         topic: &str,
         asked: &FetchPartition,
     ) -> Result<PartitionData, ResponseError> {
-        match asked.current_leader_epoch {
-            epoch if epoch > LEADER_EPOCH => return Err(ResponseError::UnknownLeaderEpoch),
-            -1 | LEADER_EPOCH => {}
-            _ => return Err(ResponseError::FencedLeaderEpoch),
-        }
+        topics::check_leader_epoch(asked.current_leader_epoch)?;
         let room = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(self.left);
         let read = self.read(topic, asked, room).await.map_err(|error| of_log_error(&error))?;
         // A batch is returned even if it is too large; only the answer's first may stay.

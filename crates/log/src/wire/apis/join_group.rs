@@ -63,7 +63,7 @@ async fn handle(broker: Arc<Broker>, mut request: Request) -> Result<Pending, Wi
     let join = join(&request, &asked);
     drop(asked);
     // Nothing of the frame is kept while the group gathers.
-    (request.body, request.client_id) = (Bytes::new(), Bytes::new());
+    (request.body, request.client) = (Bytes::new(), Bytes::new());
     Ok(async move {
         let answer = tokio::select! {
             answer = broker.groups.join(&group, join) => answer,

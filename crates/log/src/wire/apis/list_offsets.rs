@@ -1,6 +1,7 @@
 //! ListOffsets: the first offset, the last, the first at or after a time, the newest time's.
 //!
-//! Guarantees: nothing above the high watermark is named.
+//! Guarantees: nothing above the high watermark is named; a special time is answered only in the
+//! versions that know it.
 //! Left out: tiered storage, whose special times answer as a log without tiers does.
 
 use super::{Api, Pending, answered};
@@ -10,8 +11,10 @@ use crate::wire::broker::{Broker, LEADER_EPOCH};
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
+use crate::wire::topics;
 use futures::FutureExt;
-use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -82,15 +85,48 @@ async fn list(store: &LogStore, topic: ListOffsetsTopic, version: i16) -> ListOf
     for partition in &topic.partitions {
         let index = partition.partition_index;
         let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
-        partitions.push(match find(store, &topic.name, index, partition.timestamp).await {
-            Err(error) => response.with_error_code(number(of_log_error(&error))),
+        let twice = topic.partitions.iter().filter(|p| p.partition_index == index).count() > 1;
+        let found = match check(partition, twice, version) {
+            Ok(()) => find(store, &topic.name, index, partition.timestamp)
+                .await
+                .map_err(|error| of_log_error(&error)),
+            Err(error) => Err(error),
+        };
+        partitions.push(match found {
+            Err(error) => {
+                let Found { timestamp, offset } = NOTHING;
+                let response = response.with_timestamp(timestamp).with_offset(offset);
+                response.with_error_code(number(error))
+            }
             Ok(found) => response
                 .with_timestamp(found.timestamp)
                 .with_offset(found.offset)
-                .with_leader_epoch(if version >= 4 { LEADER_EPOCH } else { -1 }),
+                .with_leader_epoch(match found.offset {
+                    0.. if version >= 4 => LEADER_EPOCH,
+                    _ => -1,
+                }),
         });
     }
     ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+}
+
+/// Whether a partition is asked about in a way its version knows.
+fn check(asked: &ListOffsetsPartition, twice: bool, version: i16) -> Result<(), ResponseError> {
+    if twice {
+        return Err(ResponseError::InvalidRequest);
+    }
+    let since = match asked.timestamp {
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        ..LATEST_TIERED => return Err(ResponseError::UnsupportedVersion),
+        _ => 0,
+    };
+    if version < since {
+        return Err(ResponseError::UnsupportedVersion);
+    }
+    let known = if version >= 4 { asked.current_leader_epoch } else { -1 };
+    topics::check_leader_epoch(known)
 }
 
 async fn find(

@@ -4,29 +4,43 @@
 //! it. To add an API, write its file and its line here.
 //! Left out: transactions; [`find_coordinator`] says so to clients that ask.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod produce_old;
 mod sync_group;
 mod txn_offset_commit;
 
 pub(crate) use api_versions::future as future_api_versions;
+pub(crate) use describe_configs::{
+    BROKER as BROKER_RESOURCE, TOPIC as TOPIC_RESOURCE, check_broker, unknown_kind,
+};
 
 use super::WireError;
 use super::broker::Broker;
@@ -57,10 +71,23 @@ const APIS: &[&Api] = &[
     &txn_offset_commit::API,
     &delete_groups::API,
     &offset_delete::API,
+    &create_partitions::API,
+    &describe_configs::API,
+    &incremental_alter_configs::API,
+    &alter_configs::API,
+    &delete_records::API,
+    &offset_for_leader_epoch::API,
+    &describe_cluster::API,
+    &describe_topic_partitions::API,
+    &describe_log_dirs::API,
+    &elect_leaders::API,
+    &list_partition_reassignments::API,
 ];
 
 /// Produce's key: its frames may be larger and may overlap.
 pub(crate) const PRODUCE_KEY: i16 = produce::API.key;
+/// Fetch's key: its answers count against a quota.
+pub(crate) const FETCH_KEY: i16 = fetch::API.key;
 /// ApiVersions' key: it is answered in every version.
 pub(crate) const API_VERSIONS_KEY: i16 = api_versions::API.key;
 

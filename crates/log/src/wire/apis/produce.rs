@@ -23,8 +23,7 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
-use tradewind_types::log::Appended;
-use tradewind_types::{Log, LogError, Offset, PartitionId, TopicInfo};
+use tradewind_types::{LogError, Offset, PartitionId, TopicInfo};
 
 const PARTITION: Shape =
     Shape { fields: &[Field::new(Kind::Fixed(4)), Field::new(Kind::Blob)], tags: &[] };
@@ -79,6 +78,8 @@ struct Written {
     /// The offset after the last record.
     end: Offset,
     log_start: Offset,
+    /// The time the log gave them, milliseconds, or -1.
+    append_time_ms: i64,
 }
 
 type Outcome = Result<Written, Refusal>;
@@ -182,8 +183,9 @@ async fn write_batches(
     let records = check_attributes(&batches, version)?;
     let appended = store.append_raw(&topic.name, partition, batches.clone(), false).await;
     let appended = appended.map_err(|error| Refusal::of_append(&error, &batches))?;
-    let RawAppended { base_offset, log_start, .. } = appended;
-    Ok(Written { topic, partition, base_offset, end: base_offset + records, log_start })
+    let RawAppended { base_offset, log_start, append_time_ms } = appended;
+    let end = base_offset + records;
+    Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
 }
 
 async fn write_set(
@@ -195,14 +197,14 @@ async fn write_set(
     let records = message_set::records(set)
         .map_err(|error| Refusal { code: error.code, reason: error.to_string() })?;
     let count = records.len() as i64;
-    let appended = store.append(&topic.name, partition, records).await;
-    let Appended { base_offset } = appended.map_err(|error| match error {
+    let appended = store.append_records(&topic.name, partition, records).await;
+    let appended = appended.map_err(|error| match error {
         LogError::Invalid(reason) => Refusal { code: ResponseError::MessageTooLarge, reason },
         error => Refusal::of(&error),
     })?;
-    let watermarks = store.watermarks(&topic.name, partition);
-    let log_start = watermarks.map_err(|error| Refusal::of(&error))?.log_start;
-    Ok(Written { topic, partition, base_offset, end: base_offset + count, log_start })
+    let RawAppended { base_offset, log_start, append_time_ms } = appended;
+    let end = base_offset + count;
+    Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
 }
 
 /// Refuses what this broker would store and not serve rightly; answers how many records there are.
@@ -292,7 +294,9 @@ fn partition_response(
     let response = PartitionProduceResponse::default().with_index(index);
     match outcome {
         Ok(written) => {
-            let response = response.with_base_offset(written.base_offset);
+            let response = response
+                .with_base_offset(written.base_offset)
+                .with_log_append_time_ms(written.append_time_ms);
             if version >= 5 { response.with_log_start_offset(written.log_start) } else { response }
         }
         Err(refusal) => {

@@ -57,7 +57,7 @@ async fn handle(broker: Arc<Broker>, mut request: Request) -> Result<Pending, Wi
             .collect(),
     };
     drop(asked);
-    (request.body, request.client_id) = (Bytes::new(), Bytes::new());
+    (request.body, request.client) = (Bytes::new(), Bytes::new());
     Ok(async move {
         let answer = tokio::select! {
             answer = broker.groups.sync(&group, sync) => answer,

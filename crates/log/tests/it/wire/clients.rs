@@ -4,11 +4,12 @@
 //! that this is known.
 
 use super::harness::*;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tradewind_log::wire::WireLimits;
-use tradewind_types::Log;
+use tradewind_types::{Log, TopicSpec};
 
 /// How long one call of a client may take, seconds, enforced by `timeout`.
 const CALL_SECONDS_MAX: &str = "90";
@@ -226,5 +227,86 @@ async fn kcat_reads_as_a_group_and_goes_on_where_it_was() {
     let groups = port.groups.groups().await.unwrap();
     let lags: Vec<_> = groups[0].offsets.iter().map(|offset| offset.lag).collect();
     assert_eq!((groups[0].group.as_str(), lags), ("readers", vec![Some(0); 3]));
+    port.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_pythons_admin_client_finds_what_it_asks_for() {
+    python_script("admin_kafka_python.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confluent_kafkas_admin_client_finds_what_it_asks_for() {
+    python_script("admin_confluent.py").await;
+}
+
+/// A compacted topic as clients read it: batches with gaps, and the last value of each key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compacted_topic_is_read_by_every_client() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::start(WireLimits::default()).await;
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "1024")];
+    for (codec, _) in CODECS {
+        let spec = TopicSpec {
+            settings: settings.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            ..TopicSpec::new(codec, 1)
+        };
+        port.store.create_topic(&spec).await.unwrap();
+        for round in 0..6 {
+            let lines: String = (0..40)
+                .map(|key| format!("{}:round {round} of {key}\n", (key * 7 + round) % 60))
+                .collect();
+            kcat(
+                &port,
+                &["-P", "-t", codec, "-z", codec, "-K", ":", "-X", "linger.ms=200"],
+                &lines,
+            )
+            .await;
+        }
+        let read = async || -> BTreeMap<String, String> {
+            let args = ["-C", "-t", codec, "-o", "beginning", "-e", "-q", "-K", ":"];
+            let said = kcat(&port, &args, "").await;
+            said.lines()
+                .map(|l| l.split_once(':').map(|(k, v)| (k.into(), v.into())).unwrap())
+                .collect()
+        };
+        let before = read().await;
+        let bytes =
+            |port: &Port| port.store.stats().iter().find(|s| s.topic == codec).unwrap().bytes;
+        let large = bytes(&port);
+        port.store.maintain_once().await.unwrap();
+        assert!(bytes(&port) < large, "{codec}: {} of {large}", bytes(&port));
+        assert_eq!(read().await, before, "{codec}");
+    }
+    let Some(python) = python() else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/compacted.py");
+    let mut command = Command::new("timeout");
+    command.arg(CALL_SECONDS_MAX).arg(python).arg(path).arg(port.address.to_string());
+    let output = tokio::task::spawn_blocking(move || run(command, b"")).await.unwrap();
+    let said = text(&output);
+    assert!(said.trim_end().ends_with("all well"), "{said}");
+    port.stop().await;
+}
+
+/// What `kcat -Q` asks: offsets by time.
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_asks_for_offsets_by_time() {
+    if !has_kcat() {
+        return;
+    }
+    let port = Port::with_topic(1).await;
+    for time in [1_000, 2_000, 3_000] {
+        let record = tradewind_types::Record { timestamp_ms: time, ..Default::default() };
+        port.store.append("t", 0, vec![record]).await.unwrap();
+    }
+    for (time, offset) in [("-2", 0), ("-1", 3), ("1500", 1), ("3000", 2), ("3001", -1)] {
+        let said = kcat(&port, &["-Q", "-t", &format!("t:0:{time}")], "").await;
+        assert!(said.contains(&format!("offset {offset}")), "{time}: {said}");
+    }
+    port.store.delete_records("t", 0, Some(2)).await.unwrap();
+    let said = kcat(&port, &["-Q", "-t", "t:0:-2"], "").await;
+    assert!(said.contains("offset 2"), "{said}");
     port.stop().await;
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use tokio::io::AsyncWriteExt;
 use tradewind_log::wire::{WireLimits, versions};
 
-fn range(api: &str) -> std::ops::RangeInclusive<i16> {
+pub(super) fn range(api: &str) -> std::ops::RangeInclusive<i16> {
     let (_, _, min, max) = versions().find(|(name, ..)| *name == api).unwrap();
     min..=max
 }
@@ -66,6 +66,17 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("TxnOffsetCommit", (0, 4)),
         ("DeleteGroups", (0, 2)),
         ("OffsetDelete", (0, 0)),
+        ("AlterConfigs", (0, 2)),
+        ("CreatePartitions", (0, 3)),
+        ("DeleteRecords", (0, 2)),
+        ("DescribeCluster", (0, 2)),
+        ("DescribeConfigs", (1, 4)),
+        ("DescribeLogDirs", (1, 4)),
+        ("DescribeTopicPartitions", (0, 0)),
+        ("ElectLeaders", (0, 2)),
+        ("IncrementalAlterConfigs", (0, 1)),
+        ("ListPartitionReassignments", (0, 0)),
+        ("OffsetForLeaderEpoch", (2, 4)),
     ]);
     assert_eq!(by_name, expected);
 }
@@ -163,12 +174,20 @@ async fn offsets_are_listed_in_every_version() {
             let request = ListOffsetsRequest::default().with_topics(vec![topic]);
             let response = client.call(version, &request).await;
             let answer = &response.topics[0].partitions[0];
-            assert_eq!(answer.error_code, 0);
-            (answer.offset, answer.timestamp)
+            let epoch = if version >= 4 && answer.offset >= 0 { 0 } else { -1 };
+            assert_eq!(answer.leader_epoch, epoch, "version {version}");
+            match answer.error_code {
+                0 => (answer.offset, answer.timestamp),
+                error => (i64::from(error), -99),
+            }
         };
+        let since = |first: i16, answer| if version >= first { answer } else { (35, -99) };
         assert_eq!(ask(-1).await, (4, -1), "the latest");
         assert_eq!(ask(-2).await, (0, -1), "the earliest");
-        assert_eq!(ask(-3).await, (1, 9_000), "the newest timestamp");
+        assert_eq!(ask(-3).await, since(7, (1, 9_000)), "the newest timestamp");
+        assert_eq!(ask(-4).await, since(8, (0, -1)), "the earliest on this machine");
+        assert_eq!(ask(-5).await, since(9, (-1, -1)), "nothing is anywhere else");
+        assert_eq!(ask(-6).await, (35, -99), "no version knows it yet");
         assert_eq!(ask(500).await, (0, 1_000));
         assert_eq!(ask(1_001).await, (1, 9_000), "the first at or after, by offset");
         assert_eq!(ask(9_001).await, (-1, -1), "none so late");

@@ -1,7 +1,7 @@
 //! A topic of the log as a source.
 //!
 //! Guarantees: rows of a partition come in order of their offsets, none twice and none left out
-//! between two positions; tombstones are passed over and counted in the positions. At most
+//! between two positions that the topic still has; tombstones are passed over and counted in the positions. At most
 //! [`READ_BYTES`] a partition wait to be decoded.
 //! Left out: sharing a decode between pipelines.
 
@@ -117,6 +117,10 @@ impl TopicSource {
         };
         let from = partition.position;
         partition.waiting = records.into_iter().filter(|record| record.offset >= from).collect();
+        if partition.waiting.is_empty() {
+            // Compaction has left nothing up to there.
+            partition.position = marks.high_watermark;
+        }
         Ok(())
     }
 
