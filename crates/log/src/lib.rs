@@ -3,7 +3,9 @@
 //! Guarantees: what an append acknowledged survives power loss; nothing above the high watermark,
 //! which is what has been fsynced, is ever read; a checksum is verified before a batch is written
 //! and after it is read; a torn tail is cut and reported, anything else that is wrong is reported
-//! and kept. Left out: consumer groups, transactions, compaction, replication.
+//! and kept. A producer's numbered
+//! batch is written once and in order; a transaction's records are shown whole or not at all.
+//! Left out: consumer groups, compaction, replication.
 
 pub mod batch;
 mod blocking;
@@ -20,5 +22,7 @@ pub mod wire;
 pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
-pub use settings::{Flush, LogSettings, TopicDefaults};
-pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};
+pub use settings::{Flush, LogSettings, TopicDefaults, TransactionSettings};
+pub use store::{
+    AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead,
+};

@@ -65,7 +65,7 @@ impl Log for FixedLog {
         Ok(records.collect())
     }
     fn watermarks(&self, _topic: &str, _partition: PartitionId) -> Result<Watermarks, LogError> {
-        Ok(Watermarks { log_start: 0, high_watermark: 3 })
+        Ok(Watermarks { log_start: 0, last_stable: 3, high_watermark: 3 })
     }
     async fn offset_at(
         &self,

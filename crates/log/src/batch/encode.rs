@@ -36,9 +36,14 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
         put_record(&mut out, record, base_timestamp, index);
     }
     debug_assert_eq!(out.len(), bytes);
-    let crc = crc32c::crc32c(&out[CHECKSUMMED_FROM..]);
-    out[17..21].copy_from_slice(&crc.to_be_bytes());
+    put_crc(&mut out);
     Ok(out)
+}
+
+/// Sets the checksum of a batch whose other fields are final.
+pub(super) fn put_crc(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
 fn put_header(out: &mut Vec<u8>, bytes: usize, records: &[Record]) {

@@ -2,13 +2,15 @@
 //!
 //! Guarantees: every length and count is checked against the bytes there are before anything is
 //! sliced or allocated by it, so every function here takes arbitrary bytes.
-//! Left out: message formats before v2, and what a transaction's control batches mean.
+//! Left out: message formats before v2.
 
 mod compress;
+mod control;
 mod encode;
 mod records;
 mod varint;
 
+pub(crate) use control::{Marker, marker};
 pub(crate) use encode::{encode, rebase};
 pub use records::{check_records, decode_records, decode_records_at};
 
@@ -59,11 +61,27 @@ pub struct BatchHeader {
     pub base_timestamp: i64,
     /// The largest timestamp of its records, as its producer said.
     pub max_timestamp: i64,
+    /// Who numbered it; -1 for nobody.
+    pub producer_id: i64,
+    /// Which life of that producer.
+    pub producer_epoch: i16,
+    /// The first record's sequence number; -1 when it is not numbered.
+    pub base_sequence: i32,
     /// How many records it holds, at least 1.
     pub records: i32,
 }
 
 impl BatchHeader {
+    /// Whether it belongs to a transaction.
+    pub fn transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL_BIT != 0
+    }
+
+    /// Whether it is a marker that ends a transaction, not data.
+    pub fn control(&self) -> bool {
+        self.attributes & CONTROL_BIT != 0
+    }
+
     /// The offset after the last record.
     pub fn end_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.records))
@@ -112,6 +130,9 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
         attributes: i16::from_be_bytes([head[21], head[22]]),
         base_timestamp: be_i64(head, 27),
         max_timestamp: be_i64(head, 35),
+        producer_id: be_i64(head, 43),
+        producer_epoch: i16::from_be_bytes([head[51], head[52]]),
+        base_sequence: be_i32(head, 53),
         records,
     })
 }
@@ -172,6 +193,11 @@ pub(crate) fn check_spans(
     if spans.is_empty() {
         return Err(BatchError::new(0, "there is none"));
     }
+    if let [_, second, ..] = spans
+        && spans.iter().any(|span| span.header.producer_id >= 0)
+    {
+        return Err(BatchError::new(second.position, "numbered batches are sent one at a time"));
+    }
     for span in spans {
         let batch = &bytes[span.position..][..span.header.bytes];
         check_sendable(&span.header, batch_bytes_max)
@@ -188,11 +214,14 @@ fn check_sendable(header: &BatchHeader, batch_bytes_max: usize) -> Result<(), St
             header.bytes
         ));
     }
-    if header.attributes & TRANSACTIONAL_BIT != 0 {
-        return Err("transactions are not supported".into());
-    }
-    if header.attributes & CONTROL_BIT != 0 {
+    if header.control() {
         return Err("a producer may not send control batches".into());
+    }
+    if header.transactional() && header.producer_id < 0 {
+        return Err("a transactional batch names no producer".into());
+    }
+    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        return Err("a producer that has an id numbers its batches from 0 on".into());
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ impl Partition {
     /// Removes the segments that are past their time or size. `forced` removes them even when they
     /// are held. Blocks.
     pub(crate) fn retain(&self, forced: bool) -> Result<Retained, LogError> {
+        self.state.lock().producers.expire(self.shared.clock.now_ms());
         self.seal_expired()?;
         let _sync = self.sync_lock.lock();
         let doomed = {
@@ -81,7 +82,9 @@ impl Partition {
         let due = self.due(state);
         let mut doomed =
             Doomed { segments: Vec::new(), log_start: state.log_start, overridden: Vec::new() };
-        for segment in &state.sealed[..due] {
+        // What is not decided yet stays, whoever needs the room: its coordinator ends it in time.
+        let stable = state.watermarks().last_stable;
+        for segment in state.sealed[..due].iter().filter(|segment| segment.end <= stable) {
             let held = state.holds.iter().filter(|(_, offset)| **offset < segment.end);
             for (holder, offset) in held {
                 if !forced {
@@ -137,7 +140,9 @@ impl Partition {
         }
         for (base, _) in &doomed.segments {
             self.shared.cache.remove((self.life, *base));
-            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            for kind in
+                [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex]
+            {
                 let path = segment::path(&self.dir, *base, kind);
                 match self.disk().remove_file(&path) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -186,6 +191,8 @@ impl Partition {
                 state.active.index.seal(end, bytes)
                     || state.recovery_point.offset != state.high_watermark
             };
+            let snapshot = self.state.lock().snapshot();
+            self.write_snapshot(snapshot);
             if moved { self.move_recovery_point() } else { Ok(()) }
         });
         self.state.lock().stopped.get_or_insert(super::Stopped::Closed);

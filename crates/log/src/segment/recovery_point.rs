@@ -28,6 +28,9 @@ pub(crate) struct RecoveryPoint {
     pub(crate) segment_base: Offset,
     /// Where `offset` lies in that segment.
     pub(crate) position: u64,
+    /// No batch from here up to `offset` has a producer with an id; `None` in a file of a release
+    /// that did not look.
+    pub(crate) ids_until: Option<Offset>,
 }
 
 impl RecoveryPoint {
@@ -64,6 +67,8 @@ impl RecoveryPoint {
         out[24..32].copy_from_slice(&self.offset.to_be_bytes());
         out[32..40].copy_from_slice(&self.segment_base.to_be_bytes());
         out[40..48].copy_from_slice(&self.position.to_be_bytes());
+        let ids_until = self.ids_until.map_or(0, |offset| offset + 1);
+        out[48..56].copy_from_slice(&ids_until.to_be_bytes());
         let crc = crc32c::crc32c(&out[..CRC_AT]);
         out[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         out
@@ -84,6 +89,7 @@ impl RecoveryPoint {
             offset: u64_at(24) as i64,
             segment_base: u64_at(32) as i64,
             position: u64_at(40),
+            ids_until: (u64_at(48) as i64).checked_sub(1).filter(|offset| *offset >= 0),
         })
     }
 }

@@ -7,9 +7,9 @@ mod admin;
 mod log_trait;
 mod open;
 
-use crate::batch;
+use crate::batch::{self, Marker};
 use crate::blocking;
-use crate::partition::{Append, Batches, Partition, Shared};
+use crate::partition::{Append, Batches, Origin, Partition, ProducerFacts, Shared};
 use crate::report::RecoveryReport;
 use crate::settings::{LogSettings, TopicDefaults};
 use crate::topic_file::TopicFile;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Disk, DiskFile};
-use tradewind_types::log::Watermarks;
+use tradewind_types::log::{Isolation, Watermarks};
 use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
 
 /// Compressed batches of producers that are inflated at once: each may take 16 MiB.
@@ -75,6 +75,15 @@ pub struct RawAppended {
     pub log_start: Offset,
 }
 
+/// A transaction that was aborted, as a reader of batches needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose it was.
+    pub producer_id: i64,
+    /// Where it begins in the partition.
+    pub first_offset: Offset,
+}
+
 /// Whole record batches as they lie on disk.
 #[derive(Debug, Clone)]
 pub struct RawRead {
@@ -82,6 +91,8 @@ pub struct RawRead {
     pub bytes: Bytes,
     /// The readable range at the time of the read.
     pub watermarks: Watermarks,
+    /// The aborted transactions that have batches among these, by first offset.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// A partition as it is, for system tables and the doctor.
@@ -142,11 +153,60 @@ impl LogStore {
         batches: Bytes,
         durable: bool,
     ) -> Result<RawAppended, LogError> {
+        self.append_verified(topic, partition, batches, durable, None).await
+    }
+
+    /// As [`LogStore::append_raw`]. `verified` is what [`LogStore::transaction_guard`] said before
+    /// the coordinator of the batch's transaction said that the partition is part of it.
+    pub(crate) async fn append_verified(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        batches: Bytes,
+        durable: bool,
+        verified: Option<Offset>,
+    ) -> Result<RawAppended, LogError> {
         let (topic, partition) = self.partition(topic, partition)?;
-        let append = self.check_produced(&topic, batches).await?;
+        let append = self.check_produced(&topic, batches, verified).await?;
         let base_offset = partition.append(append, durable).await?;
         let log_start = partition.watermarks().log_start;
         Ok(RawAppended { base_offset, append_time_ms: -1, log_start })
+    }
+
+    /// What tells a transaction that goes on from one that has ended meanwhile; `None` when this
+    /// partition knows it as open.
+    pub(crate) fn transaction_guard(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        (producer_id, epoch): (i64, i16),
+    ) -> Result<Option<Offset>, LogError> {
+        Ok(self.partition(topic, partition)?.1.transaction_guard(producer_id, epoch))
+    }
+
+    /// Ends a transaction in a partition, durably.
+    pub(crate) async fn append_marker(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<(), LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        let bytes = batch::marker(marker, self.inner.shared.clock.now_ms());
+        let header = batch::parse_header(&bytes).expect("it was encoded just now");
+        let spans = vec![batch::BatchSpan { position: 0, header }];
+        let origin = Origin::Coordinator(marker);
+        partition.append(Append { batches: Batches::Own(bytes), spans, origin }, true).await?;
+        Ok(())
+    }
+
+    /// Every producer a partition knows, by id.
+    pub(crate) fn producers(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Vec<ProducerFacts>, LogError> {
+        Ok(self.partition(topic, partition)?.1.producers())
     }
 
     /// Waits until everything below `end` is durable, so that what was appended without waiting
@@ -163,14 +223,20 @@ impl LogStore {
         self.partition(topic, partition)?.1.synced_to(end).await
     }
 
-    async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
+    async fn check_produced(
+        &self,
+        topic: &Topic,
+        batches: Bytes,
+        verified: Option<Offset>,
+    ) -> Result<Append, LogError> {
         let batch_bytes_max = topic.config.max_message_bytes;
         let invalid = |error: batch::BatchError| LogError::Invalid(error.to_string());
         let spans = batch::parse_batches(&batches).map_err(invalid)?;
         let compressed = spans.iter().any(|span| span.header.compressed());
         let check = move || {
             batch::check_spans(&batches, &spans, batch_bytes_max).map_err(invalid)?;
-            Ok(Append { batches: Batches::Sent(batches), spans })
+            let origin = Origin::Client { verified };
+            Ok(Append { batches: Batches::Sent(batches), spans, origin })
         };
         if !compressed {
             return check();
@@ -180,7 +246,8 @@ impl LogStore {
     }
 
     /// Whole batches from the one that holds `from`, below the high watermark, about `max_bytes`
-    /// (at least one batch when there is one). Empty at the high watermark.
+    /// (at least one batch when there is one). Empty at the high watermark. Batches of open and
+    /// aborted transactions are among them, and the markers that end them.
     ///
     /// # Errors
     /// [`LogError::OutOfRange`], [`LogError::Corrupt`] when the batch asked for is not what was
@@ -192,8 +259,24 @@ impl LogStore {
         from: Offset,
         max_bytes: usize,
     ) -> Result<RawRead, LogError> {
+        self.read_isolated(topic, partition, from, max_bytes, Isolation::ReadUncommitted).await
+    }
+
+    /// As [`LogStore::read_raw`]; for who reads what is committed only up to the last stable
+    /// offset, and with what was aborted.
+    ///
+    /// # Errors
+    /// Those of [`LogStore::read_raw`].
+    pub async fn read_isolated(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<RawRead, LogError> {
         let (_, partition) = self.partition(topic, partition)?;
-        let read = partition.read(from, max_bytes).await?;
+        let read = partition.read(from, max_bytes, isolation).await?;
         let bytes = match <[Bytes; 1]>::try_from(read.pieces) {
             Ok([piece]) => piece,
             Err(pieces) => {
@@ -202,7 +285,11 @@ impl LogStore {
                 joined.freeze()
             }
         };
-        Ok(RawRead { bytes, watermarks: read.watermarks })
+        let aborted = read.aborted.iter().map(|aborted| AbortedTransaction {
+            producer_id: aborted.producer_id,
+            first_offset: aborted.first,
+        });
+        Ok(RawRead { bytes, watermarks: read.watermarks, aborted: aborted.collect() })
     }
 
     /// A topic by Kafka's topic id.

@@ -41,6 +41,7 @@ pub(super) fn open(
         clock,
         settings,
         bytes_in_flight: AtomicUsize::new(0),
+        producers: Arc::default(),
         lives: AtomicU64::new(0),
         partitions: AtomicUsize::new(0),
     });

@@ -6,6 +6,7 @@
 
 use kafka_protocol::ResponseError;
 use tradewind_types::LogError;
+use tradewind_types::log::ProducerFault;
 
 /// The number of `error`.
 pub(crate) fn number(error: ResponseError) -> i16 {
@@ -22,6 +23,11 @@ pub(crate) fn of_log_error(error: &LogError) -> ResponseError {
         LogError::Invalid(_) => ResponseError::InvalidRequest,
         LogError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
         LogError::Busy(_) => ResponseError::RequestTimedOut,
+        LogError::Producer { fault, .. } => match fault {
+            ProducerFault::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
+            ProducerFault::StaleEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            ProducerFault::NoTransaction { .. } => ResponseError::InvalidTxnState,
+        },
         LogError::Corrupt { .. }
         | LogError::DiskReserve { .. }
         | LogError::Offline { .. }

@@ -254,7 +254,7 @@ impl<'a> Gathering<'a> {
         if room == 0 && self.bytes > 0 {
             // The answer is full: what a read would bring could not be sent.
             let watermarks = self.store.watermarks(topic, asked.partition)?;
-            return Ok(RawRead { bytes: Bytes::new(), watermarks });
+            return Ok(RawRead { bytes: Bytes::new(), watermarks, aborted: Vec::new() });
         }
         self.store.read_raw(topic, asked.partition, asked.fetch_offset, room).await
     }

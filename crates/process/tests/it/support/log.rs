@@ -160,6 +160,7 @@ impl Log for MemoryLog {
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
         self.with(topic, partition, |found| Watermarks {
             log_start: found.start,
+            last_stable: found.records.len() as Offset,
             high_watermark: found.records.len() as Offset,
         })
     }
