@@ -17,6 +17,7 @@ mod segment;
 mod settings;
 mod store;
 mod topic_file;
+mod transactions;
 pub mod wire;
 
 pub use metrics_names::describe_metrics;

@@ -65,6 +65,22 @@ impl Partition {
         Ok(retained)
     }
 
+    /// Removes the sealed segments that end at or below `offset`. Blocks.
+    pub(crate) fn remove_below(&self, offset: Offset) -> Result<(), LogError> {
+        let _sync = self.sync_lock.lock();
+        let doomed = {
+            let state = self.state.lock();
+            self.check_running(&state)?;
+            let segments = state.sealed.iter().take_while(|segment| segment.end <= offset);
+            let segments: Vec<_> =
+                segments.map(|segment| (segment.base, segment.bytes, segment.end)).collect();
+            let Some((_, _, log_start)) = segments.last().copied() else { return Ok(()) };
+            let segments = segments.into_iter().map(|(base, bytes, _)| (base, bytes)).collect();
+            Doomed { segments, log_start, overridden: Vec::new() }
+        };
+        self.remove(&doomed)
+    }
+
     /// Seals the active segment when all in it is past its time, so that it can go.
     fn seal_expired(&self) -> Result<(), LogError> {
         let Some(retention_ms) = self.config.retention_ms else { return Ok(()) };

@@ -96,9 +96,8 @@ impl Log for LogStore {
         partition: PartitionId,
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, LogError> {
-        let (_, partition) = self.partition(topic, partition)?;
-        let found = partition.offset_at(timestamp_ms).await?;
-        Ok(found.filter(|offset| *offset < partition.watermarks().last_stable))
+        let isolation = Isolation::ReadCommitted;
+        self.offset_at_isolated(topic, partition, timestamp_ms, isolation).await
     }
 
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError> {
@@ -114,6 +113,19 @@ impl Log for LogStore {
 }
 
 impl LogStore {
+    /// As [`Log::offset_at`], for a reader of `isolation`.
+    pub(crate) async fn offset_at_isolated(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        timestamp_ms: i64,
+        isolation: Isolation,
+    ) -> Result<Option<Offset>, LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        let found = partition.offset_at(timestamp_ms).await?;
+        Ok(found.filter(|offset| *offset < partition.watermarks().end(isolation)))
+    }
+
     /// As [`Log::wait`], for a reader of `isolation`.
     pub(crate) async fn wait_for(
         &self,

@@ -200,6 +200,24 @@ impl LogStore {
         Ok(())
     }
 
+    /// What the coordinator of this log's transactions is built on.
+    pub(crate) fn parts(&self) -> (Arc<dyn Disk>, Arc<dyn Clock>, LogSettings, PathBuf) {
+        let shared = &self.inner.shared;
+        let (disk, clock) = (Arc::clone(&shared.disk), Arc::clone(&shared.clock));
+        (disk, clock, shared.settings.clone(), self.inner.dir.clone())
+    }
+
+    /// Removes the sealed segments that end at or below `offset`.
+    pub(crate) async fn remove_below(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Result<(), LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        blocking::run(move || partition.remove_below(offset)).await
+    }
+
     /// Every producer a partition knows, by id.
     pub(crate) fn producers(
         &self,

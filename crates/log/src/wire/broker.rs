@@ -6,7 +6,9 @@
 use super::budget::Budget;
 use super::limits::WireLimits;
 use crate::LogStore;
+use crate::transactions::Coordinator;
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The only broker's id.
@@ -19,6 +21,7 @@ pub(crate) const CLUSTER_ID: &str = "tradewind";
 /// The log and the bounds a request is served within.
 pub(crate) struct Broker {
     pub(crate) store: LogStore,
+    pub(crate) transactions: Arc<Coordinator>,
     pub(crate) limits: WireLimits,
     /// Where clients are told to connect to.
     pub(crate) host: StrBytes,
@@ -39,6 +42,7 @@ impl Broker {
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            transactions: Coordinator::new(store.clone()),
             store,
             host: StrBytes::from_string(host),
             port: i32::from(port),

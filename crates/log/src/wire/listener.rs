@@ -38,6 +38,7 @@ pub async fn serve(
     let seats = Seats::new(&limits);
     let broker = Arc::new(Broker::new(store, limits, advertised, closing));
     let mut connections = JoinSet::new();
+    let transactions = tokio::spawn(Arc::clone(&broker.transactions).run());
     accept(&listener, &broker, &seats, &mut connections, shutdown).await;
     drop(listener);
     close.send_replace(true);
@@ -45,6 +46,7 @@ pub async fn serve(
     if tokio::time::timeout(drain, finished).await.is_err() {
         tracing::warn!("kafka connections were cut that did not finish in time");
     }
+    transactions.abort();
 }
 
 async fn accept(

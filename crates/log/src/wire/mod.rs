@@ -5,7 +5,7 @@
 //! [`WireLimits`]; answers leave in the order of the requests; `acks=all` is answered after the
 //! fsync; nothing above the high watermark is served. Garbage ends the connection it came on and
 //! nothing else.
-//! Left out: consumer groups, transactions, TLS and SASL. Their place is the list in [`apis`] and
+//! Left out: consumer groups, TLS and SASL. Their place is the list in [`apis`] and
 //! the connection's stage.
 
 pub(crate) mod apis;

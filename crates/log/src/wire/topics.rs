@@ -3,6 +3,7 @@
 //! Guarantees: one rule for both forms, and one error for each way of being unknown.
 
 use crate::LogStore;
+use crate::transactions::STATE_TOPIC;
 use kafka_protocol::ResponseError;
 use tradewind_types::{Log, TopicInfo};
 use uuid::Uuid;
@@ -19,6 +20,11 @@ pub(crate) fn resolve(
     } else {
         store.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
     }
+}
+
+/// Whether only this server writes to the topic, makes and removes it.
+pub(crate) fn internal(name: &str) -> bool {
+    name == STATE_TOPIC
 }
 
 /// Kafka's rule for the names of topics.

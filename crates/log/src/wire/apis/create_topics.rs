@@ -11,7 +11,7 @@ use crate::wire::broker::{Broker, NODE_ID};
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::valid_topic_name;
+use crate::wire::topics::{internal, valid_topic_name};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -82,6 +82,10 @@ async fn create(
     validate_only: bool,
 ) -> Result<i32, Refusal> {
     let spec = spec(topic, broker.limits.auto_create_partitions.max(1))?;
+    if internal(&spec.name) {
+        let reason = "this server makes the topic itself when it needs it".into();
+        return Err((ResponseError::InvalidTopicException, reason));
+    }
     if broker.store.topic(&spec.name).is_some() {
         let error = LogError::TopicExists { topic: spec.name };
         return Err((of_log_error(&error), error.to_string()));

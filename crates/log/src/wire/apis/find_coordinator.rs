@@ -1,11 +1,12 @@
 //! FindCoordinator: where a group or transaction is kept.
 //!
-//! Guarantees: answered, because librdkafka sends LZ4 only to brokers that have this API.
-//! Left out: groups, which are told to try again later; transactions, which are refused.
+//! Guarantees: answered, because librdkafka sends LZ4 only to brokers that have this API; the
+//! coordinator of every transactional id is this broker.
+//! Left out: groups, which are told to try again later.
 
 use super::{Api, Pending, answered};
 use crate::wire::WireError;
-use crate::wire::broker::Broker;
+use crate::wire::broker::{Broker, NODE_ID};
 use crate::wire::error_code::number;
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
@@ -17,6 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 pub(crate) const API: Api = Api {
     name: "FindCoordinator",
@@ -36,11 +38,14 @@ pub(crate) const API: Api = Api {
     probe: Request::probe::<FindCoordinatorRequest>,
 };
 
-async fn handle(_: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
+async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: FindCoordinatorRequest = request.decode()?;
+    if asked.key_type == TRANSACTION {
+        return here(&broker, &request, asked);
+    }
     let (error, message) = match asked.key_type {
         GROUP => (ResponseError::CoordinatorNotAvailable, "consumer groups are not served"),
-        _ => (ResponseError::InvalidRequest, "transactions are not served"),
+        _ => (ResponseError::InvalidRequest, "there are groups (0) and transactions (1)"),
     };
     let (code, message) = (number(error), Some(StrBytes::from_static_str(message)));
     let response = if request.version >= 4 {
@@ -60,6 +65,33 @@ async fn handle(_: Arc<Broker>, request: Request) -> Result<Pending, WireError> 
             .with_error_message(message.filter(|_| request.version >= 1))
             .with_node_id((-1).into())
             .with_port(-1)
+    };
+    Ok(answered(request.reply(&response)?))
+}
+
+/// This broker, for each of the keys.
+fn here(
+    broker: &Broker,
+    request: &Request,
+    asked: FindCoordinatorRequest,
+) -> Result<Pending, WireError> {
+    let response = FindCoordinatorResponse::default();
+    let response = if request.version >= 4 {
+        let us = |key: StrBytes| {
+            Coordinator::default()
+                .with_key(key)
+                .with_node_id(NODE_ID.into())
+                .with_host(broker.host.clone())
+                .with_port(broker.port)
+                .with_error_message(None)
+        };
+        response.with_coordinators(asked.coordinator_keys.into_iter().map(us).collect())
+    } else {
+        response
+            .with_error_message(None)
+            .with_node_id(NODE_ID.into())
+            .with_host(broker.host.clone())
+            .with_port(broker.port)
     };
     Ok(answered(request.reply(&response)?))
 }

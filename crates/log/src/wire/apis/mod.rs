@@ -2,11 +2,16 @@
 //!
 //! Guarantees: [`APIS`] is the whole list; what is advertised, guarded and dispatched comes from
 //! it. To add an API, write its file and its line here.
-//! Left out: groups and transactions; [`find_coordinator`] says so to clients that ask.
+//! Left out: groups; [`find_coordinator`] says so to clients that ask.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod create_topics;
 mod delete_topics;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod init_producer_id;
@@ -14,6 +19,7 @@ mod list_offsets;
 mod metadata;
 mod produce;
 mod produce_old;
+mod write_txn_markers;
 
 pub(crate) use api_versions::future as future_api_versions;
 
@@ -35,6 +41,13 @@ const APIS: &[&Api] = &[
     &create_topics::API,
     &delete_topics::API,
     &init_producer_id::API,
+    &add_partitions_to_txn::API,
+    &add_offsets_to_txn::API,
+    &end_txn::API,
+    &write_txn_markers::API,
+    &describe_producers::API,
+    &describe_transactions::DESCRIBE,
+    &describe_transactions::LIST,
 ];
 
 /// Produce's key: its frames may be larger and may overlap.
