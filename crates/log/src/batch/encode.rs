@@ -40,6 +40,23 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
     Ok(out)
 }
 
+/// `records` as a producer numbers them, for tests.
+#[cfg(test)]
+pub(crate) fn numbered(
+    records: &[Record],
+    (producer_id, epoch): (i64, i16),
+    base_sequence: i32,
+    transactional: bool,
+) -> bytes::Bytes {
+    let mut batch = encode(records, usize::MAX).expect("a test's records are a batch");
+    batch[22] = if transactional { super::TRANSACTIONAL_BIT as u8 } else { 0 };
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    put_crc(&mut batch);
+    batch.into()
+}
+
 /// Sets the checksum of a batch whose other fields are final.
 pub(super) fn put_crc(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);

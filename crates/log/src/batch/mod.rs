@@ -11,6 +11,8 @@ mod records;
 mod varint;
 
 pub(crate) use control::{Marker, marker};
+#[cfg(test)]
+pub(crate) use encode::numbered;
 pub(crate) use encode::{encode, rebase};
 pub use records::{check_records, decode_records, decode_records_at};
 

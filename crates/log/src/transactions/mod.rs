@@ -11,6 +11,8 @@ mod finish;
 mod ids;
 mod load;
 mod record;
+#[cfg(test)]
+mod simulation;
 mod sweep;
 mod transaction;
 

@@ -5,6 +5,8 @@ mod harness;
 mod hostile;
 mod memory;
 mod old_versions;
+mod producers;
 mod produce_fetch;
 mod topics;
+mod transactions;
 mod versions;
