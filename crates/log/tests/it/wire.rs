@@ -8,5 +8,6 @@ mod old_versions;
 mod producers;
 mod produce_fetch;
 mod topics;
+mod transactional_clients;
 mod transactions;
 mod versions;

@@ -76,7 +76,7 @@ impl Idempotent {
         }
         // A client may also send again what was answered while the answer was on its way.
         let twice = self.rng.random_bool(0.2);
-        let durable = server.flaw != Flaw::RepeatNotDurable;
+        let repeats_wait = server.flaw != Flaw::RepeatNotDurable;
         let waiting = self.unacknowledged.entry(partition).or_default();
         let mut sends = Vec::new();
         for sent in waiting.iter_mut() {
@@ -84,18 +84,18 @@ impl Idempotent {
                 Flaw::SequencesUnchecked => batch::numbered(&records(&sent.numbers), (-1, -1), -1, false),
                 _ => batch::numbered(&records(&sent.numbers), identity, sent.sequence, false),
             };
-            let waits = durable || !sent.tried;
+            let waits = repeats_wait || !sent.tried;
             self.repeated += u64::from(sent.tried || twice);
             sent.tried = true;
             let send = |batch: Bytes, waits| {
                 server.store.append_verified(TOPIC, partition, batch, waits, None)
             };
-            if twice && server.flaw != Flaw::SequencesUnchecked {
-                sends.push(send(batch.clone(), waits));
+            sends.push(send(batch.clone(), waits));
+            if twice {
+                sends.push(send(batch, repeats_wait));
             }
-            sends.push(send(batch, waits));
         }
-        let per_batch = if twice && server.flaw != Flaw::SequencesUnchecked { 2 } else { 1 };
+        let per_batch = if twice { 2 } else { 1 };
         let answers = futures::future::join_all(sends).await;
         for answers in answers.chunks(per_batch) {
             let acknowledged = answers.iter().flatten().next();
@@ -177,6 +177,8 @@ pub(super) struct Transactional {
     attempts: Vec<Attempt>,
     /// Whether the last of them is going on.
     going_on: bool,
+    /// How it was to end, while no answer has come.
+    unanswered: Option<bool>,
 }
 
 impl Transactional {
@@ -189,6 +191,7 @@ impl Transactional {
             next_number: NUMBERS * (10 + number),
             attempts: Vec::new(),
             going_on: false,
+            unanswered: None,
         }
     }
 
@@ -198,12 +201,13 @@ impl Transactional {
             self.begin(server).await;
         }
         let Some(identity) = self.identity else { return };
-        if let Some(last) = self.attempts.last()
-            && last.fate == Fate::Unknown
-            && self.rng.random_bool(0.7)
-        {
-            // As a client that waits for its answer does: it asks for the same again.
-            self.end(server, identity, true).await;
+        if let Some(commit) = self.unanswered {
+            // As a client that waits for its answer does: it asks for the same again, or crashes.
+            if self.rng.random_bool(0.7) {
+                self.end(server, identity, commit).await;
+            } else {
+                self.identity = None;
+            }
             return;
         }
         if !self.going_on {
@@ -238,6 +242,7 @@ impl Transactional {
                     self.identity = Some(identity);
                     self.sequences.clear();
                     self.going_on = false;
+                    self.unanswered = None;
                     if let Some(last) = self.attempts.last_mut().filter(|a| a.fate == Fate::Open) {
                         last.fate = Fate::Aborted;
                     }
@@ -300,12 +305,12 @@ impl Transactional {
 
     async fn end(&mut self, server: &Server, identity: Identity, commit: bool) {
         let Some(attempt) = self.attempts.last_mut() else { return };
-        let wants_commit = commit;
+        self.unanswered = None;
         let ending = Ending { identity, commit, bumps: false };
         for _ in 0..ASKS_MAX {
             match server.coordinator.end(&self.id, ending).await {
                 Ok(_) => {
-                    attempt.fate = if wants_commit { Fate::Committed } else { Fate::Aborted };
+                    attempt.fate = if commit { Fate::Committed } else { Fate::Aborted };
                     self.going_on = false;
                     return;
                 }
@@ -320,8 +325,10 @@ impl Transactional {
                     break;
                 }
                 Err(_) => {
-                    let unknown = wants_commit && !attempt.numbers.is_empty();
-                    attempt.fate = if unknown { Fate::Unknown } else { attempt.fate };
+                    if commit {
+                        attempt.fate = Fate::Unknown;
+                    }
+                    self.unanswered = Some(commit);
                     return;
                 }
             }

@@ -47,11 +47,22 @@ fn free(lock: &std::path::Path) -> bool {
 
 impl Port {
     pub(crate) async fn start(limits: WireLimits) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), LogSettings::default(), limits).await
+        Self::open(tempfile::tempdir().unwrap(), LogSettings::default(), limits, 0).await
+    }
+
+    /// A port that tells clients to use another port of this machine.
+    pub(crate) async fn told_as(port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::open(folder, LogSettings::default(), WireLimits::default(), port).await
     }
 
     /// A port over the log of `folder`.
-    async fn open(folder: TempDir, settings: LogSettings, limits: WireLimits) -> Self {
+    async fn open(
+        folder: TempDir,
+        settings: LogSettings,
+        limits: WireLimits,
+        told_port: u16,
+    ) -> Self {
         let settings = LogSettings { disk_reserve_bytes: 0, ..settings };
         let (store, _) =
             LogStore::open(Arc::new(OsDisk), folder.path(), settings, Arc::new(SystemClock))
@@ -60,7 +71,7 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let advertised = ("127.0.0.1".to_owned(), 0);
+        let advertised = ("127.0.0.1".to_owned(), told_port);
         let served = tokio::spawn(serve(listener, store.clone(), limits, advertised, shutdown));
         Self { address, store, stop: Some(stop), served, folder }
     }
@@ -81,7 +92,7 @@ impl Port {
             }
         };
         tokio::time::timeout(PATIENCE, freed).await.unwrap();
-        Self::open(self.folder, LogSettings::default(), WireLimits::default()).await
+        Self::open(self.folder, LogSettings::default(), WireLimits::default(), 0).await
     }
 
     /// A port with one topic `t`.
