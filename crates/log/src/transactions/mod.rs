@@ -14,6 +14,8 @@ mod record;
 #[cfg(test)]
 mod simulation;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub(crate) use load::{OFFSETS_TOPIC, STATE_TOPIC};

@@ -11,6 +11,7 @@ mod group_commit;
 mod hooked;
 mod model;
 mod power_cut;
+mod producers;
 mod retention;
 mod support;
 mod topics;

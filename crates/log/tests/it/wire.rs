@@ -1,7 +1,7 @@
 //! The Kafka port over real sockets: every version, the limits, hostile peers, real clients.
 
 mod clients;
-mod harness;
+pub(crate) mod harness;
 mod hostile;
 mod memory;
 mod old_versions;
