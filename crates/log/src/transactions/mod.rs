@@ -36,7 +36,7 @@ use transaction::{End, Init};
 pub(crate) enum TransactionError {
     #[error("the transactional id is empty")]
     NoId,
-    #[error("a transaction may be open for 1 to {max_ms} ms, not {timeout_ms}")]
+    #[error("a transaction may be open for 1 to {max_ms} ms (`log.transaction_timeout_ms_max`), not {timeout_ms}")]
     Timeout { timeout_ms: i32, max_ms: i32 },
     #[error("no such producer has this transactional id")]
     UnknownProducer,
@@ -46,7 +46,7 @@ pub(crate) enum TransactionError {
     Concurrent,
     #[error("the transaction is not in a state for that")]
     WrongState,
-    #[error("there are {max} transactional ids, as many as `transactional_ids_max` allows")]
+    #[error("there are {max} transactional ids, as many as `log.transactional_ids_max` allows")]
     TooMany { max: usize },
     #[error("transactions are not available: {0}")]
     Unavailable(String),

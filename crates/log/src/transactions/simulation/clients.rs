@@ -74,7 +74,7 @@ impl Idempotent {
         for _ in 0..self.rng.random_range(0..3) {
             self.make(partition);
         }
-        // A client may also send again what was answered while the answer was on its way.
+        // The answer may be lost with the connection, while what was written is not durable yet.
         let twice = self.rng.random_bool(0.2);
         let repeats_wait = server.flaw != Flaw::RepeatNotDurable;
         let waiting = self.unacknowledged.entry(partition).or_default();
@@ -84,22 +84,21 @@ impl Idempotent {
                 Flaw::SequencesUnchecked => batch::numbered(&records(&sent.numbers), (-1, -1), -1, false),
                 _ => batch::numbered(&records(&sent.numbers), identity, sent.sequence, false),
             };
-            let waits = repeats_wait || !sent.tried;
+            let waits = repeats_wait || !(sent.tried || twice);
             self.repeated += u64::from(sent.tried || twice);
             sent.tried = true;
             let send = |batch: Bytes, waits| {
                 server.store.append_verified(TOPIC, partition, batch, waits, None)
             };
-            sends.push(send(batch.clone(), waits));
             if twice {
-                sends.push(send(batch, repeats_wait));
+                sends.push(send(batch.clone(), false));
             }
+            sends.push(send(batch, waits));
         }
         let per_batch = if twice { 2 } else { 1 };
         let answers = futures::future::join_all(sends).await;
         for answers in answers.chunks(per_batch) {
-            let acknowledged = answers.iter().flatten().next();
-            let Some(appended) = acknowledged else { break };
+            let Some(Ok(appended)) = answers.last() else { break };
             let Some(sent) = waiting.pop_front() else { break };
             for (offset, number) in (appended.base_offset..).zip(sent.numbers) {
                 self.acknowledged.insert(number, (partition, offset));
