@@ -24,6 +24,4 @@ pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
 pub use settings::{Flush, LogSettings, TopicDefaults, TransactionSettings};
-pub use store::{
-    AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead,
-};
+pub use store::{AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead};

@@ -247,7 +247,8 @@ impl Partition {
         let Some(header) = append.numbered() else { return Ok(Admitted::New) };
         let now_ms = self.shared.clock.now_ms();
         let producers = &mut self.state.lock().producers;
-        producers.admit(draft, append.origin, header, base, now_ms).map_err(|refused| match refused {
+        producers.admit(draft, append.origin, header, base, now_ms).map_err(|refused| match refused
+        {
             Refused::Fault(fault) => self.producer_error(fault),
             Refused::Full => LogError::Busy(format!(
                 "more producers wrote to {}-{} lately than `log.producers_max` allows",
@@ -381,6 +382,9 @@ impl Group {
 
 /// Answers what was there already. Whether it is durable, its sender waits for like everybody else.
 fn answer_repeats(repeats: Vec<(Pending, Offset)>) {
+    if !repeats.is_empty() {
+        metrics::counter!(names::REPEATED_BATCHES).increment(repeats.len() as u64);
+    }
     for (pending, offset) in repeats {
         let _ = pending.done.send(Ok(offset));
     }

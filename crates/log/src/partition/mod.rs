@@ -17,8 +17,8 @@ mod sync;
 mod tail;
 
 pub(crate) use append::{Append, Batches};
-pub(crate) use producers::{Origin, ProducerFacts};
 pub(crate) use open::Place;
+pub(crate) use producers::{Origin, ProducerFacts};
 pub(crate) use read::Pieces;
 
 use crate::metrics_names as names;

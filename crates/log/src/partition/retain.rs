@@ -156,9 +156,7 @@ impl Partition {
         }
         for (base, _) in &doomed.segments {
             self.shared.cache.remove((self.life, *base));
-            for kind in
-                [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex]
-            {
+            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex] {
                 let path = segment::path(&self.dir, *base, kind);
                 match self.disk().remove_file(&path) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

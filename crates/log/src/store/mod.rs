@@ -13,12 +13,13 @@ use crate::partition::{Append, Batches, Origin, Partition, ProducerFacts, Shared
 use crate::report::RecoveryReport;
 use crate::settings::{LogSettings, TopicDefaults};
 use crate::topic_file::TopicFile;
+use crate::transactions::Coordinator;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Disk, DiskFile};
@@ -43,6 +44,8 @@ struct Inner {
     admin: Arc<tokio::sync::Mutex<()>>,
     inflating: Semaphore,
     closed: AtomicBool,
+    /// The one coordinator of this log's transactions, while anybody uses it. It holds the store.
+    transactions: Mutex<Weak<Coordinator>>,
     /// Held open, and so locked, until the store is closed.
     lock: Mutex<Option<Arc<dyn DiskFile>>>,
 }
@@ -198,6 +201,17 @@ impl LogStore {
         let origin = Origin::Coordinator(marker);
         partition.append(Append { batches: Batches::Own(bytes), spans, origin }, true).await?;
         Ok(())
+    }
+
+    /// The coordinator of this log's transactions: the same for everybody who asks.
+    pub(crate) fn transactions(&self) -> Arc<Coordinator> {
+        let mut known = self.inner.transactions.lock();
+        if let Some(coordinator) = known.upgrade() {
+            return coordinator;
+        }
+        let coordinator = Coordinator::new(self.clone());
+        *known = Arc::downgrade(&coordinator);
+        coordinator
     }
 
     /// What the coordinator of this log's transactions is built on.

@@ -64,6 +64,7 @@ pub(super) fn open(
         admin: Arc::default(),
         inflating: Semaphore::new(INFLATING_MAX),
         closed: AtomicBool::new(false),
+        transactions: Mutex::default(),
         lock: Mutex::new(Some(lock)),
     };
     Ok((LogStore { inner: Arc::new(inner) }, report))

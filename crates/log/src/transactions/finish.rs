@@ -44,6 +44,7 @@ impl Coordinator {
             return false;
         }
         self.tell(&transaction);
+        let committed = transaction.phase == Phase::PrepareCommit;
         let next = {
             let mut state = entry.state.lock();
             debug_assert!(!state.pending, "a prepared transaction changes only here");
@@ -53,6 +54,10 @@ impl Coordinator {
         let completed = self.change(entry, next).await;
         if let Err(error) = &completed {
             tracing::warn!(transactional_id = %entry.id, %error, "a transaction's completion could not be written: it is tried again");
+        }
+        if completed.is_ok() {
+            let ended = if committed { "committed" } else { "aborted" };
+            metrics::counter!(crate::metrics_names::TRANSACTIONS, "ended" => ended).increment(1);
         }
         completed.is_ok()
     }

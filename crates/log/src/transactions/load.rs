@@ -22,9 +22,10 @@ const PARTITION: PartitionId = 0;
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// Everything is written anew after so many bytes: what a start reads of history.
 const REWRITE_BYTES: u64 = 4 << 20;
+/// Room for a transaction over 100,000 topics with the longest names.
+const RECORD_BYTES_MAX: usize = 32 << 20;
 /// Read and written at a time.
 const READ_BYTES: usize = 1 << 20;
-const REWRITE_RECORDS: usize = 1_000;
 
 fn unavailable(error: &LogError) -> TransactionError {
     TransactionError::Unavailable(error.to_string())
@@ -44,6 +45,8 @@ impl Coordinator {
             let read = self.read_topic().await.inspect_err(
                 |error| tracing::error!(%error, "the transactions' topic cannot be read"),
             )?;
+            let spans = |entry: &Arc<Entry>| entry.state.lock().transaction.partitions.len();
+            self.spanned.store(read.values().map(spans).sum(), Ordering::Relaxed);
             *self.entries.lock() = read;
         }
         self.loaded.store(true, Ordering::Release);
@@ -111,6 +114,7 @@ impl Coordinator {
             setting("retention.ms", "-1".into()),
             setting("retention.bytes", "-1".into()),
             setting("segment.bytes", SEGMENT_BYTES.to_string()),
+            setting("max.message.bytes", RECORD_BYTES_MAX.to_string()),
         ]);
         let spec = TopicSpec { settings, ..TopicSpec::new(STATE_TOPIC, 1) };
         match self.store.create_topic(&spec).await {
@@ -128,15 +132,15 @@ impl Coordinator {
         let _writing = self.writing.write().await;
         let entries: Vec<Arc<Entry>> = self.entries.lock().values().cloned().collect();
         let mut first = None;
-        for some in entries.chunks(REWRITE_RECORDS) {
-            let records = some
-                .iter()
-                .filter(|entry| !entry.state.lock().removed)
-                .map(|entry| self.record(&entry.id, Some(&entry.state.lock().transaction)))
-                .collect::<Vec<_>>();
-            if !records.is_empty() {
-                let offset = self.append(records).await?;
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for (index, entry) in entries.iter().enumerate() {
+            let record = self.record(&entry.id, Some(&entry.state.lock().transaction));
+            bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
+            records.push(record);
+            if bytes >= READ_BYTES || index + 1 == entries.len() {
+                let offset = self.append(std::mem::take(&mut records)).await?;
                 first.get_or_insert(offset);
+                bytes = 0;
             }
         }
         self.written_bytes.store(0, Ordering::Relaxed);

@@ -27,7 +27,7 @@ use ids::ProducerIds;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tradewind_types::{Clock, Log, PartitionId};
 use transaction::{End, Init};
 
@@ -36,7 +36,9 @@ use transaction::{End, Init};
 pub(crate) enum TransactionError {
     #[error("the transactional id is empty")]
     NoId,
-    #[error("a transaction may be open for 1 to {max_ms} ms (`log.transaction_timeout_ms_max`), not {timeout_ms}")]
+    #[error(
+        "a transaction may be open for 1 to {max_ms} ms (`log.transaction_timeout_ms_max`), not {timeout_ms}"
+    )]
     Timeout { timeout_ms: i32, max_ms: i32 },
     #[error("no such producer has this transactional id")]
     UnknownProducer,
@@ -51,6 +53,9 @@ pub(crate) enum TransactionError {
     #[error("transactions are not available: {0}")]
     Unavailable(String),
 }
+
+/// Partitions that open transactions span together: some 100 MB of names.
+const SPANNED_MAX: usize = 1_000_000;
 
 /// Who is told how transactions ended: the coordinator of groups, for the offsets that were
 /// committed with them.
@@ -102,6 +107,8 @@ pub(crate) struct Coordinator {
     /// Held for reading by each change from its write to its effect; for writing by who writes
     /// everything anew.
     writing: tokio::sync::RwLock<()>,
+    /// Partitions that transactions span, all together.
+    spanned: AtomicUsize,
     /// Bytes written to the topic since everything was written anew.
     written_bytes: AtomicU64,
     /// Whether what the topic holds is in memory.
@@ -129,6 +136,7 @@ impl Coordinator {
             entries: Mutex::default(),
             listeners: RwLock::default(),
             writing: tokio::sync::RwLock::default(),
+            spanned: AtomicUsize::new(0),
             written_bytes: AtomicU64::new(0),
             loaded: AtomicBool::new(false),
             loading: tokio::sync::Mutex::default(),
@@ -192,6 +200,10 @@ impl Coordinator {
         client_version: i16,
     ) -> Result<(), TransactionError> {
         let entry = self.entry(id).await?;
+        if self.spanned.load(Ordering::Relaxed).saturating_add(places.len()) > SPANNED_MAX {
+            let reason = format!("open transactions span {SPANNED_MAX} partitions already");
+            return Err(TransactionError::Unavailable(reason));
+        }
         let next = {
             let mut state = entry.state.lock();
             state.check_free()?;
@@ -228,8 +240,7 @@ impl Coordinator {
         ending: Ending,
     ) -> Result<Identity, TransactionError> {
         let entry = self.entry(id).await?;
-        let fresh =
-            if ending.bumps { self.fresh_if_exhausted(&entry).await? } else { None };
+        let fresh = if ending.bumps { self.fresh_if_exhausted(&entry).await? } else { None };
         let (next, identity) = {
             let mut state = entry.state.lock();
             state.check_free()?;
@@ -321,7 +332,9 @@ impl Coordinator {
                 let mut state = entry.state.lock();
                 state.pending = false;
                 if written.is_ok() {
-                    state.transaction = next;
+                    this.spanned.fetch_add(next.partitions.len(), Ordering::Relaxed);
+                    let before = std::mem::replace(&mut state.transaction, next);
+                    this.spanned.fetch_sub(before.partitions.len(), Ordering::Relaxed);
                 }
             }
             if written.is_ok() && prepared {

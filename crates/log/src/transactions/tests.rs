@@ -44,8 +44,7 @@ impl Fixture {
     fn files(&self, extension: &str) -> Vec<PathBuf> {
         let entries = self.disk.list(Path::new("/log/t/0")).unwrap();
         let named = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
-        let mut paths: Vec<_> =
-            entries.into_iter().map(|entry| entry.path).filter(named).collect();
+        let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path).filter(named).collect();
         paths.sort();
         paths
     }
@@ -248,8 +247,11 @@ async fn ids_expire_and_are_bounded() {
     begin(&coordinator, "third").await;
 }
 
+/// Producer, epoch, whether it was committed, partitions.
+type Told = (i64, i16, bool, Vec<i32>);
+
 #[derive(Default)]
-struct Heard(Mutex<Vec<(i64, i16, bool, Vec<i32>)>>);
+struct Heard(Mutex<Vec<Told>>);
 
 impl TransactionListener for Heard {
     fn transaction_ended(&self, ended: &Ended<'_>) {

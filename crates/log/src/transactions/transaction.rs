@@ -144,10 +144,8 @@ impl Transaction {
 
     /// Whether it has not been used for `expiration_ms`.
     pub(crate) fn expired(&self, expiration_ms: i64, now_ms: i64) -> bool {
-        let idle = matches!(
-            self.phase,
-            Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort
-        );
+        let idle =
+            matches!(self.phase, Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort);
         idle && now_ms.saturating_sub(self.updated_ms) >= expiration_ms
     }
 

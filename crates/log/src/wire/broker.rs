@@ -42,7 +42,7 @@ impl Broker {
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            transactions: Coordinator::new(store.clone()),
+            transactions: store.transactions(),
             store,
             host: StrBytes::from_string(host),
             port: i32::from(port),

@@ -78,7 +78,9 @@ impl Producers {
                 Admitted::New => {}
                 repeated => return Ok(repeated),
             }
-        } else if let Some(known) = known.as_ref().filter(|known| header.producer_epoch < known.epoch) {
+        } else if let Some(known) =
+            known.as_ref().filter(|known| header.producer_epoch < known.epoch)
+        {
             return Err(stale(header, known).into());
         }
         let mut producer = match known {

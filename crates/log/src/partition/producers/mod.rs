@@ -194,8 +194,7 @@ impl Producers {
         let expiration_ms = self.bounds.expiration_ms;
         let before = self.by_id.len();
         self.by_id.retain(|_, producer| {
-            producer.open_from.is_some()
-                || now_ms.saturating_sub(producer.seen_ms) < expiration_ms
+            producer.open_from.is_some() || now_ms.saturating_sub(producer.seen_ms) < expiration_ms
         });
         self.bounds.all.fetch_sub(before - self.by_id.len(), Ordering::Relaxed);
     }
@@ -230,8 +229,7 @@ impl Producers {
             return true;
         }
         let silent = self.by_id.iter().filter(|(_, producer)| {
-            producer.open_from.is_none()
-                && now_ms.saturating_sub(producer.seen_ms) >= SILENT_MS_MIN
+            producer.open_from.is_none() && now_ms.saturating_sub(producer.seen_ms) >= SILENT_MS_MIN
         });
         let mut silent: Vec<_> = silent.map(|(id, producer)| (producer.seen_ms, *id)).collect();
         silent.sort_unstable();

@@ -134,8 +134,7 @@ impl Rebuilt {
             if header.producer_id < 0 || header.end_offset() <= from {
                 return Ok(());
             }
-            let marker =
-                if header.control() { Marker::read(header, &read()?) } else { None };
+            let marker = if header.control() { Marker::read(header, &read()?) } else { None };
             producers.replay(header, marker, seen_ms);
             Ok(())
         })?;

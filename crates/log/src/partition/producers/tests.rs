@@ -28,8 +28,7 @@ impl Log {
 
     fn append(&mut self, origin: Origin, header: &BatchHeader) -> Result<Admitted, Refused> {
         let mut draft = Draft::default();
-        let admitted =
-            self.producers.admit(&mut draft, origin, header, self.end, self.now_ms)?;
+        let admitted = self.producers.admit(&mut draft, origin, header, self.end, self.now_ms)?;
         if admitted == Admitted::New {
             self.end += i64::from(header.records);
             self.producers.commit(draft);

@@ -81,7 +81,9 @@ impl Idempotent {
         let mut sends = Vec::new();
         for sent in waiting.iter_mut() {
             let batch = match server.flaw {
-                Flaw::SequencesUnchecked => batch::numbered(&records(&sent.numbers), (-1, -1), -1, false),
+                Flaw::SequencesUnchecked => {
+                    batch::numbered(&records(&sent.numbers), (-1, -1), -1, false)
+                }
                 _ => batch::numbered(&records(&sent.numbers), identity, sent.sequence, false),
             };
             let waits = repeats_wait || !(sent.tried || twice);
@@ -262,9 +264,7 @@ impl Transactional {
             return false;
         }
         let guard = server.store.transaction_guard(TOPIC, partition, identity).unwrap_or(None);
-        if guard.is_some()
-            && server.coordinator.verify(&self.id, identity, &place).await.is_err()
-        {
+        if guard.is_some() && server.coordinator.verify(&self.id, identity, &place).await.is_err() {
             return false;
         }
         let number = self.next_number;

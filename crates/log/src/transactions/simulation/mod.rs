@@ -11,8 +11,8 @@ mod clients;
 mod disk;
 
 use super::Coordinator;
-use crate::settings::{LogSettings, TopicDefaults};
 use crate::LogStore;
+use crate::settings::{LogSettings, TopicDefaults};
 use clients::{Idempotent, Transactional};
 use disk::FlawedDisk;
 use rand::rngs::StdRng;

@@ -24,11 +24,7 @@ pub(crate) const API: Api = Api {
     max: 4,
     flexible_from: 3,
     request: &Shape {
-        fields: &[
-            Field::new(Kind::Text),
-            Field::new(Kind::Fixed(10)),
-            Field::new(Kind::Text),
-        ],
+        fields: &[Field::new(Kind::Text), Field::new(Kind::Fixed(10)), Field::new(Kind::Text)],
         tags: &[],
     },
     handle: |broker, request| handle(broker, request).boxed(),
@@ -64,9 +60,9 @@ async fn add(
 
 /// The partition of `__consumer_offsets` that keeps `group`: Java's hash of its name, as in Kafka.
 fn partition_of(group: &str, partitions: i32) -> PartitionId {
-    let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
+    let hash = group
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     // The smallest number has no absolute value; Kafka takes 0 for it.
     hash.checked_abs().unwrap_or(0) % partitions.max(1)
 }

@@ -24,16 +24,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tradewind_types::Log;
 
-const TOPIC: Shape = Shape {
-    fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))],
-    tags: &[],
-};
+const TOPIC: Shape =
+    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))], tags: &[] };
 const TRANSACTION: Shape = Shape {
-    fields: &[
-        Field::new(Kind::Text),
-        Field::new(Kind::Fixed(11)),
-        Field::new(Kind::Array(&TOPIC)),
-    ],
+    fields: &[Field::new(Kind::Text), Field::new(Kind::Fixed(11)), Field::new(Kind::Array(&TOPIC))],
     tags: &[],
 };
 
@@ -155,9 +149,10 @@ fn results(
     error_of: impl Fn(&Place) -> Option<ResponseError>,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let topic = |topic: &AddPartitionsToTxnTopic| {
-        let partitions = topic.partitions.iter().map(|partition| {
-            result(*partition, error_of(&(topic.name.to_string(), *partition)))
-        });
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|partition| result(*partition, error_of(&(topic.name.to_string(), *partition))));
         AddPartitionsToTxnTopicResult::default()
             .with_name(topic.name.clone())
             .with_results_by_partition(partitions.collect())

@@ -17,10 +17,8 @@ use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersRespon
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
-const TOPIC: Shape = Shape {
-    fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))],
-    tags: &[],
-};
+const TOPIC: Shape =
+    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))], tags: &[] };
 
 pub(crate) const API: Api = Api {
     name: "DescribeProducers",

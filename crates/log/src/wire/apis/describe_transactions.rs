@@ -70,9 +70,7 @@ async fn described(broker: &Broker, id: TransactionalId) -> TransactionState {
         Ok(transaction) => filled(state, &transaction),
         Err(error) => {
             let code = match of_transaction_error(&error, true) {
-                ResponseError::InvalidProducerIdMapping => {
-                    ResponseError::TransactionalIdNotFound
-                }
+                ResponseError::InvalidProducerIdMapping => ResponseError::TransactionalIdNotFound,
                 other => other,
             };
             state.with_error_code(number(code))

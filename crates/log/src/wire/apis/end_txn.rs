@@ -22,10 +22,7 @@ pub(crate) const API: Api = Api {
     min: 0,
     max: 5,
     flexible_from: 3,
-    request: &Shape {
-        fields: &[Field::new(Kind::Text), Field::new(Kind::Fixed(11))],
-        tags: &[],
-    },
+    request: &Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Fixed(11))], tags: &[] },
     handle: |broker, request| handle(broker, request).boxed(),
     probe: Request::probe::<EndTxnRequest>,
 };

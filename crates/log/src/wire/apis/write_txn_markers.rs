@@ -19,10 +19,8 @@ use kafka_protocol::messages::write_txn_markers_response::{
 use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use std::sync::Arc;
 
-const TOPIC: Shape = Shape {
-    fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))],
-    tags: &[],
-};
+const TOPIC: Shape =
+    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))], tags: &[] };
 const MARKER: Shape = Shape {
     fields: &[
         Field::new(Kind::Fixed(11)),

@@ -53,8 +53,7 @@ impl Producer {
         };
         assert_eq!(answer.error_code, 0, "version {version}");
         let (id, epoch) = (transactional_id(id), answer.producer_epoch);
-        let who =
-            Numbered { id: answer.producer_id.0, epoch, sequence: 0, transactional: true };
+        let who = Numbered { id: answer.producer_id.0, epoch, sequence: 0, transactional: true };
         Self { client, id, who }
     }
 
@@ -221,14 +220,12 @@ async fn fetch_and_list_offsets_end_at_what_is_stable_in_every_version() {
     }
     for version in range("ListOffsets").filter(|version| *version >= 2) {
         for (level, end) in [(0, 3), (1, 1)] {
-            let partition = ListOffsetsPartition::default()
-                .with_timestamp(-1)
-                .with_current_leader_epoch(-1);
+            let partition =
+                ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(-1);
             let topic =
                 ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
-            let request = ListOffsetsRequest::default()
-                .with_isolation_level(level)
-                .with_topics(vec![topic]);
+            let request =
+                ListOffsetsRequest::default().with_isolation_level(level).with_topics(vec![topic]);
             let answer = other.call(version, &request).await;
             assert_eq!(answer.topics[0].partitions[0].offset, end, "version {version}");
         }
@@ -360,8 +357,8 @@ async fn a_transaction_that_is_open_too_long_is_aborted() {
     assert!([0, INVALID_EPOCH, INVALID_TXN_STATE].contains(&sent), "{sent}");
     let state = async {
         loop {
-            let request =
-                DescribeTransactionsRequest::default().with_transactional_ids(vec![producer.id.clone()]);
+            let request = DescribeTransactionsRequest::default()
+                .with_transactional_ids(vec![producer.id.clone()]);
             let answer = producer.client.call(0, &request).await;
             if &*answer.transaction_states[0].transaction_state == "CompleteAbort" {
                 return;
@@ -392,7 +389,8 @@ async fn transactions_and_producers_are_listed_and_described() {
             }
             let answer = client.call(version, &request).await;
             assert_eq!(answer.error_code, 0);
-            let ids = answer.transaction_states.iter().map(|state| state.transactional_id.to_string());
+            let ids =
+                answer.transaction_states.iter().map(|state| state.transactional_id.to_string());
             (ids.collect::<Vec<_>>(), answer.unknown_state_filters.len())
         };
         assert_eq!(list(vec![], -1).await.0, ["id", "idle"]);

@@ -246,8 +246,7 @@ impl Source for TopicSource {
             }
         }
         for (partition, position) in positions {
-            self.partitions[*partition as usize] =
-                Partition::at(*position);
+            self.partitions[*partition as usize] = Partition::at(*position);
         }
         Ok(())
     }
