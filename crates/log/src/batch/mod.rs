@@ -69,6 +69,8 @@ pub struct BatchHeader {
     pub producer_epoch: i16,
     /// The first record's sequence number; -1 when it is not numbered.
     pub base_sequence: i32,
+    /// The offset of the last record it was written with, minus the base offset.
+    pub last_offset_delta: i32,
     /// How many records it holds, at least 1.
     pub records: i32,
 }
@@ -135,6 +137,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
         producer_id: be_i64(head, 43),
         producer_epoch: i16::from_be_bytes([head[51], head[52]]),
         base_sequence: be_i32(head, 53),
+        last_offset_delta: last_delta,
         records,
     })
 }

@@ -86,7 +86,7 @@ struct State {
     tail: tail::Tail,
     producers: Producers,
     /// What the newest snapshot of the producers speaks of.
-    snapshot_offset: Offset,
+    snapshot_offset: Option<Offset>,
     /// Bytes written since.
     unsnapped_bytes: u64,
     /// Batches written since the last fsync.

@@ -8,6 +8,7 @@ use super::producers::Snapshot;
 use super::{Partition, RecoveryPoint, State, Stopped};
 use crate::blocking;
 use crate::metrics_names as names;
+use crate::segment::Numbered;
 use crate::settings::Flush;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -151,7 +152,7 @@ impl Partition {
     pub(super) fn write_snapshot(&self, snapshot: Option<Snapshot>) {
         let Some(snapshot) = snapshot else { return };
         match snapshot.write(self.disk(), &self.dir) {
-            Ok(()) => self.state.lock().snapshot_offset = snapshot.offset,
+            Ok(()) => self.state.lock().snapshot_offset = Some(snapshot.offset),
             Err(error) => {
                 tracing::warn!(topic = %self.topic, partition = self.id, %error, "the producers' snapshot was not written: the next start reads more");
             }
@@ -201,7 +202,7 @@ impl State {
     /// The producers as of the end of what is written, when they changed since the last snapshot.
     pub(super) fn snapshot(&mut self) -> Option<Snapshot> {
         self.unsnapped_bytes = 0;
-        if self.producers.ids_until() <= self.snapshot_offset {
+        if self.producers.ids_until() <= self.snapshot_offset.unwrap_or(0) {
             return None;
         }
         let indexed = self.sealed.iter().filter(|sealed| sealed.aborted);
@@ -216,7 +217,10 @@ impl State {
             offset: self.high_watermark,
             segment_base: self.active.base,
             position: self.active.synced_bytes,
-            ids_until: Some(self.producers.ids_until()),
+            numbered: match self.producers.ids_until() <= self.snapshot_offset.unwrap_or(0) {
+                true => Numbered::below(self.snapshot_offset),
+                false => Numbered::ABOVE,
+            },
         }
     }
 }

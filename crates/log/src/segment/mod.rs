@@ -10,7 +10,7 @@ mod txn_index;
 
 pub(crate) use cache::{OpenSegment, SegmentCache};
 pub(crate) use index::{Index, IndexFault};
-pub(crate) use recovery_point::RecoveryPoint;
+pub(crate) use recovery_point::{Numbered, RecoveryPoint};
 pub use scan::{Bad, ScanOutcome, scan_bytes};
 pub(crate) use scan::{Scan, ScanStart, find_batch, scan, walk};
 pub(crate) use txn_index::{

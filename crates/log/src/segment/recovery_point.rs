@@ -28,9 +28,28 @@ pub(crate) struct RecoveryPoint {
     pub(crate) segment_base: Offset,
     /// Where `offset` lies in that segment.
     pub(crate) position: u64,
-    /// No batch from here up to `offset` has a producer with an id; `None` in a file of a release
-    /// that did not look.
-    pub(crate) ids_until: Option<Offset>,
+    /// Which snapshot of the producers speaks of every numbered batch below `offset`.
+    pub(crate) numbered: Numbered,
+}
+
+/// Where the numbered batches below a recovery point are, as far as it says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Numbered(u32);
+
+impl Numbered {
+    /// Some lie above the newest snapshot.
+    pub(crate) const ABOVE: Self = Self(1);
+
+    /// All lie below the snapshot of this offset; without a snapshot there are none.
+    pub(crate) fn below(snapshot: Option<Offset>) -> Self {
+        // Two bits tell it from the other two; the rest only has to tell snapshots apart.
+        Self(crc32c::crc32c(&snapshot.unwrap_or(-1).to_be_bytes()) | 0b11)
+    }
+
+    /// Whether the file says so: those of releases that did not look do not.
+    pub(crate) fn known(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl RecoveryPoint {
@@ -67,8 +86,7 @@ impl RecoveryPoint {
         out[24..32].copy_from_slice(&self.offset.to_be_bytes());
         out[32..40].copy_from_slice(&self.segment_base.to_be_bytes());
         out[40..48].copy_from_slice(&self.position.to_be_bytes());
-        let ids_until = self.ids_until.map_or(0, |offset| offset + 1);
-        out[48..56].copy_from_slice(&ids_until.to_be_bytes());
+        out[56..60].copy_from_slice(&self.numbered.0.to_be_bytes());
         let crc = crc32c::crc32c(&out[..CRC_AT]);
         out[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         out
@@ -89,7 +107,7 @@ impl RecoveryPoint {
             offset: u64_at(24) as i64,
             segment_base: u64_at(32) as i64,
             position: u64_at(40),
-            ids_until: (u64_at(48) as i64).checked_sub(1).filter(|offset| *offset >= 0),
+            numbered: Numbered(u64_at(52) as u32),
         })
     }
 }

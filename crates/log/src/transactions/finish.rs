@@ -3,10 +3,10 @@
 //! Guarantees: complete is written only after every marker is durable and the listeners were told;
 //! what fails stays prepared and is tried again by the sweep. Left out: when (change, sweep).
 
-use super::{Coordinator, Ended, Entry, Marker, OFFSETS_TOPIC, Phase, Place, Transaction};
+use super::{Coordinator, Entry, Marker, OFFSETS_TOPIC, Phase, Place, Transaction};
 use futures::stream::{self, StreamExt};
 use std::sync::Arc;
-use tradewind_types::{LogError, PartitionId};
+use tradewind_types::LogError;
 
 /// Markers of one transaction on their way at a time: each may wait for an fsync of its own.
 const MARKERS_IN_FLIGHT: usize = 64;
@@ -43,7 +43,7 @@ impl Coordinator {
         if !self.write_markers(&entry.id, &transaction).await {
             return false;
         }
-        self.tell(&transaction);
+        self.tell(&transaction).await;
         let committed = transaction.phase == Phase::PrepareCommit;
         let next = {
             let mut state = entry.state.lock();
@@ -89,20 +89,17 @@ impl Coordinator {
         written.fold(true, async |all, one| all && one).await
     }
 
-    fn tell(&self, transaction: &Transaction) {
-        let offsets = transaction.partitions.iter().filter(|(topic, _)| topic == OFFSETS_TOPIC);
-        let partitions: Vec<PartitionId> = offsets.map(|(_, partition)| *partition).collect();
-        if partitions.is_empty() {
-            return;
-        }
-        let ended = Ended {
-            producer_id: transaction.producer_id,
-            producer_epoch: transaction.epoch,
-            committed: transaction.phase == Phase::PrepareCommit,
-            partitions: &partitions,
-        };
-        for listener in self.listeners.read().iter() {
-            listener.transaction_ended(&ended);
+    async fn tell(&self, transaction: &Transaction) {
+        let listeners = self.listeners.read().clone();
+        let committed = transaction.phase == Phase::PrepareCommit;
+        for (topic, partition) in &transaction.partitions {
+            if topic != OFFSETS_TOPIC {
+                continue;
+            }
+            let (id, epoch) = transaction.identity();
+            for listener in &listeners {
+                listener.transaction_ended(*partition, id, epoch, committed).await;
+            }
         }
     }
 }

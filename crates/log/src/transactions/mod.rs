@@ -23,6 +23,7 @@ pub(crate) use transaction::{Ending, Identity, Phase, Place, Transaction};
 
 use crate::settings::TransactionSettings;
 use crate::{LogStore, batch::Marker};
+use async_trait::async_trait;
 use ids::ProducerIds;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
@@ -59,22 +60,19 @@ const SPANNED_MAX: usize = 1_000_000;
 
 /// Who is told how transactions ended: the coordinator of groups, for the offsets that were
 /// committed with them.
+#[async_trait]
 pub(crate) trait TransactionListener: Send + Sync {
     /// A transaction of this producer that has offsets among its partitions has ended: its marker
-    /// is durable in those partitions of `__consumer_offsets`, `partitions`. Called before the
-    /// transaction is said to be complete, so again after a crash in between: a second call for the
-    /// same end must change nothing.
-    fn transaction_ended(&self, ended: &Ended<'_>);
-}
-
-/// How a transaction ended.
-#[cfg_attr(not(test), expect(dead_code, reason = "the coordinator of groups reads it"))]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended<'a> {
-    pub(crate) producer_id: i64,
-    pub(crate) producer_epoch: i16,
-    pub(crate) committed: bool,
-    pub(crate) partitions: &'a [PartitionId],
+    /// is durable in `partition` of `__consumer_offsets`. The epoch is the marker's, which is newer
+    /// than the transaction's where its producer was fenced. Called before the transaction is said
+    /// to be complete, so again after a crash in between: a second call must change nothing.
+    async fn transaction_ended(
+        &self,
+        partition: PartitionId,
+        producer_id: i64,
+        producer_epoch: i16,
+        committed: bool,
+    );
 }
 
 /// A transactional id in memory.

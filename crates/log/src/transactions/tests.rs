@@ -247,16 +247,16 @@ async fn ids_expire_and_are_bounded() {
     begin(&coordinator, "third").await;
 }
 
-/// Producer, epoch, whether it was committed, partitions.
-type Told = (i64, i16, bool, Vec<i32>);
+/// Producer, epoch, whether it was committed, partition.
+type Told = (i64, i16, bool, PartitionId);
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<Told>>);
 
+#[async_trait]
 impl TransactionListener for Heard {
-    fn transaction_ended(&self, ended: &Ended<'_>) {
-        let Ended { producer_id, producer_epoch, committed, partitions } = *ended;
-        self.0.lock().push((producer_id, producer_epoch, committed, partitions.to_vec()));
+    async fn transaction_ended(&self, partition: PartitionId, id: i64, epoch: i16, commit: bool) {
+        self.0.lock().push((id, epoch, commit, partition));
     }
 }
 
@@ -274,7 +274,7 @@ async fn listeners_hear_of_transactions_with_offsets_once_the_marker_is_durable(
         add(&coordinator, "id", client, OFFSETS_TOPIC).await;
         end(&coordinator, "id", client, commit).await;
         let told = heard.0.lock().pop();
-        assert_eq!(told, Some((client.0, client.1, commit, vec![0])));
+        assert_eq!(told, Some((client.0, client.1, commit, 0)));
     }
     let marks = coordinator.store.watermarks(OFFSETS_TOPIC, 0).unwrap();
     assert_eq!(marks.high_watermark, 2);

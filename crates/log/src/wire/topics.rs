@@ -23,7 +23,7 @@ pub(crate) fn resolve(
 }
 
 /// Whether only this server writes to the topic, makes and removes it.
-pub(crate) fn internal(name: &str) -> bool {
+pub(crate) fn is_internal(name: &str) -> bool {
     name == STATE_TOPIC
 }
 

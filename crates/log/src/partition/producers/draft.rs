@@ -3,7 +3,7 @@
 //! Guarantees: a batch is checked against everything before it, the batches of the same write
 //! included; a write that fails leaves no trace. Left out: who waits for which answer (append).
 
-use super::{Decided, Producer, Producers, SentBatch, last_sequence};
+use super::{Decided, Producer, Producers, SentBatch, sequence_after};
 use crate::batch::{BatchHeader, Marker};
 use crate::segment::Aborted;
 use std::collections::HashMap;
@@ -18,8 +18,9 @@ pub(crate) enum Origin {
     /// A client. `verified` is [`Producers::guard`] from before the transaction's coordinator said
     /// that this partition is part of it.
     Client { verified: Option<Offset> },
-    /// A transaction's coordinator.
-    Coordinator(Marker),
+    /// A coordinator of this server: the marker that ends a transaction, or with `None` what a
+    /// group's coordinator writes in one, which has no sequence numbers.
+    Coordinator(Option<Marker>),
 }
 
 /// What becomes of a batch.
@@ -93,7 +94,7 @@ impl Producers {
         };
         producer.seen_ms = now_ms;
         let marker = match origin {
-            Origin::Coordinator(marker) => Some(marker),
+            Origin::Coordinator(marker) => marker,
             Origin::Own | Origin::Client { .. } => None,
         };
         draft.take(producer, marker, header, base);
@@ -192,7 +193,7 @@ fn stale(header: &BatchHeader, known: &Producer) -> ProducerFault {
 }
 
 fn last_of(header: &BatchHeader) -> i32 {
-    last_sequence(header.base_sequence, header.records)
+    sequence_after(header.base_sequence, header.last_offset_delta)
 }
 
 fn due_after(last: i32) -> i32 {
@@ -219,19 +220,21 @@ impl Draft {
                 producer.ended_at = base;
             }
             None => {
-                producer.push(SentBatch {
-                    first_sequence: header.base_sequence,
-                    last_sequence: last_of(header),
-                    base_offset: base,
-                    timestamp_ms: header.max_timestamp,
-                });
+                if header.base_sequence >= 0 {
+                    producer.push(SentBatch {
+                        first_sequence: header.base_sequence,
+                        last_sequence: last_of(header),
+                        base_offset: base,
+                        timestamp_ms: header.max_timestamp,
+                    });
+                }
                 if header.transactional() && producer.open_from.is_none() {
                     producer.open_from = Some(base);
                     self.events.push(Event::Begun { producer_id, first: base });
                 }
             }
         }
-        self.ids_until = base + i64::from(header.records);
+        self.ids_until = base + i64::from(header.last_offset_delta) + 1;
         self.changed.insert(producer_id, producer);
     }
 }

@@ -88,10 +88,10 @@ impl Producer {
     }
 }
 
-/// The sequence number `records` - 1 after `first`; after the largest comes 0.
-pub(super) fn last_sequence(first: i32, records: i32) -> i32 {
-    let last = (i64::from(first) + i64::from(records) - 1) % (i64::from(i32::MAX) + 1);
-    i32::try_from(last).expect("it is a remainder of 2^31")
+/// The sequence number `delta` after `first`; after the largest comes 0.
+fn sequence_after(first: i32, delta: i32) -> i32 {
+    let after = (i64::from(first) + i64::from(delta)) % (i64::from(i32::MAX) + 1);
+    i32::try_from(after).expect("it is a remainder of 2^31")
 }
 
 /// A transaction that ended, whose marker may not be durable yet.

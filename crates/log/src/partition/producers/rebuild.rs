@@ -9,7 +9,8 @@ use super::{Bounds, Producers, Snapshot};
 use crate::batch::Marker;
 use crate::partition::{Active, Sealed};
 use crate::segment::{
-    self, FileKind, Index, IndexFault, RecoveryPoint, ScanStart, read_aborted, write_aborted,
+    self, FileKind, Index, IndexFault, Numbered, RecoveryPoint, ScanStart, read_aborted,
+    write_aborted,
 };
 use std::collections::BTreeSet;
 use std::io;
@@ -32,8 +33,8 @@ pub(in crate::partition) struct Found<'a> {
 /// The producers, and how they were found.
 pub(in crate::partition) struct Rebuilt {
     pub(in crate::partition) producers: Producers,
-    /// What the snapshot that was used speaks of, 0 without one.
-    pub(in crate::partition) snapshot_offset: Offset,
+    /// What the snapshot that was used speaks of.
+    pub(in crate::partition) snapshot_offset: Option<Offset>,
     /// The sealed segments that have an index of aborted transactions.
     pub(in crate::partition) indexed: BTreeSet<Offset>,
     pub(in crate::partition) scanned_bytes: u64,
@@ -43,22 +44,20 @@ pub(in crate::partition) struct Rebuilt {
 pub(in crate::partition) fn rebuild(found: &Found<'_>, bounds: Bounds) -> io::Result<Rebuilt> {
     let snapshot = found.snapshot()?;
     let from = found.scan_from(snapshot.as_ref())?;
-    let snapshot_offset = snapshot.as_ref().map_or(0, |snapshot| snapshot.offset);
+    let snapshot_offset = snapshot.as_ref().map(|snapshot| snapshot.offset);
     let mut rebuilt = Rebuilt {
         producers: Producers::new(bounds),
         snapshot_offset,
         indexed: BTreeSet::new(),
         scanned_bytes: 0,
     };
-    rebuilt.producers.ids_until =
-        found.known.and_then(|point| point.ids_until).unwrap_or(snapshot_offset);
     if let Some(snapshot) = snapshot {
         rebuilt.indexed = found.kept(&snapshot.indexed).collect();
         rebuilt.producers.restore(snapshot);
     }
     for sealed in found.sealed {
         // Those that ended below the snapshot are spoken of by its list of indexes.
-        if sealed.end <= snapshot_offset {
+        if sealed.end <= snapshot_offset.unwrap_or(0) {
             continue;
         }
         if sealed.end > from {
@@ -109,10 +108,11 @@ impl Found<'_> {
         let start = self.sealed.first().map_or(self.active.base, |oldest| oldest.base);
         let from = snapshot.map_or(start, |snapshot| snapshot.offset);
         let Some(point) = self.known else { return Ok(from) };
-        let nothing_between = match point.ids_until {
-            Some(ids_until) => ids_until <= from,
+        let nothing_between = if point.numbered.known() {
+            point.numbered == Numbered::below(snapshot.map(|snapshot| snapshot.offset))
+        } else {
             // Written by a release that neither checked sequences nor served transactions.
-            None => snapshot.is_none() && !Snapshot::any(self.disk, self.dir)?,
+            snapshot.is_none() && !Snapshot::any(self.disk, self.dir)?
         };
         Ok(if nothing_between { from.max(point.offset.min(self.end)) } else { from })
     }

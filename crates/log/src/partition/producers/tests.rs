@@ -1,3 +1,4 @@
+//! The rules of sequences, epochs and transactions in one partition, without a disk.
 #![allow(clippy::unwrap_used)]
 use super::draft::Refused;
 use super::*;
@@ -49,7 +50,7 @@ impl Log {
     fn end_transaction(&mut self, id: i64, epoch: i16, committed: bool) -> Result<(), Refused> {
         let marker = Marker { producer_id: id, producer_epoch: epoch, committed };
         let header = BatchHeader { base_sequence: -1, ..header(id, epoch, 0, 1) };
-        self.append(Origin::Coordinator(marker), &header).map(drop)
+        self.append(Origin::Coordinator(Some(marker)), &header).map(drop)
     }
 }
 
@@ -64,6 +65,7 @@ fn header(producer_id: i64, producer_epoch: i16, base_sequence: i32, records: i3
         producer_id,
         producer_epoch,
         base_sequence,
+        last_offset_delta: records - 1,
         records,
     }
 }
@@ -203,4 +205,21 @@ fn who_was_silent_makes_room_and_who_was_not_does_not() {
     assert_eq!(known, [1, 3, 4], "an open transaction stays");
     assert_eq!(log.send(5, 0, 0, 1), Err(Refused::Full));
     assert_eq!(log.producers.bounds.all.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn what_a_groups_coordinator_writes_opens_a_transaction_without_sequences() {
+    let mut log = Log::new();
+    let offsets =
+        BatchHeader { attributes: TRANSACTIONAL, base_sequence: -1, ..header(1, 3, 0, 2) };
+    for _ in 0..3 {
+        assert_eq!(log.append(Origin::Coordinator(None), &offsets), Ok(Admitted::New));
+    }
+    assert_eq!(log.producers.unstable_from(), Some(0));
+    let older = BatchHeader { producer_epoch: 2, ..offsets };
+    let stale = ProducerFault::StaleEpoch { producer_id: 1, sent: 2, known: 3 };
+    assert_eq!(log.append(Origin::Coordinator(None), &older), Err(stale.into()));
+    log.end_transaction(1, 3, true).unwrap();
+    log.producers.settle(log.end);
+    assert_eq!(log.producers.unstable_from(), None);
 }

@@ -1,3 +1,4 @@
+//! A transactional id's states, one change at a time.
 #![allow(clippy::unwrap_used)]
 use super::*;
 

@@ -11,7 +11,7 @@ use crate::wire::broker::{Broker, NODE_ID};
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::{internal, valid_topic_name};
+use crate::wire::topics::{is_internal, valid_topic_name};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -82,7 +82,7 @@ async fn create(
     validate_only: bool,
 ) -> Result<i32, Refusal> {
     let spec = spec(topic, broker.limits.auto_create_partitions.max(1))?;
-    if internal(&spec.name) {
+    if is_internal(&spec.name) {
         let reason = "this server makes the topic itself when it needs it".into();
         return Err((ResponseError::InvalidTopicException, reason));
     }

@@ -9,7 +9,7 @@ use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::internal;
+use crate::wire::topics::is_internal;
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -79,7 +79,7 @@ async fn delete(
     let result = DeletableTopicResult::default()
         .with_topic_id(Uuid::from_bytes(topic.id))
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))));
-    let internal = internal(&topic.name).then(|| "it keeps what transactions are about".into());
+    let internal = is_internal(&topic.name).then(|| "it keeps what transactions are about".into());
     if let Some(reason) = internal.or_else(|| broker.limits.kept_topics.why(&topic.name)) {
         return result
             .with_error_code(number(kept(version)))

@@ -11,7 +11,7 @@ use crate::wire::budget::Charge;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::{internal, valid_topic_name};
+use crate::wire::topics::{is_internal, valid_topic_name};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -76,7 +76,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
 async fn create_missing(broker: &Broker, topics: &[MetadataRequestTopic]) {
     for name in topics.iter().filter_map(|topic| topic.name.as_ref()) {
         let known = broker.store.topic(name.as_str()).is_some();
-        if known || !valid_topic_name(name.as_str()) || internal(name.as_str()) {
+        if known || !valid_topic_name(name.as_str()) || is_internal(name.as_str()) {
             continue;
         }
         let spec = TopicSpec::new(name.to_string(), broker.limits.auto_create_partitions);

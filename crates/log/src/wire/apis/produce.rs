@@ -174,7 +174,7 @@ impl Asked<'_> {
             let reason = format!("acks is {acks}, -1, 0 and 1 are known");
             return Err(Refusal { code: ResponseError::InvalidRequiredAcks, reason });
         }
-        if topics::internal(&topic.name) {
+        if topics::is_internal(&topic.name) {
             let reason = format!("only this server writes to {}", topic.name);
             return Err(Refusal { code: ResponseError::InvalidTopicException, reason });
         }
