@@ -66,7 +66,7 @@ impl DeclaredTopic {
         let partitions = self.log.topic(&self.topic).map_or(0, |topic| topic.partitions);
         let ends = (0..partitions).map(|partition| {
             let marks = self.log.watermarks(&self.topic, partition).map_err(external)?;
-            Ok((partition, marks.high_watermark))
+            Ok((partition, marks.last_stable))
         });
         ends.collect()
     }
@@ -108,8 +108,10 @@ async fn read(
         ends.iter().any(|(partition, end)| positions.get(partition).is_none_or(|at| at < end))
     };
     while left(source.as_ref()) {
+        let before = source.positions();
         let polled = source.poll(POLL_ROWS).await.map_err(external)?;
-        if polled.is_empty() {
+        // A poll may only have passed over what readers are not shown.
+        if polled.is_empty() && source.positions() == before {
             break;
         }
         for part in polled {

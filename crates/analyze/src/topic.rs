@@ -18,6 +18,7 @@ use futures::FutureExt;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use tradewind_types::log::Isolation;
 use tradewind_types::{
     Log, LogRecord, OFFSET_COLUMN, Offset, PARTITION_COLUMN, PartitionId, TopicInfo,
 };
@@ -79,7 +80,7 @@ impl TopicTable {
                 .log
                 .watermarks(&self.info.name, partition)
                 .map_err(|error| DataFusionError::External(Box::new(error)))?;
-            let mut range = marks.log_start..marks.high_watermark;
+            let mut range = marks.log_start..marks.last_stable;
             let mut wanted = true;
             for condition in filters.iter().filter_map(Condition::of) {
                 match condition.column {
@@ -207,12 +208,18 @@ impl Place {
     async fn read(&self, log: &dyn Log, schema: &SchemaRef, out: &Out) -> Result<()> {
         let mut next = self.range.start;
         while next < self.range.end {
-            let read = log.read(&self.topic, self.partition, next, READ_BYTES).await;
-            let mut records = read.map_err(|error| DataFusionError::External(Box::new(error)))?;
-            records.retain(|record| self.range.contains(&record.offset));
-            let Some(last) = records.last() else { break };
-            next = last.offset + 1;
-            if !out.send(rows(schema, self.partition, &records)?).await {
+            let isolation = Isolation::ReadCommitted;
+            let read = log.read_on(&self.topic, self.partition, next, READ_BYTES, isolation).await;
+            let mut read = read.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            if read.next == next {
+                break;
+            }
+            next = read.next;
+            read.records.retain(|record| self.range.contains(&record.offset));
+            if read.records.is_empty() {
+                continue;
+            }
+            if !out.send(rows(schema, self.partition, &read.records)?).await {
                 break;
             }
         }

@@ -11,7 +11,7 @@ use tradewind_collect::{CollectSettings, WriteKey};
 use tradewind_lake::LakeSettings;
 use tradewind_log::group::GroupSettings;
 use tradewind_log::wire::{QuotaLimits, WireLimits};
-use tradewind_log::{LogSettings, TopicDefaults};
+use tradewind_log::{LogSettings, TopicDefaults, TransactionSettings};
 use tradewind_serve::{Limits, SqlLimits};
 use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
 
@@ -30,6 +30,14 @@ pub fn log(config: &Config) -> LogSettings {
         append_bytes_in_flight_max: from.append_inflight_bytes_max,
         tail_bytes_max: from.tail_bytes_max,
         partitions_max: from.partitions_max,
+        producer_expiration_ms: from.producer_expiration_ms as i64,
+        producers_max: from.producers_max,
+        transactions: TransactionSettings {
+            // At most a day.
+            timeout_ms_max: from.transaction_timeout_ms_max as i32,
+            id_expiration_ms: from.transactional_id_expiration_ms as i64,
+            ids_max: from.transactional_ids_max,
+        },
         topic: TopicDefaults {
             retention_ms: from.retention_ms.map(|ms| ms as i64),
             retention_bytes: from.retention_bytes,

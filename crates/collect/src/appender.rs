@@ -222,6 +222,7 @@ fn nothing_kept(error: &LogError) -> bool {
         | LogError::InvalidTimestamp(_)
         | LogError::OutOfRange { .. }
         | LogError::DiskReserve { .. }
+        | LogError::Producer { .. }
         | LogError::Busy(_) => true,
         LogError::Corrupt { .. } | LogError::Offline { .. } | LogError::Io { .. } => false,
     }

@@ -3,7 +3,8 @@
 //! Guarantees: what an append acknowledged survives power loss; nothing above the high watermark,
 //! which is what has been fsynced, is ever read; a checksum is verified before a batch is written
 //! and after it is read; a torn tail is cut and reported, anything else that is wrong is reported
-//! and kept. Left out: transactions, replication.
+//! and kept. A producer's numbered batch is written once and in order; a transaction's records are
+//! shown whole or not at all. Left out: replication.
 
 pub mod batch;
 mod blocking;
@@ -19,11 +20,14 @@ mod settings;
 mod store;
 mod topic_file;
 mod topic_settings;
+mod transactions;
 pub mod wire;
 
 pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
-pub use settings::{Cleanup, Flush, LogSettings, TimestampType, TopicDefaults};
-pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};
+pub use settings::{
+    Cleanup, Flush, LogSettings, TimestampType, TopicDefaults, TransactionSettings,
+};
+pub use store::{AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead};
 pub use topic_settings::{SettingKind, TOPIC_SETTINGS, TopicSetting, topic_setting};

@@ -28,6 +28,11 @@ pub(crate) const TORN_BYTES: &str = "tradewind_log_torn_bytes_total";
 /// Places where durable bytes are not what was written.
 pub(crate) const CORRUPTIONS: &str = "tradewind_log_corruptions_total";
 
+/// Batches a producer sent again, which were there already.
+pub(crate) const REPEATED_BATCHES: &str = "tradewind_log_repeated_batches_total";
+/// Transactions that ended, by how.
+pub(crate) const TRANSACTIONS: &str = "tradewind_log_transactions_total";
+
 /// Tells the installed recorder what each metric means.
 pub fn describe_metrics() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
@@ -42,5 +47,7 @@ pub fn describe_metrics() {
     describe_counter!(HOLDS_OVERRIDDEN, Unit::Count, "segments removed although they were held");
     describe_counter!(COMPACTED_BYTES, Unit::Bytes, "bytes that compaction saved");
     describe_counter!(TORN_BYTES, Unit::Bytes, "bytes of torn tails that were cut");
+    describe_counter!(REPEATED_BATCHES, Unit::Count, "batches that were sent again and not stored");
+    describe_counter!(TRANSACTIONS, Unit::Count, "transactions that ended");
     describe_counter!(CORRUPTIONS, Unit::Count, "places where durable bytes are garbled");
 }

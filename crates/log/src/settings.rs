@@ -36,8 +36,41 @@ pub struct LogSettings {
     /// Keys one round of compaction knows the last offset of, at about 29 bytes each; a partition
     /// with more takes several rounds.
     pub compaction_keys_max: usize,
+    /// `producer.id.expiration.ms`: how long a producer that numbers its batches is remembered after
+    /// its last one. Kafka's day: by then nobody sends anything again.
+    pub producer_expiration_ms: i64,
+    /// Producers that are remembered, over all partitions: 250 bytes each. Of one partition no more
+    /// than 10,000. When there are more, those go that were silent longest, and without any that
+    /// were silent for five minutes a new one is told to come back.
+    pub producers_max: usize,
+    /// Transactions.
+    pub transactions: TransactionSettings,
     /// What a topic has when it does not say otherwise.
     pub topic: TopicDefaults,
+}
+
+/// What transactions may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionSettings {
+    /// `transaction.max.timeout.ms`: the longest a transaction may be open.
+    pub timeout_ms_max: i32,
+    /// `transactional.id.expiration.ms`: how long a transactional id is remembered after its last
+    /// transaction.
+    pub id_expiration_ms: i64,
+    /// Transactional ids that are remembered: a few hundred bytes each. One more is refused.
+    pub ids_max: usize,
+}
+
+impl Default for TransactionSettings {
+    fn default() -> Self {
+        Self {
+            // Kafka's quarter of an hour: what is behind an open transaction waits so long.
+            timeout_ms_max: 15 * 60_000,
+            // Kafka's week.
+            id_expiration_ms: 7 * 24 * 3_600_000,
+            ids_max: 100_000,
+        }
+    }
 }
 
 /// The settings of a topic, by their Kafka names.
@@ -174,6 +207,9 @@ impl Default for LogSettings {
             segments_open_max: 128,
             // Seven eighths of two million slots: 55 MB when a partition has as many keys.
             compaction_keys_max: 1_835_008,
+            producer_expiration_ms: 24 * 3_600_000,
+            producers_max: 200_000,
+            transactions: TransactionSettings::default(),
             topic: TopicDefaults::default(),
         }
     }

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use tradewind_types::connector::Positions;
-use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::log::{Appended, Isolation, Records, Watermarks};
 use tradewind_types::{
     Event, Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -129,18 +129,35 @@ impl Log for HistoricLog {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError> {
+        let isolation = Isolation::ReadCommitted;
+        let read = self.read_on(topic, partition, from, max_bytes, isolation).await?;
+        if read.records.is_empty() {
+            return self.log.read(topic, partition, read.next, max_bytes).await;
+        }
+        Ok(read.records)
+    }
+
+    async fn read_on(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Records, LogError> {
         let mut from = from;
         if topic == self.topic {
             let log_start = self.log.watermarks(topic, partition)?.log_start;
             if from < log_start {
                 let records = self.records(partition, from, log_start).await?;
-                if !records.is_empty() {
-                    return Ok(records);
+                if let Some(last) = records.last() {
+                    let next = last.offset + 1;
+                    return Ok(Records { records, next });
                 }
                 from = log_start;
             }
         }
-        self.log.read(topic, partition, from, max_bytes).await
+        self.log.read_on(topic, partition, from, max_bytes, isolation).await
     }
 
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {

@@ -258,7 +258,7 @@ impl Shared {
         for source in &mut status.sources {
             let end = |partition: &i32| {
                 let marks = self.log.watermarks(&source.topic, *partition).ok()?;
-                Some((*partition, marks.high_watermark))
+                Some((*partition, marks.last_stable))
             };
             source.ends = source.positions.keys().filter_map(end).collect();
             let behind =

@@ -133,6 +133,16 @@ pub struct LogConfig {
     pub tail_bytes_max: usize,
     /// Partitions of all topics together.
     pub partitions_max: usize,
+    /// How long a producer that numbers its batches is remembered.
+    pub producer_expiration_ms: u64,
+    /// Producers that are remembered, over all partitions.
+    pub producers_max: usize,
+    /// The longest a transaction may be open.
+    pub transaction_timeout_ms_max: u64,
+    /// How long a transactional id is remembered after its last transaction.
+    pub transactional_id_expiration_ms: u64,
+    /// Transactional ids that are remembered.
+    pub transactional_ids_max: usize,
     /// Whether a topic is made when a producer names one that is not there.
     pub auto_create_topics: bool,
     /// Partitions of a topic that is made because a client named it.
@@ -384,6 +394,11 @@ impl LogConfig {
             append_inflight_bytes_max: layers.size("log.append_inflight_bytes_max"),
             tail_bytes_max: layers.size("log.tail_bytes_max"),
             partitions_max: layers.size("log.partitions_max"),
+            producer_expiration_ms: layers.number("log.producer_expiration_ms"),
+            producers_max: layers.size("log.producers_max"),
+            transaction_timeout_ms_max: layers.number("log.transaction_timeout_ms_max"),
+            transactional_id_expiration_ms: layers.number("log.transactional_id_expiration_ms"),
+            transactional_ids_max: layers.size("log.transactional_ids_max"),
             auto_create_topics: layers.flag("log.auto_create_topics"),
             default_partitions: layers.small("log.default_partitions"),
         }

@@ -2,8 +2,10 @@
 //!
 //! Guarantees asked of every implementation: an append that returned `Ok` survives power loss;
 //! nothing above the high watermark is ever read; offsets in a partition ascend and none is given
-//! twice. Where a topic is compacted by key, offsets are missing: a reader goes on at the offset
-//! after the last record it got. Left out: consumer groups and transactions, which belong to the wire.
+//! twice. They are dense in the log, but not in what is read: the markers that end transactions, the
+//! records of aborted ones, and what compaction by key took away have offsets and are never shown. A
+//! reader goes on where [`Log::read_on`] says.
+//! Left out: consumer groups, and taking part in a transaction, which belong to the wire.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,10 +45,9 @@ pub trait Log: Send + Sync + 'static {
         records: Vec<Record>,
     ) -> Result<Appended, LogError>;
 
-    /// Reads whole records from `from` up to the high watermark, at most about `max_bytes` (at
-    /// least one batch when there is one). The first may have a later offset than `from`, and
-    /// offsets may be missing between them. Empty when no record is left between `from` and the
-    /// high watermark: then there is nothing to come back for below it.
+    /// Reads the committed records from `from` up to the last stable offset, at most about
+    /// `max_bytes` (at least one record when there is one). Empty when there is none. For a look at
+    /// a place: who reads on needs [`Log::read_on`], which says where.
     async fn read(
         &self,
         topic: &str,
@@ -55,10 +56,31 @@ pub trait Log: Send + Sync + 'static {
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError>;
 
+    /// Reads from `from` on as [`Log::read`] does, and says from where to read next, which may lie
+    /// past the last record, and past `from` when there are no records at all. `next` is `from`
+    /// exactly when there is nothing to read yet.
+    ///
+    /// The default serves logs without transactions, where the next offset follows the last record.
+    async fn read_on(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Records, LogError> {
+        // A log without transactions has nothing that is not committed.
+        let _ = isolation;
+        let records = self.read(topic, partition, from, max_bytes).await?;
+        let next = records.last().map_or(from, |last| last.offset + 1);
+        Ok(Records { records, next })
+    }
+
     /// The offsets between which a partition can be read.
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError>;
 
-    /// The first offset whose record has a timestamp at or after `timestamp_ms`, or `None`.
+    /// The first offset below the last stable one whose record has a timestamp at or after
+    /// `timestamp_ms`, or `None`.
     async fn offset_at(
         &self,
         topic: &str,
@@ -66,9 +88,9 @@ pub trait Log: Send + Sync + 'static {
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, LogError>;
 
-    /// Waits until any partition of `topic` can be read past what `seen` names (partition `i`
-    /// at index `i`: the next offset the caller wants). Partitions that `seen` does not reach,
-    /// such as those added since, are waited for from their first record on.
+    /// Waits until the last stable offset of any partition of `topic` is past what `seen` names
+    /// (partition `i` at index `i`: the next offset the caller wants). Partitions that `seen` does
+    /// not reach, such as those added since, are waited for from their first record on.
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError>;
 
     /// Every partition's figures, by topic and number; none where the log keeps none.
@@ -142,11 +164,33 @@ pub struct Appended {
     pub base_offset: Offset,
 }
 
-/// The readable range of a partition: `log_start <= offset < high_watermark`.
+/// Records as [`Log::read_on`] found them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The records, in order.
+    pub records: Vec<LogRecord>,
+    /// Where to read next.
+    pub next: Offset,
+}
+
+/// Which durable records a reader is shown. Control records are shown to none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Those outside transactions and of committed ones, below the last stable offset.
+    #[default]
+    ReadCommitted,
+    /// All below the high watermark, those of open and of aborted transactions too.
+    ReadUncommitted,
+}
+
+/// The range of a partition: `log_start <= last_stable <= high_watermark`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
     /// The first offset retention has left.
     pub log_start: Offset,
+    /// The end of what readers are shown: the first offset of the oldest transaction that is not
+    /// durably ended, and without one the high watermark.
+    pub last_stable: Offset,
     /// The first offset that is not durable yet.
     pub high_watermark: Offset,
 }
@@ -172,6 +216,47 @@ pub struct PartitionFigures {
     pub newest_ms: Option<i64>,
     /// Why it takes no more writes, if an fsync failed.
     pub offline: Option<String>,
+}
+
+impl Watermarks {
+    /// The end of what a reader of `isolation` is shown.
+    pub fn end(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadCommitted => self.last_stable,
+            Isolation::ReadUncommitted => self.high_watermark,
+        }
+    }
+}
+
+/// Why a numbered or transactional batch is not appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProducerFault {
+    /// The batch does not begin where the producer's last one ended.
+    #[error("producer {producer_id} sent sequence {sent} where {due} is due")]
+    OutOfOrder {
+        /// Who.
+        producer_id: i64,
+        /// The first sequence number of the batch.
+        sent: i32,
+        /// The one that follows what is there.
+        due: i32,
+    },
+    /// A newer instance of the producer has written, or its transaction was ended for it.
+    #[error("producer {producer_id} sent epoch {sent}, {known} is known")]
+    StaleEpoch {
+        /// Who.
+        producer_id: i64,
+        /// The epoch of the batch.
+        sent: i16,
+        /// The newest one.
+        known: i16,
+    },
+    /// A transactional batch outside a transaction, or another kind of batch inside of one.
+    #[error("producer {producer_id} is not in the transaction its batch says")]
+    NoTransaction {
+        /// Who.
+        producer_id: i64,
+    },
 }
 
 /// Why a log could not do what was asked.
@@ -250,6 +335,17 @@ pub enum LogError {
         partition: PartitionId,
         /// What the operating system said.
         reason: String,
+    },
+    /// A producer's batch does not follow what the partition knows of its producer; nothing of it
+    /// is kept.
+    #[error("{topic}-{partition}: {fault}")]
+    Producer {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// What does not hold.
+        fault: ProducerFault,
     },
     /// More appends are waiting than the log has room for; nothing of this one is kept.
     #[error("the log is busy: {0}")]

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use tradewind_analyze::{Platform, PlatformParts, Session};
 use tradewind_disk::OsDisk;
 use tradewind_lake::{Lake, LakeSettings, TableSpec};
-use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::log::{Appended, Isolation, Records, Watermarks};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, Sink, SystemClock, TopicInfo, TopicSpec,
 };
 
 /// Two partitions of three records each, the value being `<partition>-<offset>`.
-struct FixedLog;
+#[derive(Default)]
+struct FixedLog {
+    /// Offsets readers are not shown: markers of transactions, and what was aborted.
+    hidden: &'static [Offset],
+}
 
 #[async_trait]
 impl Log for FixedLog {
@@ -64,8 +68,21 @@ impl Log for FixedLog {
         });
         Ok(records.collect())
     }
+    async fn read_on(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        _isolation: Isolation,
+    ) -> Result<Records, LogError> {
+        let mut records = self.read(topic, partition, from, max_bytes).await?;
+        let next = records.last().map_or(from, |last| last.offset + 1);
+        records.retain(|found| !self.hidden.contains(&found.offset));
+        Ok(Records { records, next })
+    }
     fn watermarks(&self, _topic: &str, _partition: PartitionId) -> Result<Watermarks, LogError> {
-        Ok(Watermarks { log_start: 0, high_watermark: 3 })
+        Ok(Watermarks { log_start: 0, last_stable: 3, high_watermark: 3 })
     }
     async fn offset_at(
         &self,
@@ -82,8 +99,27 @@ impl Log for FixedLog {
 }
 
 fn topics_only() -> Session {
-    let parts = PlatformParts { log: Some(Arc::new(FixedLog)), ..PlatformParts::default() };
+    topics_without(&[])
+}
+
+fn topics_without(hidden: &'static [Offset]) -> Session {
+    let log = Arc::new(FixedLog { hidden });
+    let parts = PlatformParts { log: Some(log), ..PlatformParts::default() };
     Platform::new(parts).unwrap().session()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_read_past_what_is_hidden() {
+    let sql = "SELECT value FROM topic('events') ORDER BY value";
+    for (hidden, shown) in [
+        (&[0, 1][..], "0-2\n1-2"),
+        (&[2], "0-0\n0-1\n1-0\n1-1"),
+        (&[1], "0-0\n0-2\n1-0\n1-2"),
+        (&[0, 1, 2], ""),
+    ] {
+        let mut session = topics_without(hidden);
+        assert_eq!(ask(&mut session, sql).await.unwrap(), shown, "without {hidden:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

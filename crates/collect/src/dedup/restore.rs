@@ -11,7 +11,7 @@ use crate::error::CollectError;
 use crate::identity::{EventId, FINGERPRINT_HEADER, ID_HEADER};
 use bytes::Bytes;
 use std::path::Path;
-use tradewind_types::log::Watermarks;
+use tradewind_types::log::{Isolation, Watermarks};
 use tradewind_types::{Log, LogError, Offset, Record};
 
 /// Bytes of log read at a time.
@@ -36,7 +36,8 @@ pub(super) async fn restore(
         None => {
             let oldest = now_ms.saturating_sub(settings.window_ms.saturating_add(HOUR_MS));
             let from = log.offset_at(topic, partition, oldest).await.map_err(failed)?;
-            let from = from.unwrap_or(watermarks.high_watermark);
+            // Behind an open transaction times are not looked for, but ids may be.
+            let from = from.unwrap_or(watermarks.last_stable);
             start_over(&settings, from)?;
             (DedupState::empty(settings, i64::MIN), from)
         }
@@ -124,11 +125,14 @@ async fn replay(
     let end = log.watermarks(topic, partition)?.high_watermark;
     let mut next = from;
     while next < end {
-        let records = log.read(topic, partition, next, READ_BYTES).await?;
-        // Nothing is left between there and the end.
-        let Some(last) = records.last() else { return Ok(end) };
-        let after = last.offset + 1;
-        for record in &records {
+        // Others may have transactions open in the topic: what we appended behind one is durable,
+        // and its ids count.
+        let isolation = Isolation::ReadUncommitted;
+        let read = log.read_on(topic, partition, next, READ_BYTES, isolation).await?;
+        if read.next == next {
+            break;
+        }
+        for record in &read.records {
             let Some((id, fingerprint)) = identity(&record.record) else { continue };
             if hour_of(record.record.timestamp_ms) > state.hour {
                 state.roll(record.record.timestamp_ms, record.offset);
@@ -137,7 +141,7 @@ async fn replay(
                 return Err(unreadable(state, source));
             }
         }
-        next = after;
+        next = read.next;
         state.maintain(next);
     }
     Ok(next)

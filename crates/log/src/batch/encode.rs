@@ -36,12 +36,29 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
         put_record(&mut out, record, base_timestamp, index);
     }
     debug_assert_eq!(out.len(), bytes);
-    set_crc(&mut out);
+    put_crc(&mut out);
     Ok(out)
 }
 
-/// Sets the checksum of a whole batch.
-pub(super) fn set_crc(batch: &mut [u8]) {
+/// `records` as a producer numbers them, for tests.
+#[cfg(test)]
+pub(crate) fn numbered(
+    records: &[Record],
+    (producer_id, epoch): (i64, i16),
+    base_sequence: i32,
+    transactional: bool,
+) -> bytes::Bytes {
+    let mut batch = encode(records, usize::MAX).expect("a test's records are a batch");
+    batch[22] = if transactional { super::TRANSACTIONAL_BIT as u8 } else { 0 };
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    put_crc(&mut batch);
+    batch.into()
+}
+
+/// Sets the checksum of a batch whose other fields are final.
+pub(super) fn put_crc(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
@@ -55,7 +72,7 @@ pub(crate) fn stamp_append_time(bytes: &mut [u8], spans: &mut [BatchSpan], now_m
         header.max_timestamp = now_ms;
         batch[21..23].copy_from_slice(&header.attributes.to_be_bytes());
         batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
-        set_crc(batch);
+        put_crc(batch);
         header.crc = super::be_i32(batch, 17) as u32;
     }
 }

@@ -5,7 +5,7 @@
 //! offsets, times, headers and bytes. What stays compressed is compressed as it was.
 //! Left out: which records stay (partition).
 
-use super::encode::set_crc;
+use super::encode::put_crc;
 use super::records::{RawRecord, walk};
 use super::varint::{put_varint, put_varlong, varlong_len};
 use super::{
@@ -157,7 +157,7 @@ fn rewritten(
 fn finish(batch: &mut [u8]) {
     let length = (batch.len() - LENGTH_END) as i32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
-    set_crc(batch);
+    put_crc(batch);
 }
 
 /// A batch without records that stands for the offsets from `base` on, `last_offset_delta` and

@@ -2,15 +2,19 @@
 //!
 //! Guarantees: every length and count is checked against the bytes there are before anything is
 //! sliced or allocated by it, so every function here takes arbitrary bytes.
-//! Left out: message formats before v2, and what a transaction's control batches mean.
+//! Left out: message formats before v2.
 
 mod compress;
+mod control;
 mod encode;
 mod filter;
 mod records;
 mod transactional;
 mod varint;
 
+pub(crate) use control::{Marker, marker};
+#[cfg(test)]
+pub(crate) use encode::numbered;
 pub(crate) use encode::{encode, rebase, stamp_append_time};
 pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys};
 pub(crate) use records::{RecordFault, RecordRules};
@@ -83,8 +87,12 @@ pub struct BatchHeader {
     pub base_timestamp: i64,
     /// The largest timestamp of its records, as its producer said.
     pub max_timestamp: i64,
-    /// Who wrote it, if that producer numbers its batches; else -1.
+    /// Who numbered it; -1 for nobody.
     pub producer_id: i64,
+    /// Which life of that producer.
+    pub producer_epoch: i16,
+    /// The first record's sequence number; -1 when it is not numbered.
+    pub base_sequence: i32,
     /// The offset of the last record it was written with, minus the base offset.
     pub last_offset_delta: i32,
     /// How many records it holds: one for each offset, unless compaction took some away.
@@ -92,19 +100,19 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
-    /// The offset after the last one it was written with.
-    pub fn end_offset(&self) -> i64 {
-        self.base_offset.saturating_add(i64::from(self.last_offset_delta) + 1)
-    }
-
     /// Whether it belongs to a transaction, as data or as its end.
-    pub(crate) fn transactional(&self) -> bool {
+    pub fn transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL_BIT != 0
     }
 
-    /// Whether it is the log's own word about a transaction.
-    pub(crate) fn control(&self) -> bool {
+    /// Whether it is a marker that ends a transaction, not data.
+    pub fn control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
+    }
+
+    /// The offset after the last one it was written with.
+    pub fn end_offset(&self) -> i64 {
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta) + 1)
     }
 
     /// The time every record of it has, when the log gave it.
@@ -161,6 +169,8 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, String> {
         base_timestamp: be_i64(head, 27),
         max_timestamp: be_i64(head, 35),
         producer_id: be_i64(head, 43),
+        producer_epoch: i16::from_be_bytes([head[51], head[52]]),
+        base_sequence: be_i32(head, 53),
         last_offset_delta,
         records,
     })
@@ -233,6 +243,12 @@ pub(crate) fn check_spans(
         let fault = BatchFault::Record;
         return Err(BatchError { position: 0, fault, reason: "there is none".into() });
     }
+    if let [_, second, ..] = spans
+        && spans.iter().any(|span| span.header.producer_id >= 0)
+    {
+        let reason = "numbered batches are sent one at a time".to_owned();
+        return Err(BatchError { position: second.position, fault: BatchFault::Record, reason });
+    }
     for span in spans {
         let batch = &bytes[span.position..][..span.header.bytes];
         check_sendable(&span.header, rules.batch_bytes_max)
@@ -272,11 +288,15 @@ fn check_sendable(
         let reason = "a producer may not say when tombstones go".to_owned();
         return Err((BatchFault::Record, reason));
     }
-    if header.transactional() {
-        return Err((BatchFault::Record, "transactions are not supported".into()));
-    }
     if header.control() {
         return Err((BatchFault::Record, "a producer may not send control batches".into()));
+    }
+    if header.transactional() && header.producer_id < 0 {
+        return Err((BatchFault::Record, "a transactional batch names no producer".into()));
+    }
+    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        let reason = "a producer that has an id numbers its batches from 0 on".to_owned();
+        return Err((BatchFault::Record, reason));
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! Appending: a queue, and one writer at a time who writes it all.
 //!
-//! Guarantees: batches get dense offsets in the order they lie in the file; what could not be
-//! written leaves no trace, or the partition goes offline, as it does when the writer panics: what
+//! Guarantees: batches get dense offsets in the order they lie in the file; a producer's batch is
+//! checked against all before it, and one that is there already is answered with its offset; what
+//! could not be written leaves no trace, or the partition goes offline, as it does when the writer panics: what
 //! that one has left in the file, only a start can tell. Left out: durability (sync).
 
+use super::producers::{Admitted, Draft, Origin, Refused};
 use super::tail::Chunk;
 use super::{Partition, Shared, State, Stopped};
 use crate::batch;
 use crate::blocking;
 use crate::metrics_names as names;
+use crate::segment::ABORTED_PER_SEGMENT_MAX;
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
@@ -49,6 +52,7 @@ impl Batches {
 pub(crate) struct Append {
     pub(crate) batches: Batches,
     pub(crate) spans: Vec<batch::BatchSpan>,
+    pub(crate) origin: Origin,
 }
 
 impl Append {
@@ -64,6 +68,12 @@ impl Append {
         };
         batch::stamp_append_time(&mut bytes, &mut self.spans, now_ms);
         self.batches = Batches::Own(bytes);
+    }
+
+    /// The header of its one batch, when that has a producer whose state it changes.
+    fn numbered(&self) -> Option<&batch::BatchHeader> {
+        let header = &self.spans.first()?.header;
+        (header.producer_id >= 0 && self.origin != Origin::Own).then_some(header)
     }
 
     fn records(&self) -> i64 {
@@ -121,6 +131,10 @@ impl Drop for OfflineOnPanic<'_> {
 /// Appends that go to one segment in one write.
 struct Group {
     appends: Vec<Pending>,
+    /// Those that are in the log, or in this group, already; with their offsets.
+    repeats: Vec<(Pending, Offset)>,
+    /// What the appends change in their producers.
+    draft: Draft,
     base: Offset,
     position: u64,
 }
@@ -147,7 +161,10 @@ impl Partition {
         let bytes = append.len();
         self.check_running(&self.state.lock())?;
         let room = Room::take(&self.shared, bytes)?;
-        self.shared.reserve.take(bytes as u64)?;
+        // A marker frees more than it takes: without it no segment of its transaction can go.
+        if !matches!(append.origin, Origin::Coordinator(_)) {
+            self.shared.reserve.take(bytes as u64)?;
+        }
         let (done, mut written) = oneshot::channel();
         self.queue.lock().push(Pending { append, done, _room: room });
         tokio::select! {
@@ -205,21 +222,49 @@ impl Partition {
         let (base, position) = (state.next_offset, state.active.bytes);
         let offsets_left = SEGMENT_OFFSETS_MAX - (base - state.active.base);
         drop(state);
-        let mut group = Group { appends: Vec::new(), base, position };
-        let (mut bytes, mut records) = (0, 0);
+        let mut group = Group::new(base, position);
+        let (mut bytes, mut records, mut first) = (0, 0, true);
         while let Some(pending) = queue.peek() {
             let (more, more_records) = (pending.append.len(), pending.append.records());
             let fits = bytes + more <= GROUP_BYTES_MAX
                 && position + (bytes + more) as u64 <= config_bytes
                 && records + more_records <= offsets_left;
-            if !group.appends.is_empty() && !fits {
+            if !first && !fits {
                 break;
             }
-            bytes += more;
-            records += more_records;
-            group.appends.extend(queue.next());
+            first = false;
+            let Some(pending) = queue.next() else { break };
+            match self.admit(&mut group.draft, &pending.append, base + records) {
+                Ok(Admitted::New) => {
+                    bytes += more;
+                    records += more_records;
+                    group.appends.push(pending);
+                }
+                Ok(Admitted::Repeated(offset)) => group.repeats.push((pending, offset)),
+                Err(error) => drop(pending.done.send(Err(error))),
+            }
         }
         Ok(group)
+    }
+
+    /// Checks an append that would be written at `base` and drafts what it changes.
+    fn admit(
+        &self,
+        draft: &mut Draft,
+        append: &Append,
+        base: Offset,
+    ) -> Result<Admitted, LogError> {
+        let Some(header) = append.numbered() else { return Ok(Admitted::New) };
+        let now_ms = self.shared.clock.now_ms();
+        let producers = &mut self.state.lock().producers;
+        producers.admit(draft, append.origin, header, base, now_ms).map_err(|refused| match refused
+        {
+            Refused::Fault(fault) => self.producer_error(fault),
+            Refused::Full => LogError::Busy(format!(
+                "more producers wrote to {}-{} lately than `log.producers_max` allows",
+                self.topic, self.id
+            )),
+        })
     }
 
     /// Whether `bytes` more belong in a new segment.
@@ -232,15 +277,19 @@ impl Partition {
         Ok(active.bytes > 0
             && (active.bytes + bytes as u64 > config.segment_bytes
                 || age_ms >= config.segment_ms_max()
+                || state.producers.aborted().len() >= ABORTED_PER_SEGMENT_MAX
                 || state.next_offset - active.base >= SEGMENT_OFFSETS_MAX / 2))
     }
 
     fn write_group(&self, mut group: Group) {
+        if group.appends.is_empty() {
+            return answer_repeats(group.repeats);
+        }
         let bytes = group.encode();
         let file = Arc::clone(&self.state.lock().active.file);
         match file.write_all_at(&bytes, group.position) {
             Ok(()) => {
-                self.note_written(&group, bytes);
+                self.note_written(&mut group, bytes);
                 let mut offset = group.base;
                 for pending in group.appends {
                     let records = pending.append.records();
@@ -248,19 +297,25 @@ impl Partition {
                     let _ = pending.done.send(Ok(offset));
                     offset += records;
                 }
+                answer_repeats(group.repeats);
             }
             Err(source) => {
                 self.undo_write(group.position);
                 let path = self.path(self.state.lock().active.base);
-                fail(group.appends.into_iter(), &self.io_error(&path, source));
+                // What repeats a batch of this group was not written either.
+                let repeats = group.repeats.into_iter().map(|(pending, _)| pending);
+                let all = group.appends.into_iter().chain(repeats);
+                fail(all, &self.io_error(&path, source));
             }
         }
     }
 
-    fn note_written(&self, group: &Group, bytes: Vec<u8>) {
+    fn note_written(&self, group: &mut Group, bytes: Vec<u8>) {
         let now_ms = self.shared.clock.now_ms();
         let mut state = self.state.lock();
         state.note_batches(group);
+        state.producers.commit(std::mem::take(&mut group.draft));
+        state.unsnapped_bytes += bytes.len() as u64;
         let active = &mut state.active;
         if active.bytes == 0 {
             active.first_append_ms = now_ms;
@@ -306,6 +361,11 @@ impl State {
 }
 
 impl Group {
+    fn new(base: Offset, position: u64) -> Self {
+        let (appends, repeats, draft) = Default::default();
+        Self { appends, repeats, draft, base, position }
+    }
+
     /// The bytes to write, with their offsets set: one append of our own is not copied.
     fn encode(&mut self) -> Vec<u8> {
         let mut offset = self.base;
@@ -327,6 +387,16 @@ impl Group {
             }
         }
         out
+    }
+}
+
+/// Answers what was there already. Whether it is durable, its sender waits for like everybody else.
+fn answer_repeats(repeats: Vec<(Pending, Offset)>) {
+    if !repeats.is_empty() {
+        metrics::counter!(names::REPEATED_BATCHES).increment(repeats.len() as u64);
+    }
+    for (pending, offset) in repeats {
+        let _ = pending.done.send(Ok(offset));
     }
 }
 

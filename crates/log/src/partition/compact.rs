@@ -2,7 +2,8 @@
 //!
 //! Guarantees: only sealed segments below [`bound`] are touched, so nothing that could still be
 //! undone; records keep their offsets; the newest record stays whatever it is, so a reader below
-//! the high watermark always finds one; what belongs to transactions passes through as it is; a
+//! the high watermark always finds one; what belongs to transactions passes through as it is, and so does every
+//! segment in which one was aborted; a
 //! tombstone goes only `delete.retention.ms` after a round that has removed what it stands for.
 //! Memory is the map of keys (`compaction_keys_max`) and one batch; a partition with more keys
 //! takes several rounds.
@@ -43,7 +44,7 @@ pub(crate) struct Compacted {
 
 /// Compaction touches nothing at or above this offset.
 fn bound(state: &State) -> Offset {
-    state.high_watermark
+    state.watermarks().last_stable
 }
 
 /// What one round works on.
@@ -73,8 +74,15 @@ impl Partition {
         let touched = round.segments.partition_point(|segment| segment.base < map.upto);
         let mut rest = &round.segments[..touched];
         let mut transactions = false;
-        while !rest.is_empty() {
-            match self.compact_some(rest, &round, &map, &mut transactions, &mut done)? {
+        while let Some(first) = rest.first() {
+            // Its index of aborted transactions speaks of it as it is.
+            if first.aborted {
+                transactions = true;
+                rest = &rest[1..];
+                continue;
+            }
+            let some = rest.iter().take_while(|segment| !segment.aborted).count();
+            match self.compact_some(&rest[..some], &round, &map, &mut transactions, &mut done)? {
                 0 => return Ok(done),
                 count => rest = &rest[count..],
             }

@@ -8,17 +8,17 @@ use super::retain::Doomed;
 use tradewind_types::{LogError, Offset};
 
 impl Partition {
-    /// Moves the log start up to `before`, or to the high watermark when that is `None`, and
+    /// Moves the log start up to `before`, or to the last stable offset when that is `None`, and
     /// answers where it is then. One that is further already stays. Blocks.
     pub(crate) fn delete_records(&self, before: Option<Offset>) -> Result<Offset, LogError> {
         let _sync = self.sync_lock.lock();
         let doomed = {
             let state = self.state.lock();
             self.check_running(&state)?;
-            let target = before.unwrap_or(state.high_watermark);
-            if target < 0 || target > state.high_watermark {
-                let (log_start, high_watermark) = (state.log_start, state.high_watermark);
-                let marks = tradewind_types::log::Watermarks { log_start, high_watermark };
+            let marks = state.watermarks();
+            let target = before.unwrap_or(marks.last_stable);
+            // What belongs to open transactions is nobody's to take away.
+            if target < 0 || target > marks.last_stable {
                 return Err(self.out_of_range(target, marks));
             }
             if target <= state.log_start {

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the high watermark is what has been fsynced and never goes back; every offset
 //! belongs to exactly one batch, whose record compaction may have taken away; after a failed fsync
-//! nothing is written any more. Left out: names and settings (store, topic).
+//! nothing is written any more; a numbered batch is written once and in order, and a transaction's
+//! end decides what is stable. Left out: names and settings (store, topic).
 //!
 //! Five locks, taken in this order: compaction's (one at a time), the writer's lead (who writes the
 //! queue to the file), the sync lock (who fsyncs), the files' lock (which sealed files are there:
@@ -13,6 +14,7 @@ mod append;
 mod compact;
 mod delete_records;
 mod open;
+mod producers;
 mod read;
 mod retain;
 mod roll;
@@ -22,6 +24,7 @@ mod tail;
 
 pub(crate) use append::{Append, Batches};
 pub(crate) use open::Place;
+pub(crate) use producers::{Origin, ProducerFacts};
 pub(crate) use read::Pieces;
 
 use crate::metrics_names as names;
@@ -29,13 +32,14 @@ use crate::reserve::Reserve;
 use crate::segment::{self, FileKind, Index, RecoveryPoint, SegmentCache};
 use crate::settings::{LiveSettings, LogSettings, TopicDefaults};
 use parking_lot::{Mutex, RwLock};
+use producers::Producers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use tokio::sync::Notify;
 use tradewind_disk::{Disk, DiskFile};
-use tradewind_types::log::Watermarks;
+use tradewind_types::log::{ProducerFault, Watermarks};
 use tradewind_types::{Clock, LogError, Offset, PartitionId};
 
 /// What all partitions of a store share.
@@ -48,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) reserve: Reserve,
     /// Bytes of batches that wait for the disk.
     pub(crate) bytes_in_flight: AtomicUsize,
+    /// Producers with an id that partitions know, over all of them.
+    pub(crate) producers: Arc<AtomicUsize>,
     /// Partitions opened so far.
     pub(crate) lives: AtomicU64,
     /// How many partitions there are: they share the memory for tails.
@@ -86,6 +92,11 @@ struct State {
     high_watermark: Offset,
     log_start: Offset,
     tail: tail::Tail,
+    producers: Producers,
+    /// What the newest snapshot of the producers speaks of.
+    snapshot_offset: Option<Offset>,
+    /// Bytes written since.
+    unsnapped_bytes: u64,
     /// Batches written since the last fsync.
     unsynced_batches: u64,
     /// A task is on its way to fsync for appends that did not wait.
@@ -105,6 +116,8 @@ struct Sealed {
     bytes: u64,
     max_timestamp: i64,
     last_append_ms: i64,
+    /// Whether it has an index of aborted transactions.
+    aborted: bool,
 }
 
 /// The segment that is written to.
@@ -139,8 +152,20 @@ impl Partition {
     }
 
     pub(crate) fn watermarks(&self) -> Watermarks {
+        self.state.lock().watermarks()
+    }
+
+    /// What tells a transaction that is going on from one that has ended since, of a producer whose
+    /// transaction is not open here; `None` when it is.
+    pub(crate) fn transaction_guard(&self, producer_id: i64, epoch: i16) -> Option<Offset> {
         let state = self.state.lock();
-        Watermarks { log_start: state.log_start, high_watermark: state.high_watermark }
+        let open = state.producers.is_open(producer_id, epoch);
+        (!open).then(|| state.producers.guard(producer_id))
+    }
+
+    /// Every producer that numbers its batches, by id.
+    pub(crate) fn producers(&self) -> Vec<ProducerFacts> {
+        self.state.lock().producers.facts()
     }
 
     /// Bytes on disk and segments.
@@ -241,6 +266,10 @@ impl Partition {
         }
     }
 
+    fn producer_error(&self, fault: ProducerFault) -> LogError {
+        LogError::Producer { topic: self.topic.to_string(), partition: self.id, fault }
+    }
+
     fn path(&self, base: Offset) -> PathBuf {
         segment::path(&self.dir, base, FileKind::Log)
     }
@@ -251,5 +280,13 @@ impl Partition {
 
     fn io_error(&self, path: &Path, source: std::io::Error) -> LogError {
         crate::topic_file::io_error(path, source)
+    }
+}
+
+impl State {
+    fn watermarks(&self) -> Watermarks {
+        let (log_start, high_watermark) = (self.log_start, self.high_watermark);
+        let unstable = self.producers.unstable_from().unwrap_or(high_watermark);
+        Watermarks { log_start, last_stable: unstable.min(high_watermark), high_watermark }
     }
 }

@@ -3,6 +3,7 @@
 //! Guarantees: what was acknowledged is never cut; offsets are never given twice; what is shown as
 //! readable has been fsynced. Left out: half-made and half-removed topics (store).
 
+use super::producers::{Bounds, Found, Rebuilt, rebuild};
 use super::{Active, Partition, Sealed, Shared, State, tail::Tail};
 use crate::metrics_names as names;
 use crate::report::{Corruption, RecoveryReport, TornTail};
@@ -22,6 +23,9 @@ use tradewind_types::{LogError, Offset, PartitionId};
 
 /// A torn tail is copied aside in pieces of this size.
 const COPY_BYTES: usize = 1 << 20;
+
+/// Producers one partition knows at most: 2.5 MB, and what a snapshot of them takes to write.
+const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 
 /// What a partition is opened with.
 pub(crate) struct Place {
@@ -60,7 +64,13 @@ impl Place {
             let path = RecoveryPoint::path(&dir);
             tracing::warn!(file = %path.display(), "recovery point is missing: the last segment is checked whole");
         }
-        let segments = self.segments(files, known, report)?;
+        let mut segments = self.segments(files, known, report)?;
+        let rebuilt = self.producers(&segments, known)?;
+        for sealed in &mut segments.sealed {
+            let sealed = Arc::get_mut(sealed).expect("nobody else has been given it");
+            sealed.aborted = rebuilt.indexed.contains(&sealed.base);
+        }
+        report.scanned_bytes += rebuilt.scanned_bytes;
         let log_start = segments.sealed.first().map_or(segments.active.base, |oldest| oldest.base);
         let now_ms = self.shared.clock.now_ms();
         let state = State {
@@ -70,6 +80,9 @@ impl Place {
             sealed: segments.sealed,
             active: segments.active,
             tail: Tail::default(),
+            producers: rebuilt.producers,
+            snapshot_offset: rebuilt.snapshot_offset,
+            unsnapped_bytes: rebuilt.scanned_bytes,
             unsynced_batches: 0,
             flush_due: false,
             recovery_point: point,
@@ -80,6 +93,31 @@ impl Place {
         let partition = self.partition(state);
         partition.remember_recovery(known)?;
         Ok(partition)
+    }
+
+    /// The producers of the log that was found.
+    fn producers(
+        &self,
+        segments: &Segments,
+        known: Option<RecoveryPoint>,
+    ) -> Result<Rebuilt, LogError> {
+        let settings = &self.shared.settings;
+        let bounds = Bounds {
+            producers_max: settings.producers_max.min(PRODUCERS_PER_PARTITION_MAX),
+            all_max: settings.producers_max,
+            all: Arc::clone(&self.shared.producers),
+            expiration_ms: settings.producer_expiration_ms,
+        };
+        let found = Found {
+            disk: self.disk(),
+            dir: &self.dir,
+            sealed: &segments.sealed,
+            active: &segments.active,
+            end: segments.next_offset,
+            known,
+            now_ms: self.shared.clock.now_ms(),
+        };
+        rebuild(&found, bounds).map_err(|source| self.io(&self.dir, source))
     }
 
     fn partition(self, state: State) -> Partition {
@@ -200,7 +238,7 @@ impl Place {
                 Err(IndexFault::Wrong) => self.rescan_sealed(base, end, entry, report)?,
             };
         let last_append_ms = entry.modified_ms;
-        Ok(Sealed { base, end, bytes, max_timestamp, last_append_ms })
+        Ok(Sealed { base, end, bytes, max_timestamp, last_append_ms, aborted: false })
     }
 
     fn rescan_sealed(
@@ -278,7 +316,8 @@ impl Place {
         found.index.seal(end, bytes);
         found.index.rewrite(self.disk(), &self.dir).map_err(io)?;
         let last_append_ms = entry.modified_ms;
-        sealed.push(Arc::new(Sealed { base, end, bytes, max_timestamp, last_append_ms }));
+        let aborted = false;
+        sealed.push(Arc::new(Sealed { base, end, bytes, max_timestamp, last_append_ms, aborted }));
         self.begin(sealed, end, known, report)
     }
 

@@ -1,6 +1,7 @@
 //! Reading: from memory when the batches are recent, else from the file, by position.
 //!
-//! Guarantees: nothing above the high watermark; batches from a file passed their checksums and
+//! Guarantees: nothing above the high watermark, and for who reads what is committed nothing above
+//! the last stable offset and a list of what was aborted below; batches from a file passed their checksums and
 //! follow each other without a gap; bad bytes are named by file and position, and what lies before
 //! and after them can be read. Left out: decoding records (store).
 
@@ -10,13 +11,15 @@ use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::blocking;
 use crate::metrics_names as names;
 use crate::segment::{self, scan};
-use crate::segment::{FileKind, INDEX_INTERVAL_BYTES, Index, IndexFault, OpenSegment, ScanStart};
+use crate::segment::{
+    Aborted, FileKind, INDEX_INTERVAL_BYTES, Index, IndexFault, OpenSegment, ScanStart,
+};
 use bytes::Bytes;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tradewind_disk::{Create, DiskFile};
-use tradewind_types::log::Watermarks;
+use tradewind_types::log::{Isolation, Watermarks};
 use tradewind_types::{LogError, Offset};
 
 /// What a walk over headers reads at a time: one index interval and a little.
@@ -27,6 +30,9 @@ const WALK_BYTES: u64 = INDEX_INTERVAL_BYTES as u64 + 4096;
 pub(crate) struct Pieces {
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) watermarks: Watermarks,
+    /// The aborted transactions that have records among the batches, by first offset; empty for
+    /// who reads what is not committed.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 /// Where the batches asked for are.
@@ -54,10 +60,11 @@ impl Partition {
         self: &Arc<Self>,
         from: Offset,
         max_bytes: usize,
+        isolation: Isolation,
     ) -> Result<Pieces, LogError> {
         let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
-        let (watermarks, located) = self.locate(from, max_bytes)?;
-        let pieces = match located {
+        let (watermarks, located) = self.locate(from, max_bytes, isolation)?;
+        let mut pieces = match located {
             Located::Nowhere => Vec::new(),
             Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
             located => {
@@ -67,17 +74,56 @@ impl Partition {
         };
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         metrics::counter!(names::READ_BYTES).increment(bytes as u64);
-        Ok(Pieces { pieces, watermarks })
+        let mut aborted = Vec::new();
+        if isolation == Isolation::ReadCommitted {
+            if watermarks.last_stable < watermarks.high_watermark {
+                cut_at(&mut pieces, watermarks.last_stable);
+            }
+            if let Some(end) = transactional_end(&pieces) {
+                let this = Arc::clone(self);
+                aborted = blocking::run(move || this.aborted_in(from, end)).await?;
+            }
+        }
+        Ok(Pieces { pieces, watermarks, aborted })
     }
 
-    fn locate(&self, from: Offset, max_bytes: usize) -> Result<(Watermarks, Located), LogError> {
+    /// The aborted transactions that have records from `from` up to `to`. Blocks.
+    fn aborted_in(&self, from: Offset, to: Offset) -> Result<Vec<Aborted>, LogError> {
+        let overlaps = |aborted: &Aborted| aborted.last >= from && aborted.first < to;
+        let (sealed, in_active) = {
+            let state = self.state.lock();
+            let after = state.sealed.partition_point(|segment| segment.end <= from);
+            let sealed = state.sealed[after..].iter().filter(|sealed| sealed.aborted);
+            let active = state.producers.aborted().iter().filter(|found| overlaps(found));
+            (sealed.cloned().collect::<Vec<_>>(), active.copied().collect::<Vec<_>>())
+        };
+        let mut found: Vec<Aborted> = Vec::new();
+        for segment in sealed {
+            let open = self.open_sealed(&segment).map_err(|error| self.or_gone(from, error))?;
+            found.extend(open.aborted.iter().filter(|found| overlaps(found)));
+            if open.aborted.iter().any(|aborted| aborted.last_stable >= to) {
+                // Whatever was aborted later begins past what was read.
+                found.sort_unstable_by_key(|aborted| aborted.first);
+                return Ok(found);
+            }
+        }
+        found.extend(in_active);
+        found.sort_unstable_by_key(|aborted| aborted.first);
+        Ok(found)
+    }
+
+    fn locate(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<(Watermarks, Located), LogError> {
         let state = self.state.lock();
-        let watermarks =
-            Watermarks { log_start: state.log_start, high_watermark: state.high_watermark };
+        let watermarks = state.watermarks();
         if from < state.log_start || from > state.high_watermark {
             return Err(self.out_of_range(from, watermarks));
         }
-        if from == state.high_watermark {
+        if from >= watermarks.end(isolation) {
             return Ok((watermarks, Located::Nowhere));
         }
         let recent = state.tail.from(from, state.high_watermark, max_bytes);
@@ -199,9 +245,22 @@ impl Partition {
             Err(IndexFault::Io(source)) => return Err(io(source)),
             Err(IndexFault::Wrong) => self.rebuild_index(&*file, sealed).map_err(io)?,
         };
-        let open = Arc::new(OpenSegment { file, index });
+        let aborted = if sealed.aborted { self.read_aborted(base)? } else { Vec::new() };
+        let open = Arc::new(OpenSegment { file, index, aborted });
         self.shared.cache.put((self.life, base), Arc::clone(&open));
         Ok(open)
+    }
+
+    fn read_aborted(&self, base: Offset) -> Result<Vec<Aborted>, LogError> {
+        let path = segment::path(&self.dir, base, FileKind::TxnIndex);
+        segment::read_aborted(self.disk(), &self.dir, base).map_err(|fault| match fault {
+            IndexFault::Io(source) => self.io_error(&path, source),
+            IndexFault::Wrong => LogError::Corrupt {
+                file: path.display().to_string(),
+                position: 0,
+                reason: "it is not the index that was written: a restart makes it anew".into(),
+            },
+        })
     }
 
     fn rebuild_index(&self, file: &dyn DiskFile, sealed: &Sealed) -> io::Result<Index> {
@@ -216,7 +275,8 @@ impl Partition {
         Ok(index)
     }
 
-    /// The first readable offset whose record's timestamp is `timestamp_ms` or later.
+    /// The first offset below the high watermark whose record's timestamp is `timestamp_ms` or
+    /// later; control records have none.
     pub(crate) async fn offset_at(
         self: &Arc<Self>,
         timestamp_ms: i64,
@@ -362,9 +422,12 @@ impl Stretch {
             let found = stretch.find(|header| {
                 last += header.bytes as u64;
                 let late = header.max_timestamp >= timestamp_ms && header.end_offset() > from;
-                late || last == self.limit
+                (late && !header.control()) || last == self.limit
             });
             let (position, header) = found?;
+            if header.control() {
+                return Ok(None);
+            }
             let batch = stretch.batches(position, header, 0)?;
             let records = batch::decode_records(&header, &batch)
                 .map_err(|reason| stretch.corrupt(position, reason))?;
@@ -378,6 +441,39 @@ impl Stretch {
         }
         Ok(None)
     }
+}
+
+/// Cuts off what begins at `end` or later, which is where a batch begins.
+fn cut_at(pieces: &mut Vec<Bytes>, end: Offset) {
+    for index in 0..pieces.len() {
+        let mut position = 0;
+        while let Ok(header) = batch::parse_header(&pieces[index][position..]) {
+            if header.base_offset >= end {
+                pieces[index].truncate(position);
+                pieces.truncate(index + usize::from(position > 0));
+                return;
+            }
+            position += header.bytes;
+        }
+    }
+}
+
+/// The end of the last transactional batch, if there is one.
+fn transactional_end(pieces: &[Bytes]) -> Option<Offset> {
+    let mut end = None;
+    for piece in pieces {
+        let mut position = 0;
+        while let Ok(header) = batch::parse_header(&piece[position..]) {
+            if header.transactional() {
+                end = Some(header.end_offset());
+            }
+            position += header.bytes;
+            if position >= piece.len() {
+                break;
+            }
+        }
+    }
+    end
 }
 
 /// Cuts the batches from the one that holds `from` on out of `chunks`.

@@ -43,6 +43,7 @@ impl Partition {
     /// Removes the segments that are past their time or size. `forced` removes them even when they
     /// are held. Blocks.
     pub(crate) fn retain(&self, forced: bool) -> Result<Retained, LogError> {
+        self.state.lock().producers.expire(self.shared.clock.now_ms());
         self.seal_expired()?;
         let _sync = self.sync_lock.lock();
         let doomed = {
@@ -77,6 +78,22 @@ impl Partition {
         Ok(retained)
     }
 
+    /// Removes the sealed segments that end at or below `offset`. Blocks.
+    pub(crate) fn remove_below(&self, offset: Offset) -> Result<(), LogError> {
+        let _sync = self.sync_lock.lock();
+        let doomed = {
+            let state = self.state.lock();
+            self.check_running(&state)?;
+            let segments = state.sealed.iter().take_while(|segment| segment.end <= offset);
+            let segments: Vec<_> =
+                segments.map(|segment| (segment.base, segment.bytes, segment.end)).collect();
+            let Some((_, _, log_start)) = segments.last().copied() else { return Ok(()) };
+            let segments = segments.into_iter().map(|(base, bytes, _)| (base, bytes)).collect();
+            Doomed { segments, log_start, overridden: Vec::new() }
+        };
+        self.remove(&doomed)
+    }
+
     /// Seals the active segment when all in it is past its time, so that it can go.
     fn seal_expired(&self) -> Result<(), LogError> {
         let config = self.config();
@@ -97,7 +114,9 @@ impl Partition {
         let due = self.due(state);
         let mut doomed =
             Doomed { segments: Vec::new(), log_start: state.log_start, overridden: Vec::new() };
-        for segment in &state.sealed[..due] {
+        // What is not decided yet stays, whoever needs the room: its coordinator ends it in time.
+        let stable = state.watermarks().last_stable;
+        for segment in state.sealed[..due].iter().filter(|segment| segment.end <= stable) {
             let held = state.holds.iter().filter(|(_, offset)| **offset < segment.end);
             for (holder, offset) in held {
                 if !forced {
@@ -158,7 +177,7 @@ impl Partition {
         }
         for (base, _) in &doomed.segments {
             self.shared.cache.remove((self.life, *base));
-            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex] {
                 let path = segment::path(&self.dir, *base, kind);
                 match self.disk().remove_file(&path) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -207,6 +226,8 @@ impl Partition {
                 state.active.index.seal(end, bytes)
                     || state.recovery_point.offset != state.high_watermark
             };
+            let snapshot = self.state.lock().snapshot();
+            self.write_snapshot(snapshot);
             if moved { self.move_recovery_point() } else { Ok(()) }
         });
         self.state.lock().stopped.get_or_insert(super::Stopped::Closed);

@@ -1,7 +1,7 @@
 //! Sealing the active segment and beginning the next.
 //!
-//! Guarantees: the old segment is durable to its end, and the new one's name is durable, before
-//! anything is written to the new one. Left out: when (append, retain).
+//! Guarantees: the old segment is durable to its end, as is what was aborted in it, and the new
+//! one's name is durable, before anything is written to the new one. Left out: when (append, retain).
 
 use super::{Active, Partition, Sealed, Stopped};
 use crate::segment::{self, FileKind, Index};
@@ -23,13 +23,20 @@ impl Partition {
             (active.base, state.next_offset, active.bytes, active.index.clone())
         };
         debug_assert!(bytes > 0 && end > base, "an empty segment is not sealed");
+        let aborted = self.state.lock().producers.aborted().to_vec();
+        if !aborted.is_empty() {
+            // Without it readers would take what was aborted for committed: so it comes first.
+            let path = segment::path(&self.dir, base, FileKind::TxnIndex);
+            segment::write_aborted(self.disk(), &self.dir, base, &aborted)
+                .map_err(|source| self.io_error(&path, source))?;
+        }
         index.seal(end, bytes);
         if let Err(error) = index.write_sealed(self.disk(), &self.dir) {
             let file = self.path(base);
             tracing::warn!(file = %file.display(), %error, "index was not written: it will be rebuilt");
         }
         let next = self.next_active(end)?;
-        {
+        let snapshot = {
             let mut state = self.state.lock();
             let old = std::mem::replace(&mut state.active, next);
             state.sealed.push(Arc::new(Sealed {
@@ -38,8 +45,12 @@ impl Partition {
                 bytes,
                 max_timestamp: index.max_timestamp(),
                 last_append_ms: old.last_append_ms,
+                aborted: !aborted.is_empty(),
             }));
-        }
+            state.producers.clear_aborted();
+            state.snapshot()
+        };
+        self.write_snapshot(snapshot);
         if let Err(error) = self.move_recovery_point() {
             tracing::warn!(topic = %self.topic, partition = self.id, %error, "recovery point was not moved: the next start reads more");
         }

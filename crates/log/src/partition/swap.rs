@@ -157,6 +157,8 @@ impl Partition {
             bytes: made.bytes,
             max_timestamp: made.index.max_timestamp(),
             last_append_ms: old.iter().map(|segment| segment.last_append_ms).max().unwrap_or(0),
+            // Compaction leaves segments alone in which transactions were aborted.
+            aborted: false,
         });
         state.sealed.splice(at..at + old.len(), [new]);
         state.tail.forget_below(made.end);

@@ -4,9 +4,11 @@
 //! fsync is final. Left out: a timer. Whoever waits for durability leads the fsync, so a
 //! simulation needs no background task.
 
+use super::producers::Snapshot;
 use super::{Partition, RecoveryPoint, State, Stopped};
 use crate::blocking;
 use crate::metrics_names as names;
+use crate::segment::Numbered;
 use crate::settings::Flush;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +18,9 @@ use tradewind_types::{LogError, Offset};
 const RECOVERY_POINT_BYTES: u64 = 4 << 20;
 /// Small segments move it more often, by this share of `segment.bytes`.
 const RECOVERY_POINT_SHARE: u64 = 4;
+/// A snapshot of the producers is taken after so many bytes, when any of them wrote since: what a
+/// start reads to know them again.
+const SNAPSHOT_BYTES: u64 = 8 << 20;
 /// The recovery point moves at the latest after this time, when anything was written.
 const RECOVERY_POINT_MS: u64 = 5_000;
 
@@ -95,22 +100,32 @@ impl Partition {
     /// Fsyncs what was written so far and moves the high watermark. Blocks.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let _sync = self.sync_lock.lock();
-        self.sync_locked()?;
+        let snapshot = self.sync_state(false)?;
+        self.write_snapshot(snapshot);
         self.move_recovery_point_if_due();
         Ok(())
     }
 
-    /// As [`Partition::sync`], with the sync lock held.
+    /// As [`Partition::sync`], with the sync lock held, and nothing but the sync.
     pub(super) fn sync_locked(&self) -> Result<(), LogError> {
-        let (file, base, bytes, target, batches) = {
+        self.sync_state(true).map(drop)
+    }
+
+    /// Fsyncs, and gives the producers' snapshot that is due, as of what is durable then. None is
+    /// taken when the caller takes his own.
+    fn sync_state(&self, no_snapshot: bool) -> Result<Option<Snapshot>, LogError> {
+        let (file, base, bytes, target, batches, snapshot) = {
             let mut state = self.state.lock();
             self.check_running(&state)?;
             if state.high_watermark == state.next_offset {
-                return Ok(());
+                return Ok(None);
             }
+            let due = !no_snapshot && state.unsnapped_bytes >= SNAPSHOT_BYTES;
+            let snapshot = if due { state.snapshot() } else { None };
             let batches = std::mem::take(&mut state.unsynced_batches);
             let active = &state.active;
-            (Arc::clone(&active.file), active.base, active.bytes, state.next_offset, batches)
+            let target = state.next_offset;
+            (Arc::clone(&active.file), active.base, active.bytes, target, batches, snapshot)
         };
         let began = Instant::now();
         let synced = file.sync();
@@ -126,9 +141,22 @@ impl Partition {
             let mut state = self.state.lock();
             state.high_watermark = target;
             state.active.synced_bytes = bytes;
+            state.producers.settle(target);
         }
         self.tell();
-        Ok(())
+        Ok(snapshot)
+    }
+
+    /// Writes a snapshot of the producers. Without it a start reads more. Called with the sync lock
+    /// held and everything durable that it speaks of; blocks.
+    pub(super) fn write_snapshot(&self, snapshot: Option<Snapshot>) {
+        let Some(snapshot) = snapshot else { return };
+        match snapshot.write(self.disk(), &self.dir) {
+            Ok(()) => self.state.lock().snapshot_offset = Some(snapshot.offset),
+            Err(error) => {
+                tracing::warn!(topic = %self.topic, partition = self.id, %error, "the producers' snapshot was not written: the next start reads more");
+            }
+        }
     }
 
     fn move_recovery_point_if_due(&self) {
@@ -171,6 +199,17 @@ impl Partition {
 }
 
 impl State {
+    /// The producers as of the end of what is written, when they changed since the last snapshot.
+    pub(super) fn snapshot(&mut self) -> Option<Snapshot> {
+        self.unsnapped_bytes = 0;
+        if self.producers.ids_until() <= self.snapshot_offset.unwrap_or(0) {
+            return None;
+        }
+        let indexed = self.sealed.iter().filter(|sealed| sealed.aborted);
+        let indexed = indexed.map(|sealed| sealed.base).collect();
+        Some(Snapshot::of(&self.producers, self.next_offset, indexed))
+    }
+
     pub(super) fn next_recovery_point(&self) -> RecoveryPoint {
         RecoveryPoint {
             sequence: self.recovery_point.sequence + 1,
@@ -179,6 +218,10 @@ impl State {
             segment_base: self.active.base,
             position: self.active.synced_bytes,
             compacted_to: self.recovery_point.compacted_to,
+            numbered: match self.producers.ids_until() <= self.snapshot_offset.unwrap_or(0) {
+                true => Numbered::below(self.snapshot_offset),
+                false => Numbered::ABOVE,
+            },
         }
     }
 }

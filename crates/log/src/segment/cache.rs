@@ -3,7 +3,7 @@
 //! Guarantees: at most `segments_open_max` are held; the one used longest ago goes first.
 //! Left out: the active segment, which its partition holds.
 
-use super::Index;
+use super::{Aborted, Index};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use tradewind_types::Offset;
 pub(crate) struct OpenSegment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) index: Index,
+    /// The transactions whose abort marker it holds.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 /// A partition's number in this life of the store, and a segment's base offset. Not the path: a topic

@@ -105,9 +105,17 @@ impl Index {
 
     /// The position from which a walk finds the batch that holds `offset`.
     pub(crate) fn floor(&self, offset: Offset) -> u64 {
+        self.floor_entry(offset).0
+    }
+
+    /// As [`Index::floor`], with the offset of the batch at that position.
+    pub(crate) fn floor_entry(&self, offset: Offset) -> (u64, Offset) {
         let relative = offset - self.base;
         let after = self.entries.partition_point(|entry| i64::from(entry.relative) <= relative);
-        after.checked_sub(1).map_or(0, |index| u64::from(self.entries[index].position))
+        after.checked_sub(1).map_or((0, self.base), |index| {
+            let entry = self.entries[index];
+            (u64::from(entry.position), self.base + i64::from(entry.relative))
+        })
     }
 
     /// The position before which every record is older than `timestamp_ms`.

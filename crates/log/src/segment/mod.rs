@@ -6,12 +6,16 @@ mod cache;
 mod index;
 mod recovery_point;
 mod scan;
+mod txn_index;
 
 pub(crate) use cache::{OpenSegment, SegmentCache};
 pub(crate) use index::{Index, IndexFault};
-pub(crate) use recovery_point::RecoveryPoint;
+pub(crate) use recovery_point::{Numbered, RecoveryPoint};
 pub use scan::{Bad, ScanOutcome, scan_bytes};
-pub(crate) use scan::{Scan, ScanStart, find_batch, scan};
+pub(crate) use scan::{Scan, ScanStart, find_batch, scan, walk};
+pub(crate) use txn_index::{
+    ABORTED_PER_SEGMENT_MAX, Aborted, get_aborted, put_aborted, read_aborted, write_aborted,
+};
 
 use std::path::{Path, PathBuf};
 use tradewind_types::Offset;
@@ -20,12 +24,14 @@ use tradewind_types::Offset;
 /// beyond what it returns, and 256 MiB are indexed by 230 KB.
 pub(crate) const INDEX_INTERVAL_BYTES: u32 = 32 << 10;
 
-/// The three files of a segment.
+/// The files of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Log,
     Index,
     TimeIndex,
+    /// Only of a segment in which a transaction was aborted.
+    TxnIndex,
 }
 
 impl FileKind {
@@ -34,6 +40,7 @@ impl FileKind {
             Self::Log => "log",
             Self::Index => "index",
             Self::TimeIndex => "timeindex",
+            Self::TxnIndex => "txnindex",
         }
     }
 }
@@ -49,6 +56,7 @@ pub(crate) fn parse_path(path: &Path) -> Option<(Offset, FileKind)> {
         "log" => FileKind::Log,
         "index" => FileKind::Index,
         "timeindex" => FileKind::TimeIndex,
+        "txnindex" => FileKind::TxnIndex,
         _ => return None,
     };
     let stem = path.file_stem()?.to_str()?;

@@ -30,6 +30,28 @@ pub(crate) struct RecoveryPoint {
     pub(crate) position: u64,
     /// Compaction has been over everything below.
     pub(crate) compacted_to: Offset,
+    /// Which snapshot of the producers speaks of every numbered batch below `offset`.
+    pub(crate) numbered: Numbered,
+}
+
+/// Where the numbered batches below a recovery point are, as far as it says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Numbered(u32);
+
+impl Numbered {
+    /// Some lie above the newest snapshot.
+    pub(crate) const ABOVE: Self = Self(1);
+
+    /// All lie below the snapshot of this offset; without a snapshot there are none.
+    pub(crate) fn below(snapshot: Option<Offset>) -> Self {
+        // Two bits tell it from the other two; the rest only has to tell snapshots apart.
+        Self(crc32c::crc32c(&snapshot.unwrap_or(-1).to_be_bytes()) | 0b11)
+    }
+
+    /// Whether the file says so: those of releases that did not look do not.
+    pub(crate) fn known(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl RecoveryPoint {
@@ -67,6 +89,7 @@ impl RecoveryPoint {
         out[32..40].copy_from_slice(&self.segment_base.to_be_bytes());
         out[40..48].copy_from_slice(&self.position.to_be_bytes());
         out[48..56].copy_from_slice(&self.compacted_to.to_be_bytes());
+        out[56..60].copy_from_slice(&self.numbered.0.to_be_bytes());
         let crc = crc32c::crc32c(&out[..CRC_AT]);
         out[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         out
@@ -88,6 +111,7 @@ impl RecoveryPoint {
             segment_base: u64_at(32) as i64,
             position: u64_at(40),
             compacted_to: u64_at(48) as i64,
+            numbered: Numbered(u64_at(52) as u32),
         })
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Index;
 use crate::batch::{self, BatchHeader, HEADER_BYTES};
+use bytes::Bytes;
 use std::io;
 use tradewind_disk::DiskFile;
 use tradewind_types::Offset;
@@ -91,6 +92,40 @@ pub(crate) fn scan(file: &dyn DiskFile, index: Index, start: ScanStart) -> io::R
         }
     }
     Ok(found)
+}
+
+/// Shows `each` whole batch of `file` from `start` up to `limit`, header and bytes; what is not one
+/// is stepped over. Answers how many bytes it read.
+pub(crate) fn walk(
+    file: &dyn DiskFile,
+    start: ScanStart,
+    limit: u64,
+    mut each: impl FnMut(&BatchHeader, &mut dyn FnMut() -> io::Result<Bytes>) -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut window = Window::new(file)?;
+    window.len = window.len.min(limit);
+    let (mut position, mut offset) = (start.position, start.offset);
+    while position < window.len {
+        let header = match window.batch_at(position, offset)? {
+            Ok(header) => header,
+            Err(_) => match window.next_whole(position + 1, offset)? {
+                Some((at, header)) => {
+                    position = at;
+                    header
+                }
+                None => break,
+            },
+        };
+        let mut read = || {
+            let mut batch = vec![0; header.bytes];
+            file.read_exact_at(&mut batch, position)?;
+            Ok(Bytes::from(batch))
+        };
+        each(&header, &mut read)?;
+        position += header.bytes as u64;
+        offset = header.end_offset();
+    }
+    Ok(window.len.saturating_sub(start.position))
 }
 
 impl Scan {

@@ -5,10 +5,12 @@
 use super::{LogStore, RawAppended, Topic};
 use crate::batch;
 use crate::blocking;
-use crate::partition::{Append, Batches, Pieces};
+use crate::partition::{Append, Batches, Origin, Pieces};
+use crate::segment::Aborted;
 use async_trait::async_trait;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use tradewind_types::log::{Appended, PartitionFigures, Watermarks};
+use tradewind_types::log::{Appended, Isolation, PartitionFigures, Records, Watermarks};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -48,19 +50,33 @@ impl Log for LogStore {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError> {
-        let (_, found) = self.partition(topic, partition)?;
-        let place = format!("topic {topic}, partition {partition}");
-        let mut next = from;
+        let mut from = from;
         loop {
-            let pieces = found.read(next, max_bytes).await?;
-            // Where compaction has been, a batch may hold nothing at or after `from`.
-            let Some(end) = end_of(&pieces) else { return Ok(Vec::new()) };
-            let records = self.decoded(pieces, from, max_bytes, &place).await?;
-            if !records.is_empty() {
-                return Ok(records);
+            let isolation = Isolation::ReadCommitted;
+            let read = self.read_on(topic, partition, from, max_bytes, isolation).await?;
+            if !read.records.is_empty() || read.next == from {
+                return Ok(read.records);
             }
-            next = end;
+            from = read.next;
         }
+    }
+
+    async fn read_on(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Records, LogError> {
+        let (_, found) = self.partition(topic, partition)?;
+        let pieces = found.read(from, max_bytes, isolation).await?;
+        let place = format!("topic {topic}, partition {partition}");
+        if !compressed(&pieces) {
+            return decode(&pieces, from, max_bytes, &place);
+        }
+        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
+        blocking::run(move || decode(&pieces, from, max_bytes, &place)).await
     }
 
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
@@ -73,31 +89,12 @@ impl Log for LogStore {
         partition: PartitionId,
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, LogError> {
-        let (_, partition) = self.partition(topic, partition)?;
-        partition.offset_at(timestamp_ms).await
+        let isolation = Isolation::ReadCommitted;
+        self.offset_at_isolated(topic, partition, timestamp_ms, isolation).await
     }
 
     async fn wait(&self, topic: &str, seen: &[Offset]) -> Result<(), LogError> {
-        let known = self.topic_named(topic)?;
-        loop {
-            // Woken in the order of waiting, which a `watch` does not promise: a simulation is to
-            // repeat from its seed.
-            let changed = known.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.inner.closed.load(Ordering::Relaxed) {
-                return Err(LogError::Busy("it is closed".into()));
-            }
-            // Looked up again each time: it may have more partitions by now.
-            let now = self.topic_named(topic)?;
-            if known.file.id != now.file.id {
-                return Err(LogError::NoTopic { topic: topic.to_owned() });
-            }
-            if now.is_past(seen)? {
-                return Ok(());
-            }
-            changed.await;
-        }
+        self.wait_for(topic, seen, Isolation::ReadCommitted).await
     }
 
     fn figures(&self) -> Vec<PartitionFigures> {
@@ -132,53 +129,66 @@ impl LogStore {
         drop(records);
         let header = batch::parse_header(&bytes).expect("it was encoded just now");
         let spans = vec![batch::BatchSpan { position: 0, header }];
-        let mut append = Append { batches: Batches::Own(bytes), spans };
+        let mut append = Append { batches: Batches::Own(bytes), spans, origin: Origin::Own };
         let append_time_ms = self.stamp(&topic, &mut append);
         let base_offset = partition.append(append, true).await?;
         let log_start = partition.watermarks().log_start;
         Ok(RawAppended { base_offset, append_time_ms, log_start })
     }
 
-    async fn decoded(
+    /// As [`Log::offset_at`], for a reader of `isolation`.
+    pub(crate) async fn offset_at_isolated(
         &self,
-        pieces: Pieces,
-        from: Offset,
-        max_bytes: usize,
-        place: &str,
-    ) -> Result<Vec<LogRecord>, LogError> {
-        if !compressed(&pieces) {
-            return decode(&pieces, from, max_bytes, place);
-        }
-        let place = place.to_owned();
-        let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
-        blocking::run(move || decode(&pieces, from, max_bytes, &place)).await
+        topic: &str,
+        partition: PartitionId,
+        timestamp_ms: i64,
+        isolation: Isolation,
+    ) -> Result<Option<Offset>, LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        let found = partition.offset_at(timestamp_ms).await?;
+        Ok(found.filter(|offset| *offset < partition.watermarks().end(isolation)))
     }
-}
 
-/// The offset after the last batch; `None` when there is none.
-fn end_of(pieces: &Pieces) -> Option<Offset> {
-    let last = pieces.pieces.iter().rfind(|piece| !piece.is_empty())?;
-    let (mut position, mut end) = (0, None);
-    while let Ok(header) = batch::parse_header(&last[position..]) {
-        end = Some(header.end_offset());
-        position += header.bytes;
-        if position >= last.len() {
-            break;
+    /// As [`Log::wait`], for a reader of `isolation`.
+    pub(crate) async fn wait_for(
+        &self,
+        topic: &str,
+        seen: &[Offset],
+        isolation: Isolation,
+    ) -> Result<(), LogError> {
+        let known = self.topic_named(topic)?;
+        loop {
+            // Woken in the order of waiting, which a `watch` does not promise: a simulation is to
+            // repeat from its seed.
+            let changed = known.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.inner.closed.load(Ordering::Relaxed) {
+                return Err(LogError::Busy("it is closed".into()));
+            }
+            // Looked up again each time: it may have more partitions by now.
+            let now = self.topic_named(topic)?;
+            if known.file.id != now.file.id {
+                return Err(LogError::NoTopic { topic: topic.to_owned() });
+            }
+            if now.is_past(seen, isolation)? {
+                return Ok(());
+            }
+            changed.await;
         }
     }
-    end
 }
 
 impl Topic {
     /// Whether some partition can be read past what was `seen`.
-    fn is_past(&self, seen: &[Offset]) -> Result<bool, LogError> {
+    fn is_past(&self, seen: &[Offset], isolation: Isolation) -> Result<bool, LogError> {
         if self.deleted.load(Ordering::Relaxed) {
             return Err(LogError::NoTopic { topic: self.file.name.clone() });
         }
         Ok(self.partitions.iter().enumerate().any(|(index, partition)| {
             let watermarks = partition.watermarks();
             let seen = seen.get(index).copied().unwrap_or(watermarks.log_start);
-            watermarks.high_watermark > seen
+            watermarks.end(isolation) > seen
         }))
     }
 }
@@ -200,16 +210,17 @@ fn compressed(pieces: &Pieces) -> bool {
     pieces.pieces.iter().any(any)
 }
 
-/// The records from `from` on. Stops once they stand in `max_bytes` of memory, which compressed
+/// The records from `from` on that are to be shown, and where those that follow begin. Stops once they stand in `max_bytes` of memory, which compressed
 /// batches reach long before the bytes read do.
 fn decode(
     pieces: &Pieces,
     from: Offset,
     max_bytes: usize,
     place: &str,
-) -> Result<Vec<LogRecord>, LogError> {
+) -> Result<Records, LogError> {
+    let aborted = AbortedBatches::new(&pieces.aborted);
     let mut out = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut next) = (0, from);
     for piece in &pieces.pieces {
         let mut position = 0;
         while position < piece.len() && (out.is_empty() || bytes < max_bytes) {
@@ -219,10 +230,39 @@ fn decode(
                 reason,
             };
             let header = batch::parse_header(&piece[position..]).map_err(corrupt)?;
-            let batch = piece.slice(position..position + header.bytes);
-            bytes += batch::decode_records_at(&header, &batch, from, &mut out).map_err(corrupt)?;
+            if !header.control() && !aborted.hold(&header) {
+                let batch = piece.slice(position..position + header.bytes);
+                bytes +=
+                    batch::decode_records_at(&header, &batch, from, &mut out).map_err(corrupt)?;
+            }
+            next = header.end_offset();
             position += header.bytes;
         }
     }
-    Ok(out)
+    Ok(Records { records: out, next })
+}
+
+/// The aborted transactions of a read, by producer.
+struct AbortedBatches(HashMap<i64, Vec<(Offset, Offset)>>);
+
+impl AbortedBatches {
+    fn new(aborted: &[Aborted]) -> Self {
+        let mut by_producer: HashMap<i64, Vec<_>> = HashMap::new();
+        for Aborted { producer_id, first, last, .. } in aborted {
+            by_producer.entry(*producer_id).or_default().push((*first, *last));
+        }
+        Self(by_producer)
+    }
+
+    /// Whether a batch belongs to one of them.
+    fn hold(&self, header: &batch::BatchHeader) -> bool {
+        if self.0.is_empty() || !header.transactional() {
+            return false;
+        }
+        // A producer's transactions follow each other, and they are sorted by their begin.
+        self.0.get(&header.producer_id).is_some_and(|transactions| {
+            let after = transactions.partition_point(|(first, _)| *first <= header.base_offset);
+            after > 0 && transactions[after - 1].1 > header.base_offset
+        })
+    }
 }

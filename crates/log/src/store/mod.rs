@@ -11,22 +11,23 @@ mod own;
 
 pub(crate) use alter::Change;
 
-use crate::batch::{self, BatchFault};
+use crate::batch::{self, BatchFault, Marker};
 use crate::blocking;
-use crate::partition::{Append, Batches, Partition, Shared};
+use crate::partition::{Append, Batches, Origin, Partition, ProducerFacts, Shared};
 use crate::report::RecoveryReport;
 use crate::settings::{LiveSettings, LogSettings, TimestampType};
 use crate::topic_file::TopicFile;
+use crate::transactions::Coordinator;
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Disk, DiskFile};
-use tradewind_types::log::Watermarks;
+use tradewind_types::log::{Isolation, Watermarks};
 use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
 
 /// Compressed batches of producers that are inflated at once: each may take 16 MiB.
@@ -47,6 +48,8 @@ struct Inner {
     admin: Arc<tokio::sync::Mutex<()>>,
     inflating: Semaphore,
     closed: AtomicBool,
+    /// The one coordinator of this log's transactions, while anybody uses it. It holds the store.
+    transactions: Mutex<Weak<Coordinator>>,
     /// Held open, and so locked, until the store is closed.
     lock: Mutex<Option<Arc<dyn DiskFile>>>,
 }
@@ -78,6 +81,15 @@ pub struct RawAppended {
     pub log_start: Offset,
 }
 
+/// A transaction that was aborted, as a reader of batches needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose it was.
+    pub producer_id: i64,
+    /// Where it begins in the partition.
+    pub first_offset: Offset,
+}
+
 /// Whole record batches as they lie on disk.
 #[derive(Debug, Clone)]
 pub struct RawRead {
@@ -86,6 +98,8 @@ pub struct RawRead {
     pub bytes: Bytes,
     /// The readable range at the time of the read.
     pub watermarks: Watermarks,
+    /// The aborted transactions that have batches among these, by first offset.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// A partition as it is, for system tables, `/metrics` and administrators.
@@ -136,8 +150,21 @@ impl LogStore {
         batches: Bytes,
         durable: bool,
     ) -> Result<RawAppended, LogError> {
+        self.append_verified(topic, partition, batches, durable, None).await
+    }
+
+    /// As [`LogStore::append_raw`]. `verified` is what [`LogStore::transaction_guard`] said before
+    /// the coordinator of the batch's transaction said that the partition is part of it.
+    pub(crate) async fn append_verified(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        batches: Bytes,
+        durable: bool,
+        verified: Option<Offset>,
+    ) -> Result<RawAppended, LogError> {
         let (topic, partition) = self.partition(topic, partition)?;
-        let mut append = self.check_produced(&topic, batches).await?;
+        let mut append = self.check_produced(&topic, batches, verified).await?;
         let append_time_ms = self.stamp(&topic, &mut append);
         let base_offset = partition.append(append, durable).await?;
         let log_start = partition.watermarks().log_start;
@@ -154,6 +181,71 @@ impl LogStore {
         now_ms
     }
 
+    /// What tells a transaction that goes on from one that has ended meanwhile; `None` when this
+    /// partition knows it as open.
+    pub(crate) fn transaction_guard(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        (producer_id, epoch): (i64, i16),
+    ) -> Result<Option<Offset>, LogError> {
+        Ok(self.partition(topic, partition)?.1.transaction_guard(producer_id, epoch))
+    }
+
+    /// Ends a transaction in a partition, durably.
+    pub(crate) async fn append_marker(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        marker: Marker,
+    ) -> Result<(), LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        let bytes = batch::marker(marker, self.inner.shared.clock.now_ms());
+        let header = batch::parse_header(&bytes).expect("it was encoded just now");
+        let spans = vec![batch::BatchSpan { position: 0, header }];
+        let origin = Origin::Coordinator(Some(marker));
+        partition.append(Append { batches: Batches::Own(bytes), spans, origin }, true).await?;
+        Ok(())
+    }
+
+    /// The coordinator of this log's transactions: the same for everybody who asks.
+    pub(crate) fn transactions(&self) -> Arc<Coordinator> {
+        let mut known = self.inner.transactions.lock();
+        if let Some(coordinator) = known.upgrade() {
+            return coordinator;
+        }
+        let coordinator = Coordinator::new(self.clone());
+        *known = Arc::downgrade(&coordinator);
+        coordinator
+    }
+
+    /// What the coordinator of this log's transactions is built on.
+    pub(crate) fn parts(&self) -> (Arc<dyn Disk>, Arc<dyn Clock>, LogSettings, PathBuf) {
+        let shared = &self.inner.shared;
+        let (disk, clock) = (Arc::clone(&shared.disk), Arc::clone(&shared.clock));
+        (disk, clock, shared.settings.clone(), self.inner.dir.clone())
+    }
+
+    /// Removes the sealed segments that end at or below `offset`.
+    pub(crate) async fn remove_below(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Result<(), LogError> {
+        let (_, partition) = self.partition(topic, partition)?;
+        blocking::run(move || partition.remove_below(offset)).await
+    }
+
+    /// Every producer a partition knows, by id.
+    pub(crate) fn producers(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Vec<ProducerFacts>, LogError> {
+        Ok(self.partition(topic, partition)?.1.producers())
+    }
+
     /// Waits until everything below `end` is durable, so that what was appended without waiting
     /// can be answered later.
     ///
@@ -168,14 +260,20 @@ impl LogStore {
         self.partition(topic, partition)?.1.synced_to(end).await
     }
 
-    async fn check_produced(&self, topic: &Topic, batches: Bytes) -> Result<Append, LogError> {
+    async fn check_produced(
+        &self,
+        topic: &Topic,
+        batches: Bytes,
+        verified: Option<Offset>,
+    ) -> Result<Append, LogError> {
         let config = topic.config.get();
         let rules = config.produce_rules(self.inner.shared.clock.now_ms());
         let spans = batch::parse_batches(&batches).map_err(refused)?;
         let compressed = spans.iter().any(|span| span.header.compressed());
         let check = move || {
             batch::check_spans(&batches, &spans, &rules).map_err(refused)?;
-            Ok(Append { batches: Batches::Sent(batches), spans })
+            let origin = Origin::Client { verified };
+            Ok(Append { batches: Batches::Sent(batches), spans, origin })
         };
         if !compressed {
             return check();
@@ -185,7 +283,8 @@ impl LogStore {
     }
 
     /// Whole batches from the one that holds `from`, below the high watermark, about `max_bytes`
-    /// (at least one batch when there is one). Empty at the high watermark.
+    /// (at least one batch when there is one). Empty at the high watermark. Batches of open and
+    /// aborted transactions are among them, and the markers that end them.
     ///
     /// # Errors
     /// [`LogError::OutOfRange`], [`LogError::Corrupt`] when the batch asked for is not what was
@@ -197,8 +296,24 @@ impl LogStore {
         from: Offset,
         max_bytes: usize,
     ) -> Result<RawRead, LogError> {
+        self.read_isolated(topic, partition, from, max_bytes, Isolation::ReadUncommitted).await
+    }
+
+    /// As [`LogStore::read_raw`]; for who reads what is committed only up to the last stable
+    /// offset, and with what was aborted.
+    ///
+    /// # Errors
+    /// Those of [`LogStore::read_raw`].
+    pub async fn read_isolated(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<RawRead, LogError> {
         let (_, partition) = self.partition(topic, partition)?;
-        let read = partition.read(from, max_bytes).await?;
+        let read = partition.read(from, max_bytes, isolation).await?;
         let bytes = match <[Bytes; 1]>::try_from(read.pieces) {
             Ok([piece]) => piece,
             Err(pieces) => {
@@ -207,7 +322,11 @@ impl LogStore {
                 joined.freeze()
             }
         };
-        Ok(RawRead { bytes, watermarks: read.watermarks })
+        let aborted = read.aborted.iter().map(|aborted| AbortedTransaction {
+            producer_id: aborted.producer_id,
+            first_offset: aborted.first,
+        });
+        Ok(RawRead { bytes, watermarks: read.watermarks, aborted: aborted.collect() })
     }
 
     /// A topic by Kafka's topic id.

@@ -42,6 +42,7 @@ pub(super) fn open(
         clock,
         settings,
         bytes_in_flight: AtomicUsize::new(0),
+        producers: Arc::default(),
         lives: AtomicU64::new(0),
         partitions: AtomicUsize::new(0),
     });
@@ -64,6 +65,7 @@ pub(super) fn open(
         admin: Arc::default(),
         inflating: Semaphore::new(INFLATING_MAX),
         closed: AtomicBool::new(false),
+        transactions: Mutex::default(),
         lock: Mutex::new(Some(lock)),
     };
     Ok((LogStore { inner: Arc::new(inner) }, report))

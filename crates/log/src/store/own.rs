@@ -6,7 +6,7 @@
 
 use super::LogStore;
 use crate::batch;
-use crate::partition::{Append, Batches};
+use crate::partition::{Append, Batches, Origin};
 use std::sync::Arc;
 use tradewind_types::{Clock, LogError, Offset, PartitionId};
 
@@ -25,7 +25,8 @@ impl LogStore {
         let (_, partition) = self.partition(topic, partition)?;
         let spans =
             batch::parse_batches(&batches).map_err(|error| LogError::Invalid(error.to_string()))?;
-        let append = Append { batches: Batches::Own(batches), spans };
+        let origin = Origin::Coordinator(None);
+        let append = Append { batches: Batches::Own(batches), spans, origin };
         partition.append(append, false).await
     }
 

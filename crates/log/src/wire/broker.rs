@@ -8,7 +8,9 @@ use super::limits::WireLimits;
 use super::quota::Quotas;
 use crate::LogStore;
 use crate::group::GroupCoordinator;
+use crate::transactions::Coordinator;
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The only broker's id.
@@ -22,6 +24,7 @@ pub(crate) const CLUSTER_ID: &str = "tradewind";
 pub(crate) struct Broker {
     pub(crate) store: LogStore,
     pub(crate) groups: GroupCoordinator,
+    pub(crate) transactions: Arc<Coordinator>,
     pub(crate) limits: WireLimits,
     /// Where clients are told to connect to.
     pub(crate) host: StrBytes,
@@ -44,6 +47,7 @@ impl Broker {
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            transactions: store.transactions(),
             store,
             groups,
             host: StrBytes::from_string(host),

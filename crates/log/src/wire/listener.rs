@@ -51,7 +51,9 @@ pub async fn serve_with(
     let seats = Seats::new(&limits);
     let broker = Arc::new(Broker::new(store, groups.clone(), limits, advertised, closing));
     let mut connections = JoinSet::new();
+    broker.transactions.listen(Arc::new(groups.clone()));
     let coordinating = tokio::spawn(async move { groups.run().await });
+    let transactions = tokio::spawn(Arc::clone(&broker.transactions).run());
     accept(&listener, &broker, &seats, &mut connections, shutdown).await;
     drop(listener);
     close.send_replace(true);
@@ -60,6 +62,7 @@ pub async fn serve_with(
         tracing::warn!("kafka connections were cut that did not finish in time");
     }
     coordinating.abort();
+    transactions.abort();
 }
 
 async fn accept(

@@ -5,8 +5,7 @@
 //! [`WireLimits`]; answers leave in the order of the requests; `acks=all` is answered after the
 //! fsync; nothing above the high watermark is served. Garbage ends the connection it came on and
 //! nothing else.
-//! Left out: transactions, TLS and SASL. Their place is the list in [`apis`] and the connection's
-//! stage.
+//! Left out: TLS and SASL. Their place is the connection's stage.
 
 pub(crate) mod apis;
 mod broker;

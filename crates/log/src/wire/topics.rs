@@ -5,6 +5,7 @@
 use super::broker::LEADER_EPOCH;
 use crate::LogStore;
 use crate::group::OFFSETS_TOPIC;
+use crate::transactions::STATE_TOPIC;
 use kafka_protocol::ResponseError;
 use tradewind_types::{Log, TopicInfo};
 use uuid::Uuid;
@@ -25,7 +26,7 @@ pub(crate) fn resolve(
 
 /// The topics the broker keeps its own state in: clients read them and no more.
 pub(crate) fn is_internal(name: &str) -> bool {
-    matches!(name, OFFSETS_TOPIC | "__transaction_state")
+    matches!(name, OFFSETS_TOPIC | STATE_TOPIC)
 }
 
 /// Whether a client knows the leader there is; -1 is one that does not say.

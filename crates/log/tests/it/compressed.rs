@@ -125,7 +125,7 @@ async fn batches_that_lie_are_refused_on_produce() {
         ("compression 7", seal(&batch[..HEADER], &batch[HEADER..], 7)),
         ("record 2", seal(&three[..HEADER], &three[HEADER..], 0)),
         ("left after", seal(&batch[..HEADER], &[&batch[HEADER..], &[0]].concat(), 0)),
-        ("transactions", seal(&transactional[..HEADER], &transactional[HEADER..], 0)),
+        ("names no producer", seal(&transactional[..HEADER], &transactional[HEADER..], 0)),
         ("are left", batch[..batch.len() - 1].to_vec()),
         ("there is none", Vec::new()),
     ];

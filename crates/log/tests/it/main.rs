@@ -15,6 +15,7 @@ mod groups_power_cut;
 mod hooked;
 mod model;
 mod power_cut;
+mod producers;
 mod retention;
 mod support;
 mod topics;

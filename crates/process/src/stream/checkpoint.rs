@@ -432,8 +432,8 @@ fn log_ends(shared: &Shared, job: &Job) -> Result<Ends, ProcessError> {
         for (partition, position) in positions {
             let marks =
                 shared.log.watermarks(&topic.topic, partition).map_err(SourceError::from)?;
-            if position < marks.high_watermark {
-                ends.insert((index, partition), marks.high_watermark);
+            if position < marks.last_stable {
+                ends.insert((index, partition), marks.last_stable);
             }
         }
     }

@@ -16,3 +16,4 @@ mod slt;
 mod state;
 mod support;
 mod ticks;
+mod transactions;

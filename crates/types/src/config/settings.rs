@@ -338,6 +338,40 @@ pub const SETTINGS: &[Setting] = &[
         "Partitions of all topics together: each costs open files and time at start.",
     ),
     setting(
+        "log.producer_expiration_ms",
+        Kind::Milliseconds { min: 60 * SECOND, max: 365 * DAY },
+        "1 d",
+        "How long a producer that numbers its batches is remembered after its last one, so that \
+         none of them is stored twice. Kafka's `producer.id.expiration.ms`.",
+    ),
+    setting(
+        "log.producers_max",
+        Kind::Count { min: 100, max: 10_000_000 },
+        "200000",
+        "Producers that are remembered, over all partitions: 250 bytes each, and no more than \
+         10,000 in one. Beyond, those go that were silent longest.",
+    ),
+    setting(
+        "log.transaction_timeout_ms_max",
+        Kind::Milliseconds { min: SECOND, max: DAY },
+        "15 min",
+        "The longest a transaction may be open; its records, and what comes after them in their \
+         partitions, are not read before it ends. Kafka's `transaction.max.timeout.ms`.",
+    ),
+    setting(
+        "log.transactional_id_expiration_ms",
+        Kind::Milliseconds { min: HOUR, max: 365 * DAY },
+        "7 d",
+        "How long a transactional id is remembered after its last transaction. Kafka's \
+         `transactional.id.expiration.ms`.",
+    ),
+    setting(
+        "log.transactional_ids_max",
+        Kind::Count { min: 1, max: 10_000_000 },
+        "100000",
+        "Transactional ids that are remembered. One more is refused.",
+    ),
+    setting(
         "log.auto_create_topics",
         Kind::Flag,
         "true",

@@ -192,7 +192,7 @@ impl Log for MemoryLog {
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
         let state = self.state.lock();
         let high_watermark = state.topics[topic].partitions[partition as usize].len() as Offset;
-        Ok(Watermarks { log_start: 0, high_watermark })
+        Ok(Watermarks { log_start: 0, last_stable: high_watermark, high_watermark })
     }
 
     async fn offset_at(

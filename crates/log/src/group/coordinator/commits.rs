@@ -12,6 +12,8 @@ use crate::group::offsets::{Committed, Place};
 use crate::group::registry::Registry;
 use crate::group::settings::millis;
 use crate::group::stored;
+use crate::transactions::TransactionListener;
+use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -323,4 +325,17 @@ pub(super) async fn wait_all(
         wait.await.unwrap_or(Err(GroupError::NotAvailable))?;
     }
     Ok(())
+}
+
+#[async_trait]
+impl TransactionListener for GroupCoordinator {
+    async fn transaction_ended(
+        &self,
+        partition: PartitionId,
+        producer_id: i64,
+        producer_epoch: i16,
+        committed: bool,
+    ) {
+        Self::transaction_ended(self, partition, producer_id, producer_epoch, committed).await;
+    }
 }

@@ -3,8 +3,9 @@
 //! Guarantees: nothing above the high watermark; whole batches, the first one even when it is
 //! larger than the limits, so that a reader always moves on; an answer's bytes are charged before
 //! they are read.
-//! Left out: fetch sessions, which are answered as a broker that keeps none; follower fetching;
-//! aborted transactions.
+//! Who reads what is committed gets nothing above the last stable offset, and is told what was
+//! aborted below. Left out: fetch sessions, which are answered as a broker that keeps none; follower
+//! fetching.
 
 use super::{Api, Pending};
 use crate::wire::WireError;
@@ -20,12 +21,15 @@ use futures::FutureExt;
 use futures::future::select_all;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use tradewind_types::log::Isolation;
 use tradewind_types::{Log, LogError, Offset, TopicInfo};
 
 const PARTITION: Shape = Shape {
@@ -110,11 +114,13 @@ async fn fetch(
     let deadline = Instant::now() + wait.min(broker.limits.fetch_wait_max);
     let limit = usize::try_from(asked.max_bytes).unwrap_or(0).min(broker.limits.fetch_bytes_max);
     let enough = usize::try_from(asked.min_bytes).unwrap_or(0);
+    let isolation = isolation(asked.isolation_level);
     loop {
         let mut charge = Charge::default();
         let limit = broker.answers.charge_up_to(&mut charge, limit, ANSWER_BYTES_MIN).await;
         let enough = enough.min(limit);
-        let gathered = Gathering::new(&broker.store, request.version, limit).all(asked).await;
+        let gathered = Gathering::new(&broker.store, request.version, limit, isolation);
+        let gathered = gathered.all(asked).await;
         let late = Instant::now() >= deadline || *broker.closing.borrow();
         if gathered.failed || gathered.bytes >= enough || late || asked.topics.is_empty() {
             return answer(request, gathered, charge);
@@ -123,7 +129,7 @@ async fn fetch(
         let seen = gathered.seen;
         let some = gathered.bytes > 0;
         drop((gathered.topics, charge));
-        wait_for_more(broker, &seen, deadline).await;
+        wait_for_more(broker, &seen, isolation, deadline).await;
         if some {
             let _ = timeout_at(deadline, tokio::time::sleep(GATHER)).await;
         }
@@ -142,9 +148,16 @@ fn answer(
     Ok(reply)
 }
 
-/// Returns when a partition has grown past what `seen` names, at the deadline, or at closing.
-async fn wait_for_more(broker: &Broker, seen: &BTreeMap<String, Vec<Offset>>, deadline: Instant) {
-    let grown = seen.iter().map(|(topic, seen)| broker.store.wait(topic, seen).boxed());
+/// Returns when what can be read of a partition has grown past what `seen` names, at the deadline,
+/// or at closing.
+async fn wait_for_more(
+    broker: &Broker,
+    seen: &BTreeMap<String, Vec<Offset>>,
+    isolation: Isolation,
+    deadline: Instant,
+) {
+    let grown =
+        seen.iter().map(|(topic, seen)| broker.store.wait_for(topic, seen, isolation).boxed());
     let grown = grown.collect::<Vec<_>>();
     if grown.is_empty() {
         return;
@@ -160,6 +173,7 @@ async fn wait_for_more(broker: &Broker, seen: &BTreeMap<String, Vec<Offset>>, de
 struct Gathering<'a> {
     store: &'a LogStore,
     version: i16,
+    isolation: Isolation,
     left: usize,
     bytes: usize,
     failed: bool,
@@ -169,9 +183,9 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(store: &'a LogStore, version: i16, limit: usize) -> Self {
+    fn new(store: &'a LogStore, version: i16, limit: usize, isolation: Isolation) -> Self {
         let (topics, seen) = Default::default();
-        Self { store, version, left: limit, bytes: 0, failed: false, topics, seen }
+        Self { store, version, isolation, left: limit, bytes: 0, failed: false, topics, seen }
     }
 
     async fn all(mut self, asked: &FetchRequest) -> Self {
@@ -215,7 +229,11 @@ impl<'a> Gathering<'a> {
         let seen = self.seen.entry(topic.name.clone()).or_insert_with(|| vec![Offset::MAX; count]);
         let index = usize::try_from(data.partition_index).unwrap_or(usize::MAX);
         if let Some(seen) = seen.get_mut(index) {
-            *seen = data.high_watermark.min(*seen);
+            let end = match self.isolation {
+                Isolation::ReadCommitted => data.last_stable_offset,
+                Isolation::ReadUncommitted => data.high_watermark,
+            };
+            *seen = end.min(*seen);
         }
     }
 
@@ -230,14 +248,16 @@ impl<'a> Gathering<'a> {
         // A batch is returned even if it is too large; only the answer's first may stay.
         let fits = read.bytes.len() <= room || self.bytes == 0;
         let bytes = if fits { read.bytes } else { Bytes::new() };
+        let aborted = (self.isolation == Isolation::ReadCommitted)
+            .then(|| read.aborted.iter().map(aborted_transaction).collect());
         self.bytes += bytes.len();
         self.left = self.left.saturating_sub(bytes.len());
         Ok(PartitionData::default()
             .with_partition_index(asked.partition)
             .with_high_watermark(read.watermarks.high_watermark)
-            .with_last_stable_offset(read.watermarks.high_watermark)
+            .with_last_stable_offset(read.watermarks.last_stable)
             .with_log_start_offset(read.watermarks.log_start)
-            .with_aborted_transactions(None)
+            .with_aborted_transactions(aborted)
             .with_records(Some(bytes)))
     }
 
@@ -250,10 +270,22 @@ impl<'a> Gathering<'a> {
         if room == 0 && self.bytes > 0 {
             // The answer is full: what a read would bring could not be sent.
             let watermarks = self.store.watermarks(topic, asked.partition)?;
-            return Ok(RawRead { bytes: Bytes::new(), watermarks });
+            return Ok(RawRead { bytes: Bytes::new(), watermarks, aborted: Vec::new() });
         }
-        self.store.read_raw(topic, asked.partition, asked.fetch_offset, room).await
+        let (partition, from) = (asked.partition, asked.fetch_offset);
+        self.store.read_isolated(topic, partition, from, room, self.isolation).await
     }
+}
+
+/// What a client's number for it means.
+pub(super) fn isolation(level: i8) -> Isolation {
+    if level == 0 { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
+}
+
+fn aborted_transaction(aborted: &crate::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(aborted.producer_id.into())
+        .with_first_offset(aborted.first_offset)
 }
 
 fn refused(asked: &FetchPartition, error: ResponseError) -> PartitionData {

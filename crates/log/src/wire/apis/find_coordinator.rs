@@ -1,8 +1,8 @@
 //! FindCoordinator: where a group or transaction is kept.
 //!
-//! Guarantees: groups are kept by the only broker there is. Each key has its own answer from
-//! version 4 on.
-//! Left out: transactions, which are refused in [`coordinator`], and share groups.
+//! Guarantees: groups and transactions are kept by the only broker there is. Each key has its own
+//! answer from version 4 on.
+//! Left out: share groups.
 
 use super::{Api, Pending, answered};
 use crate::wire::WireError;
@@ -59,19 +59,16 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
 /// Who keeps what is of this type.
 fn coordinator(broker: &Broker, key_type: i8) -> Coordinator {
     match key_type {
-        GROUP => Coordinator::default()
+        GROUP | TRANSACTION => Coordinator::default()
             .with_node_id(NODE_ID.into())
             .with_host(broker.host.clone())
             .with_port(broker.port),
-        TRANSACTION => nobody("transactions are not served"),
-        _ => nobody("only groups and transactions have a coordinator"),
+        _ => Coordinator::default()
+            .with_node_id((-1).into())
+            .with_port(-1)
+            .with_error_code(number(ResponseError::InvalidRequest))
+            .with_error_message(Some(StrBytes::from_static_str(
+                "only groups (0) and transactions (1) have a coordinator",
+            ))),
     }
-}
-
-fn nobody(reason: &'static str) -> Coordinator {
-    Coordinator::default()
-        .with_node_id((-1).into())
-        .with_port(-1)
-        .with_error_code(number(ResponseError::InvalidRequest))
-        .with_error_message(Some(StrBytes::from_static_str(reason)))
 }

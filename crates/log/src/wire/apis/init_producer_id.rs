@@ -1,21 +1,20 @@
-//! InitProducerId: an id for a producer that numbers its batches.
+//! InitProducerId: who a producer is that numbers its batches, with or without transactions.
 //!
-//! Guarantees: ids are random in 63 bits, so none is given twice in practice, across restarts
-//! and without state. Sequence numbers are stored as they were sent.
-//! Left out: checking sequence numbers, and transactions. A producer that asks for the latter is
-//! refused in a way it does not retry.
+//! Guarantees: an id is never given twice, across restarts; with a transactional id, whoever had it
+//! before is fenced and what he left open is aborted first.
+//! Left out: raising the epoch of a producer without transactions, which clients do by themselves.
 
-use super::{Api, Pending, answered};
+use super::{Api, Pending};
+use crate::transactions::{Identity, TransactionError};
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
-use crate::wire::error_code::number;
+use crate::wire::error_code::{number, of_transaction_error};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use std::sync::Arc;
-use uuid::Uuid;
 
 pub(crate) const API: Api = Api {
     name: "InitProducerId",
@@ -36,24 +35,40 @@ pub(crate) const API: Api = Api {
     probe: Request::probe::<InitProducerIdRequest>,
 };
 
-async fn handle(_: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
+/// The first version that tells a fenced producer from one with an old epoch.
+const FENCED_FROM: i16 = 4;
+
+async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: InitProducerIdRequest = request.decode()?;
-    let response = if asked.transactional_id.is_some() {
-        InitProducerIdResponse::default()
-            .with_error_code(number(ResponseError::InvalidRequest))
-            .with_producer_id((-1).into())
-            .with_producer_epoch(-1)
-    } else {
-        InitProducerIdResponse::default()
-            .with_producer_id(random_id().into())
-            .with_producer_epoch(0)
-    };
-    Ok(answered(request.reply(&response)?))
+    Ok(async move {
+        let response = InitProducerIdResponse::default();
+        let response = match init(&broker, &asked).await {
+            Ok((id, epoch)) => response.with_producer_id(id.into()).with_producer_epoch(epoch),
+            Err(error) => {
+                let code = of_transaction_error(&error, request.version >= FENCED_FROM);
+                refused(response, code)
+            }
+        };
+        request.reply(&response).map(Some)
+    }
+    .boxed())
 }
 
-fn random_id() -> i64 {
-    // A version 4 uuid fixes six bits of the upper half, two of the lower: the low 60 are random.
-    let (_, low) = Uuid::new_v4().as_u64_pair();
-    let (high, _) = Uuid::new_v4().as_u64_pair();
-    i64::from_be_bytes((low << 4 | high >> 60).to_be_bytes()) & i64::MAX
+async fn init(
+    broker: &Broker,
+    asked: &InitProducerIdRequest,
+) -> Result<Identity, TransactionError> {
+    let Some(id) = &asked.transactional_id else {
+        return Ok((broker.transactions.producer_id().await?, 0));
+    };
+    let expected = match (asked.producer_id.0, asked.producer_epoch) {
+        (-1, -1) => None,
+        (-1, _) | (_, -1) => return Err(TransactionError::Fenced),
+        identity => Some(identity),
+    };
+    broker.transactions.init(id, asked.transaction_timeout_ms, expected).await
+}
+
+fn refused(response: InitProducerIdResponse, code: ResponseError) -> InitProducerIdResponse {
+    response.with_error_code(number(code)).with_producer_id((-1).into()).with_producer_epoch(-1)
 }

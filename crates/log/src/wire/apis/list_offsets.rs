@@ -1,9 +1,11 @@
 //! ListOffsets: the first offset, the last, the first at or after a time, the newest time's.
 //!
-//! Guarantees: nothing above the high watermark is named; a special time is answered only in the
-//! versions that know it.
+//! Guarantees: nothing above the high watermark is named, and for who reads what is committed
+//! nothing above the last stable offset; a special time is answered only in the versions that know
+//! it.
 //! Left out: tiered storage, whose special times answer as a log without tiers does.
 
+use super::fetch::isolation;
 use super::{Api, Pending, answered};
 use crate::LogStore;
 use crate::wire::WireError;
@@ -20,6 +22,7 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use std::sync::Arc;
+use tradewind_types::log::{Isolation, Records};
 use tradewind_types::{Log, LogError, Offset, PartitionId};
 
 const PARTITION: Shape = Shape {
@@ -75,21 +78,26 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
     let asked: ListOffsetsRequest = request.decode()?;
     let mut topics = Vec::with_capacity(asked.topics.len());
     for topic in asked.topics {
-        topics.push(list(&broker.store, topic, request.version).await);
+        let isolation = isolation(asked.isolation_level);
+        topics.push(list(&broker.store, topic, isolation, request.version).await);
     }
     Ok(answered(request.reply(&ListOffsetsResponse::default().with_topics(topics))?))
 }
 
-async fn list(store: &LogStore, topic: ListOffsetsTopic, version: i16) -> ListOffsetsTopicResponse {
+async fn list(
+    store: &LogStore,
+    topic: ListOffsetsTopic,
+    isolation: Isolation,
+    version: i16,
+) -> ListOffsetsTopicResponse {
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in &topic.partitions {
         let index = partition.partition_index;
         let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
         let twice = topic.partitions.iter().filter(|p| p.partition_index == index).count() > 1;
+        let place = Place { store, topic: &topic.name, partition: index, isolation };
         let found = match check(partition, twice, version) {
-            Ok(()) => find(store, &topic.name, index, partition.timestamp)
-                .await
-                .map_err(|error| of_log_error(&error)),
+            Ok(()) => place.find(partition.timestamp).await.map_err(|error| of_log_error(&error)),
             Err(error) => Err(error),
         };
         partitions.push(match found {
@@ -129,55 +137,78 @@ fn check(asked: &ListOffsetsPartition, twice: bool, version: i16) -> Result<(), 
     topics::check_leader_epoch(known)
 }
 
-async fn find(
-    store: &LogStore,
-    topic: &str,
+/// A partition, as one who reads it sees it.
+struct Place<'a> {
+    store: &'a LogStore,
+    topic: &'a str,
     partition: PartitionId,
-    timestamp: i64,
-) -> Result<Found, LogError> {
-    let watermarks = store.watermarks(topic, partition)?;
-    match timestamp {
-        LATEST => Ok(Found { timestamp: -1, offset: watermarks.high_watermark }),
-        EARLIEST | EARLIEST_LOCAL => Ok(Found { timestamp: -1, offset: watermarks.log_start }),
-        LATEST_TIERED => Ok(NOTHING),
-        MAX_TIMESTAMP => newest(store, topic, partition).await,
-        _ => first_at(store, topic, partition, timestamp).await,
-    }
+    isolation: Isolation,
 }
 
-/// The first record at or after `timestamp`.
-async fn first_at(
-    store: &LogStore,
-    topic: &str,
-    partition: PartitionId,
-    timestamp: i64,
-) -> Result<Found, LogError> {
-    let Some(offset) = store.offset_at(topic, partition, timestamp).await? else {
-        return Ok(NOTHING);
-    };
-    let records = store.read(topic, partition, offset, 1).await?;
-    let found = records.iter().find(|record| record.offset >= offset);
-    Ok(found.map_or(NOTHING, |found| Found { timestamp: found.record.timestamp_ms, offset }))
-}
-
-/// The record with the newest timestamp: the last one's is taken for it, until a look for a
-/// newer one finds nothing.
-async fn newest(store: &LogStore, topic: &str, partition: PartitionId) -> Result<Found, LogError> {
-    let watermarks = store.watermarks(topic, partition)?;
-    if watermarks.high_watermark <= watermarks.log_start {
-        return Ok(NOTHING);
+impl Place<'_> {
+    async fn find(&self, timestamp: i64) -> Result<Found, LogError> {
+        let watermarks = self.store.watermarks(self.topic, self.partition)?;
+        let end = watermarks.end(self.isolation);
+        match timestamp {
+            LATEST => Ok(Found { timestamp: -1, offset: end }),
+            EARLIEST | EARLIEST_LOCAL => Ok(Found { timestamp: -1, offset: watermarks.log_start }),
+            LATEST_TIERED => Ok(NOTHING),
+            MAX_TIMESTAMP => self.newest(watermarks.log_start, end).await,
+            _ => self.first_at(timestamp).await,
+        }
     }
-    let mut at = Some(watermarks.high_watermark - 1);
-    let mut best = NOTHING;
-    while let Some(offset) = at {
-        for found in store.read(topic, partition, offset, SCAN_BYTES).await? {
+
+    async fn offset_at(&self, timestamp: i64) -> Result<Option<Offset>, LogError> {
+        self.store.offset_at_isolated(self.topic, self.partition, timestamp, self.isolation).await
+    }
+
+    async fn read(&self, from: Offset, max_bytes: usize) -> Result<Records, LogError> {
+        self.store.read_on(self.topic, self.partition, from, max_bytes, self.isolation).await
+    }
+
+    /// The first record at or after `timestamp`.
+    async fn first_at(&self, timestamp: i64) -> Result<Found, LogError> {
+        let Some(offset) = self.offset_at(timestamp).await? else { return Ok(NOTHING) };
+        let records = self.read(offset, 1).await?.records;
+        let found = records.iter().find(|record| record.offset >= offset);
+        Ok(found.map_or(Found { timestamp, offset }, |found| Found {
+            timestamp: found.record.timestamp_ms,
+            offset,
+        }))
+    }
+
+    /// The record with the newest timestamp: the last one's is taken for it, until a look for a
+    /// newer one finds nothing.
+    async fn newest(&self, log_start: Offset, end: Offset) -> Result<Found, LogError> {
+        let mut best = NOTHING;
+        // At the end there may be markers, which are no records.
+        let mut back = 1;
+        while best == NOTHING && back / 2 < end - log_start {
+            self.best_from((end - back).max(log_start), &mut best).await?;
+            back *= 2;
+        }
+        if best == NOTHING {
+            return Ok(NOTHING);
+        }
+        let mut before = end;
+        while let Some(offset) = self.offset_at(best.timestamp.saturating_add(1)).await? {
+            // What is newer than the best was either read before or lies behind what was read.
+            if offset == before {
+                break;
+            }
+            self.best_from(offset, &mut best).await?;
+            before = offset;
+        }
+        self.first_at(best.timestamp).await
+    }
+
+    /// Takes note of newer records in what one read from `offset` on gives.
+    async fn best_from(&self, offset: Offset, best: &mut Found) -> Result<(), LogError> {
+        for found in self.read(offset, SCAN_BYTES).await?.records {
             if found.offset >= offset && found.record.timestamp_ms > best.timestamp {
-                best = Found { timestamp: found.record.timestamp_ms, offset: found.offset };
+                *best = Found { timestamp: found.record.timestamp_ms, offset: found.offset };
             }
         }
-        at = store.offset_at(topic, partition, best.timestamp.saturating_add(1)).await?;
-        // What is newer than the best was either read above or lies behind what was read.
-        at = at.filter(|next| *next != offset);
+        Ok(())
     }
-    first_at(store, topic, partition, best.timestamp).await
 }

@@ -2,8 +2,9 @@
 //!
 //! Guarantees: [`APIS`] is the whole list; what is advertised, guarded and dispatched comes from
 //! it. To add an API, write its file and its line here.
-//! Left out: transactions; [`find_coordinator`] says so to clients that ask.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod create_partitions;
@@ -15,8 +16,11 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod elect_leaders;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -36,6 +40,7 @@ mod produce;
 mod produce_old;
 mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 pub(crate) use api_versions::future as future_api_versions;
 pub(crate) use describe_configs::{
@@ -82,6 +87,13 @@ const APIS: &[&Api] = &[
     &describe_log_dirs::API,
     &elect_leaders::API,
     &list_partition_reassignments::API,
+    &add_partitions_to_txn::API,
+    &add_offsets_to_txn::API,
+    &end_txn::API,
+    &write_txn_markers::API,
+    &describe_producers::API,
+    &describe_transactions::DESCRIBE,
+    &describe_transactions::LIST,
 ];
 
 /// Produce's key: its frames may be larger and may overlap.

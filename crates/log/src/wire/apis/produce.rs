@@ -4,10 +4,12 @@
 //! the fsync, `acks=1` after the write, `acks=0` not at all, and in no case is anything readable
 //! before its fsync. The message sets of versions 0 to 2 become batches, durably, whatever they
 //! ask for.
-//! Left out: checking sequence numbers and transactions; a transactional batch is refused.
+//! A numbered batch is stored once, in its producer's order; a transactional one only as part of a
+//! transaction that its coordinator says spans the partition (from version 12 on it makes it so).
 
 use super::{Api, Pending, answered, produce_old};
 use crate::batch;
+use crate::transactions::{Identity, TransactionError};
 use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
@@ -23,6 +25,7 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
+use tradewind_types::log::ProducerFault;
 use tradewind_types::{LogError, Offset, PartitionId, TopicInfo};
 
 const PARTITION: Shape =
@@ -59,10 +62,13 @@ const ACKS_ALL: i16 = -1;
 const ACKS_NONE: i16 = 0;
 const COMPRESSION_BITS: i16 = 0b111;
 const ZSTD: i16 = 4;
-const TRANSACTIONAL_BIT: i16 = 1 << 4;
-const CONTROL_BIT: i16 = 1 << 5;
 /// The first version whose batches may be compressed with zstd.
 const ZSTD_FROM: i16 = 7;
+/// The first version whose transactional batches make their partition part of the transaction.
+const ADDS_PARTITIONS_FROM: i16 = 12;
+/// How often a batch is checked again because its producer's last transaction ended meanwhile. Twice
+/// is more than one producer can bring about.
+const VERIFIED_AGAIN_MAX: usize = 3;
 
 /// Why a partition's records were not taken.
 struct Refusal {
@@ -95,8 +101,14 @@ fn decode(request: &Request) -> Result<ProduceRequest, WireError> {
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked = decode(&request)?;
     let mut topics = Vec::with_capacity(asked.topic_data.len());
+    let by = Asked {
+        broker: &broker,
+        acks: asked.acks,
+        version: request.version,
+        transactional_id: asked.transactional_id.as_ref().map(|id| id.as_str()),
+    };
     for topic in asked.topic_data {
-        topics.push(write_topic(&broker.store, topic, asked.acks, request.version).await);
+        topics.push(by.write_topic(topic).await);
     }
     match asked.acks {
         ACKS_ALL => Ok(async move {
@@ -131,61 +143,125 @@ impl Topic {
     }
 }
 
-async fn write_topic(store: &LogStore, topic: TopicProduceData, acks: i16, version: i16) -> Topic {
-    let known = topics::resolve(store, version >= 13, &topic.name, topic.topic_id);
-    let known = known.and_then(|info| match topics::is_internal(&info.name) {
-        true => Err(ResponseError::InvalidTopicException),
-        false => Ok(Arc::new(info)),
-    });
-    let mut partitions = Vec::with_capacity(topic.partition_data.len());
-    for data in topic.partition_data {
-        let index = data.index;
-        let outcome = match &known {
-            Ok(info) => write(store, info, data, acks, version).await,
-            Err(code) => Err(Refusal::of_topic(*code)),
-        };
-        partitions.push((index, outcome));
-    }
-    let head = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
-    Topic { head, partitions }
-}
-
-async fn write(
-    store: &LogStore,
-    topic: &Arc<TopicInfo>,
-    data: PartitionProduceData,
+/// What holds for every partition of a request.
+struct Asked<'a> {
+    broker: &'a Broker,
     acks: i16,
     version: i16,
-) -> Outcome {
-    if !(-1..=1).contains(&acks) {
-        let reason = format!("acks is {acks}, -1, 0 and 1 are known");
-        return Err(Refusal { code: ResponseError::InvalidRequiredAcks, reason });
-    }
-    let partition = data.index;
-    let records = data.records.unwrap_or_default();
-    metrics::counter!("tradewind_kafka_produced_bytes_total").increment(records.len() as u64);
-    let topic = Arc::clone(topic);
-    match message_set::magic(&records) {
-        Some(0 | 1) if version < produce_old::NEWER_FROM => {
-            write_set(store, topic, partition, &records).await
-        }
-        _ => write_batches(store, topic, partition, records, version).await,
-    }
+    transactional_id: Option<&'a str>,
 }
 
-async fn write_batches(
-    store: &LogStore,
-    topic: Arc<TopicInfo>,
-    partition: PartitionId,
-    batches: Bytes,
-    version: i16,
-) -> Outcome {
-    let records = check_attributes(&batches, version)?;
-    let appended = store.append_raw(&topic.name, partition, batches.clone(), false).await;
-    let appended = appended.map_err(|error| Refusal::of_append(&error, &batches))?;
-    let RawAppended { base_offset, log_start, append_time_ms } = appended;
-    let end = base_offset + records;
-    Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
+impl Asked<'_> {
+    async fn write_topic(&self, topic: TopicProduceData) -> Topic {
+        let by_id = self.version >= 13;
+        let known = topics::resolve(&self.broker.store, by_id, &topic.name, topic.topic_id);
+        let known = known.map(Arc::new);
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let index = data.index;
+            let outcome = match &known {
+                Ok(info) => self.write(info, data).await,
+                Err(code) => Err(Refusal::of_topic(*code)),
+            };
+            partitions.push((index, outcome));
+        }
+        let head =
+            TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
+        Topic { head, partitions }
+    }
+
+    async fn write(&self, topic: &Arc<TopicInfo>, data: PartitionProduceData) -> Outcome {
+        let acks = self.acks;
+        if !(-1..=1).contains(&acks) {
+            let reason = format!("acks is {acks}, -1, 0 and 1 are known");
+            return Err(Refusal { code: ResponseError::InvalidRequiredAcks, reason });
+        }
+        if topics::is_internal(&topic.name) {
+            let reason = format!("only this server writes to {}", topic.name);
+            return Err(Refusal { code: ResponseError::InvalidTopicException, reason });
+        }
+        let partition = data.index;
+        let records = data.records.unwrap_or_default();
+        metrics::counter!("tradewind_kafka_produced_bytes_total").increment(records.len() as u64);
+        let topic = Arc::clone(topic);
+        match message_set::magic(&records) {
+            Some(0 | 1) if self.version < produce_old::NEWER_FROM => {
+                write_set(&self.broker.store, topic, partition, &records).await
+            }
+            _ => self.write_batches(topic, partition, records).await,
+        }
+    }
+
+    async fn write_batches(
+        &self,
+        topic: Arc<TopicInfo>,
+        partition: PartitionId,
+        batches: Bytes,
+    ) -> Outcome {
+        let Checked { records, transaction } = check_attributes(&batches, self.version)?;
+        let store = &self.broker.store;
+        let mut again = 0;
+        let appended = loop {
+            let verified = match transaction {
+                Some(client) => self.verify(client, &topic.name, partition).await?,
+                None => None,
+            };
+            let sent = batches.clone();
+            match store.append_verified(&topic.name, partition, sent, false, verified).await {
+                Err(LogError::Producer { fault: ProducerFault::NoTransaction { .. }, .. })
+                    if transaction.is_some() && again < VERIFIED_AGAIN_MAX =>
+                {
+                    again += 1;
+                }
+                other => break other,
+            }
+        };
+        let appended = appended.map_err(|error| Refusal::of_append(&error, &batches))?;
+        let RawAppended { base_offset, log_start, append_time_ms } = appended;
+        let end = base_offset + records;
+        Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
+    }
+
+    /// Asks the coordinator whether the partition is part of the client's transaction, unless the
+    /// partition knows it: what an append needs to begin one there.
+    async fn verify(
+        &self,
+        client: Identity,
+        topic: &str,
+        partition: PartitionId,
+    ) -> Result<Option<Offset>, Refusal> {
+        let guard = self.broker.store.transaction_guard(topic, partition, client);
+        let Some(guard) = guard.map_err(|error| Refusal::of(&error))? else { return Ok(None) };
+        let coordinator = &self.broker.transactions;
+        let place = (topic.to_owned(), partition);
+        let id = self.transactional_id.unwrap_or_default();
+        let verified = if self.version >= ADDS_PARTITIONS_FROM {
+            coordinator.add_partitions(id, client, [place].into(), 2).await
+        } else {
+            coordinator.verify(id, client, &place).await
+        };
+        match verified {
+            Ok(()) => Ok(Some(guard)),
+            Err(error) => Err(self.unverified(&error)),
+        }
+    }
+
+    /// What a producer is told whose batch is not part of a transaction, in codes that every
+    /// version's clients know how to take.
+    fn unverified(&self, error: &TransactionError) -> Refusal {
+        let code = match error {
+            TransactionError::Fenced => ResponseError::InvalidProducerEpoch,
+            TransactionError::Concurrent if self.version >= ADDS_PARTITIONS_FROM => {
+                ResponseError::ConcurrentTransactions
+            }
+            // They are told to come back, as while a partition moves.
+            TransactionError::Concurrent | TransactionError::Unavailable(_) => {
+                ResponseError::NotEnoughReplicas
+            }
+            _ => ResponseError::InvalidTxnState,
+        };
+        Refusal { code, reason: error.to_string() }
+    }
 }
 
 async fn write_set(
@@ -207,31 +283,56 @@ async fn write_set(
     Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
 }
 
-/// Refuses what this broker would store and not serve rightly; answers how many records there are.
-fn check_attributes(batches: &[u8], version: i16) -> Result<i64, Refusal> {
+/// What the batches of a partition are.
+struct Checked {
+    records: i64,
+    /// Whose transaction they are part of.
+    transaction: Option<Identity>,
+}
+
+/// Refuses what this broker would store and not serve rightly.
+fn check_attributes(batches: &[u8], version: i16) -> Result<Checked, Refusal> {
     let mut rest = batches;
-    let mut records = 0;
+    let mut checked = Checked { records: 0, transaction: None };
     while !rest.is_empty() {
         let header = batch::parse_header(rest)
             .map_err(|reason| Refusal { code: ResponseError::InvalidRecord, reason })?;
-        let refusal = if header.attributes & TRANSACTIONAL_BIT != 0 {
-            Some((ResponseError::InvalidTxnState, "transactions are not served"))
-        } else if header.attributes & CONTROL_BIT != 0 {
-            Some((ResponseError::InvalidRecord, "clients do not write control batches"))
-        } else if version < ZSTD_FROM && header.attributes & COMPRESSION_BITS == ZSTD {
-            let reason = "zstd needs Produce version 7";
-            Some((ResponseError::UnsupportedCompressionType, reason))
-        } else {
-            None
-        };
-        if let Some((code, reason)) = refusal {
-            return Err(Refusal { code, reason: reason.into() });
-        }
         // A batch that reaches past the end is the log's to refuse.
         rest = rest.get(header.bytes..).unwrap_or_default();
-        records += i64::from(header.records);
+        let alone = checked.records == 0 && rest.is_empty();
+        if let Some((code, reason)) = fault(&header, version, alone) {
+            return Err(Refusal { code, reason: reason.into() });
+        }
+        checked.records += i64::from(header.records);
+        if header.transactional() {
+            checked.transaction = Some((header.producer_id, header.producer_epoch));
+        }
     }
-    Ok(records)
+    Ok(checked)
+}
+
+/// What is wrong with a batch, by its header. `alone` says that there is no other.
+fn fault(
+    header: &batch::BatchHeader,
+    version: i16,
+    alone: bool,
+) -> Option<(ResponseError, &'static str)> {
+    let invalid = |reason| Some((ResponseError::InvalidRecord, reason));
+    let numbered = header.producer_id >= 0;
+    if header.control() {
+        invalid("clients do not write control batches")
+    } else if header.transactional() && !numbered {
+        invalid("a transactional batch names no producer")
+    } else if numbered && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        invalid("a producer that has an id numbers its batches from 0 on")
+    } else if numbered && !alone {
+        invalid("numbered batches are sent one at a time")
+    } else if version < ZSTD_FROM && header.attributes & COMPRESSION_BITS == ZSTD {
+        let reason = "zstd needs Produce version 7";
+        Some((ResponseError::UnsupportedCompressionType, reason))
+    } else {
+        None
+    }
 }
 
 impl Refusal {

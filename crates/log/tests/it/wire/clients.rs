@@ -172,17 +172,22 @@ async fn kcat_as_if_against_an_old_broker_sends_message_sets() {
     port.stop().await;
 }
 
-/// Runs one of `tests/clients/*.py` against the port; it asserts for itself.
+/// Runs one of `tests/clients/*.py` against a port; it asserts for itself.
 async fn python_script(script: &str) {
-    let Some(python) = python() else { return };
     let port = Port::start(WireLimits::default()).await;
+    python_script_at(script, port.address).await;
+    port.stop().await;
+}
+
+/// As [`python_script`], against what listens at `address`.
+pub(super) async fn python_script_at(script: &str, address: std::net::SocketAddr) {
+    let Some(python) = python() else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let mut command = Command::new("timeout");
-    command.arg(CALL_SECONDS_MAX).arg(python).arg(path).arg(port.address.to_string());
+    command.arg(CALL_SECONDS_MAX).arg(python).arg(path).arg(address.to_string());
     let output = tokio::task::spawn_blocking(move || run(command, b"")).await.unwrap();
     let said = text(&output);
     assert!(said.trim_end().ends_with("all well"), "{said}");
-    port.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

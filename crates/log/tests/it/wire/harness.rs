@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tradewind_disk::OsDisk;
+use tradewind_disk::{Create, Disk, OsDisk};
 use tradewind_log::group::GroupCoordinator;
 use tradewind_log::wire::{WireLimits, serve_with};
 use tradewind_log::{LogSettings, LogStore};
@@ -41,6 +41,12 @@ pub(crate) struct Port {
     folder: Option<TempDir>,
 }
 
+/// Whether no other process or store holds the lock.
+fn free(lock: &std::path::Path) -> bool {
+    let file = OsDisk.open(lock, Create::IfMissing).unwrap();
+    file.try_lock().is_ok()
+}
+
 impl Port {
     pub(crate) async fn start(limits: WireLimits) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), limits).await
@@ -48,7 +54,23 @@ impl Port {
 
     /// A port over the log in `folder`, which may have been another port's.
     pub(crate) async fn start_in(folder: TempDir, limits: WireLimits) -> Self {
-        let settings = LogSettings { disk_reserve_bytes: 0, ..LogSettings::default() };
+        Self::open(folder, LogSettings::default(), limits, 0).await
+    }
+
+    /// A port that tells clients to use another port of this machine.
+    pub(crate) async fn told_as(port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::open(folder, LogSettings::default(), WireLimits::default(), port).await
+    }
+
+    /// A port over the log of `folder`.
+    async fn open(
+        folder: TempDir,
+        settings: LogSettings,
+        limits: WireLimits,
+        told_port: u16,
+    ) -> Self {
+        let settings = LogSettings { disk_reserve_bytes: 0, ..settings };
         let (store, _) =
             LogStore::open(Arc::new(OsDisk), folder.path(), settings, Arc::new(SystemClock))
                 .unwrap();
@@ -56,11 +78,31 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let advertised = ("127.0.0.1".to_owned(), 0);
+        let advertised = ("127.0.0.1".to_owned(), told_port);
         let groups = GroupCoordinator::new(store.clone(), limits.groups.clone());
         let shared = (store.clone(), groups.clone());
         let served = tokio::spawn(serve_with(listener, shared, limits, advertised, shutdown));
         Self { address, store, groups, stop: Some(stop), served, folder: Some(folder) }
+    }
+
+    /// Ends this server, cleanly or as a kill would, and starts another on the same log.
+    pub(crate) async fn restart(mut self, close: bool) -> Self {
+        self.stop.take().unwrap().send(()).unwrap();
+        tokio::time::timeout(PATIENCE, self.served).await.unwrap().unwrap();
+        if close {
+            self.store.close().await.unwrap();
+        }
+        drop((self.store, self.groups));
+        let folder = self.folder.take().unwrap();
+        let lock = folder.path().join("LOCK");
+        // What still holds the store are tasks that end by themselves.
+        let freed = async {
+            while !free(&lock) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, freed).await.unwrap();
+        Self::open(folder, LogSettings::default(), WireLimits::default(), 0).await
     }
 
     /// A port with one topic `t`.
@@ -263,6 +305,41 @@ pub(crate) fn batch(values: &[(i64, &[u8])]) -> Bytes {
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
     bytes.freeze()
+}
+
+/// A producer with an id, and the number of its next record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbered {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    pub(crate) sequence: i32,
+    pub(crate) transactional: bool,
+}
+
+impl Numbered {
+    /// The batch of `values` at this place.
+    pub(crate) fn batch(&self, values: &[&[u8]]) -> Bytes {
+        let records = values.iter().enumerate().map(|(index, value)| Record {
+            transactional: self.transactional,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id: self.id,
+            producer_epoch: self.epoch,
+            timestamp_type: TimestampType::Creation,
+            offset: index as i64,
+            sequence: self.sequence + index as i32,
+            timestamp: 1_700_000_000_000,
+            key: None,
+            value: Some(Bytes::copy_from_slice(value)),
+            headers: IndexMap::new(),
+        });
+        let records = records.collect::<Vec<_>>();
+        let mut bytes = BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
+        bytes.freeze()
+    }
 }
 
 /// One batch with one value.

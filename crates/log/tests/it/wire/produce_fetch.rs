@@ -172,7 +172,7 @@ async fn what_cannot_be_produced_says_why() {
     let cases: [(&str, Bytes, i16); 6] = [
         ("a flipped bit", flipped.into(), 2),
         ("a control batch", control.into(), 87),
-        ("a transaction", transactional.into(), 48),
+        ("a transaction of nobody", transactional.into(), 87),
         ("a cut batch", cut, 2),
         ("nothing", Bytes::new(), 87),
         ("too large", large, 10),

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tradewind_sql::StartupMode;
 use tradewind_types::connector::Positions;
+use tradewind_types::log::Isolation;
 use tradewind_types::{
     Clock, Log, LogError, LogRecord, Offset, PartitionId, Source, SourceBatch, SourceError,
 };
@@ -48,6 +49,14 @@ struct Partition {
     position: Offset,
     /// Read and not handed out yet, from `position` on.
     waiting: VecDeque<LogRecord>,
+    /// Where the read ended that gave what is waiting.
+    next: Offset,
+}
+
+impl Partition {
+    fn at(position: Offset) -> Self {
+        Self { position, waiting: VecDeque::new(), next: position }
+    }
 }
 
 impl TopicSource {
@@ -61,7 +70,7 @@ impl TopicSource {
         let mut partitions = Vec::new();
         for partition in 0..info.partitions {
             let position = reader.log.watermarks(&read.topic, partition)?.log_start;
-            partitions.push(Partition { position, waiting: VecDeque::new() });
+            partitions.push(Partition::at(position));
         }
         Ok(Self {
             reader,
@@ -82,14 +91,14 @@ impl TopicSource {
             let marks = self.reader.log.watermarks(&self.topic, index as PartitionId)?;
             let position = match startup {
                 StartupMode::Earliest => marks.log_start,
-                StartupMode::Latest => marks.high_watermark,
+                StartupMode::Latest => marks.last_stable,
                 StartupMode::Timestamp(millis) => {
                     let log = &self.reader.log;
                     let found = log.offset_at(&self.topic, index as PartitionId, millis).await?;
-                    found.unwrap_or(marks.high_watermark)
+                    found.unwrap_or(marks.last_stable)
                 }
             };
-            self.partitions[index] = Partition { position, waiting: VecDeque::new() };
+            self.partitions[index] = Partition::at(position);
         }
         Ok(())
     }
@@ -103,23 +112,25 @@ impl TopicSource {
         let marks = self.reader.log.watermarks(&self.topic, number)?;
         self.skip_what_is_gone(index, marks.log_start);
         let partition = &mut self.partitions[index];
-        if partition.position >= marks.high_watermark {
+        if partition.position >= marks.last_stable {
             return Ok(());
         }
         let log = &self.reader.log;
-        let read = log.read(&self.topic, number, partition.position, READ_BYTES).await;
-        let records = match read {
+        let (from, isolation) = (partition.position, Isolation::ReadCommitted);
+        let read = log.read_on(&self.topic, number, from, READ_BYTES, isolation).await;
+        let read = match read {
             // Retention came between the look and the read: the next poll sees where it is now.
             Err(LogError::OutOfRange { log_start, .. }) if log_start > partition.position => {
                 return Ok(());
             }
             other => other?,
         };
-        let from = partition.position;
-        partition.waiting = records.into_iter().filter(|record| record.offset >= from).collect();
+        partition.waiting =
+            read.records.into_iter().filter(|record| record.offset >= from).collect();
+        partition.next = read.next;
         if partition.waiting.is_empty() {
-            // Compaction has left nothing up to there.
-            partition.position = marks.high_watermark;
+            // Only what readers are not shown: it is read.
+            partition.position = read.next;
         }
         Ok(())
     }
@@ -146,7 +157,12 @@ impl TopicSource {
         let partition = &mut self.partitions[index];
         let count = rows_max.min(partition.waiting.len());
         let waiting: Vec<LogRecord> = partition.waiting.drain(..count).collect();
-        partition.position = waiting.last().map_or(partition.position, |last| last.offset + 1);
+        partition.position = match waiting.last() {
+            // The read went past what readers are not shown, and so does the position.
+            Some(_) if partition.waiting.is_empty() => partition.next,
+            Some(last) => last.offset + 1,
+            None => partition.position,
+        };
         let mut records = Vec::with_capacity(count);
         for LogRecord { offset, record } in &waiting {
             let timestamp_us = record.timestamp_ms.saturating_mul(1_000);
@@ -230,8 +246,7 @@ impl Source for TopicSource {
             }
         }
         for (partition, position) in positions {
-            self.partitions[*partition as usize] =
-                Partition { position: *position, waiting: VecDeque::new() };
+            self.partitions[*partition as usize] = Partition::at(*position);
         }
         Ok(())
     }

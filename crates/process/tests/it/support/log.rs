@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
-use tradewind_types::log::{Appended, Watermarks};
+use tradewind_types::log::{Appended, Isolation, Records, Watermarks};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -20,6 +20,8 @@ struct Topic {
 struct Partition {
     start: Offset,
     records: Vec<Record>,
+    /// Offsets that readers are not shown: markers, and what was aborted.
+    hidden: BTreeSet<Offset>,
 }
 
 /// Topics in memory. What is appended is there at once and for good.
@@ -44,6 +46,16 @@ impl MemoryLog {
         });
         drop(topics);
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// As [`MemoryLog::put`], but readers are not shown it.
+    pub(crate) fn put_hidden(&self, topic: &str, partition: PartitionId) {
+        {
+            let mut topics = self.topics.lock();
+            let partition = &mut topics.get_mut(topic).unwrap().partitions[partition as usize];
+            partition.hidden.insert(partition.records.len() as Offset);
+        }
+        self.put(topic, partition, Some(b"hidden"));
     }
 
     /// Retention: everything before `start` is gone.
@@ -130,6 +142,18 @@ impl Log for MemoryLog {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError> {
+        let isolation = Isolation::ReadCommitted;
+        Ok(self.read_on(topic, partition, from, max_bytes, isolation).await?.records)
+    }
+
+    async fn read_on(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        _isolation: Isolation,
+    ) -> Result<Records, LogError> {
         self.with(topic, partition, |found| {
             let end = found.records.len() as Offset;
             if from < found.start || from > end {
@@ -148,18 +172,22 @@ impl Log for MemoryLog {
                 bytes += record.value.as_ref().map_or(0, |value| value.len());
                 before < max_bytes
             });
-            Ok(taken
-                .map(|(offset, record)| LogRecord {
-                    offset: offset as Offset,
-                    record: record.clone(),
-                })
-                .collect())
+            let mut read = Records { records: Vec::new(), next: from };
+            for (offset, record) in taken {
+                let offset = offset as Offset;
+                read.next = offset + 1;
+                if !found.hidden.contains(&offset) {
+                    read.records.push(LogRecord { offset, record: record.clone() });
+                }
+            }
+            Ok(read)
         })?
     }
 
     fn watermarks(&self, topic: &str, partition: PartitionId) -> Result<Watermarks, LogError> {
         self.with(topic, partition, |found| Watermarks {
             log_start: found.start,
+            last_stable: found.records.len() as Offset,
             high_watermark: found.records.len() as Offset,
         })
     }
