@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         if self.parked {
             // What it keeps is counted by the groups.
-            charge.shrink_to(0);
+            charge = Charge::default();
         }
         self.answering.push_back(Box::pin(async move { (pending.await, charge) }));
         Ok(())
