@@ -118,6 +118,13 @@ pub(crate) struct Synced {
     pub(crate) assignment: Bytes,
 }
 
+impl Sync {
+    /// Bytes of the assignments it brings.
+    pub(crate) fn assignment_bytes(&self) -> usize {
+        self.assignments.iter().map(|(_, assignment)| assignment.len()).sum()
+    }
+}
+
 impl Join {
     /// Bytes of the protocols it brings.
     pub(crate) fn protocol_bytes(&self) -> usize {

@@ -274,13 +274,9 @@ impl Registry {
     }
 
     /// What a commit of these offsets adds to memory.
-    pub(crate) fn added_bytes<'a>(
-        &self,
-        group: &str,
-        offsets: impl Iterator<Item = &'a (Place, Committed)>,
-    ) -> usize {
+    pub(crate) fn added_bytes(&self, group: &str, offsets: &[(Place, Committed)]) -> usize {
         let known = self.get(group);
-        let new = offsets.filter(|((topic, partition), _)| {
+        let new = offsets.iter().filter(|((topic, partition), _)| {
             known.is_none_or(|known| known.offsets.get(topic, *partition).is_none())
         });
         new.map(|(place, offset)| offsets::bytes(place, offset)).sum()

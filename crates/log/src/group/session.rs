@@ -57,8 +57,7 @@ impl Group {
         if self.state == GroupState::PreparingRebalance {
             return Err(GroupError::RebalanceInProgress);
         }
-        let bytes: usize = sync.assignments.iter().map(|(_, assignment)| assignment.len()).sum();
-        match self.member_bytes() + bytes > context.settings.group_bytes_max {
+        match self.member_bytes() + sync.assignment_bytes() > context.settings.group_bytes_max {
             true => Err(GroupError::Full),
             false => Ok(()),
         }

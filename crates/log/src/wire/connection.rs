@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let pending: Pending = (request.api.handle)(Arc::clone(&self.broker), request).await?;
         if self.parked {
             // What it keeps is counted by the groups.
-            charge.shrink_to(0);
+            charge = Charge::default();
         }
         let broker = Arc::clone(&self.broker);
         self.answering.push_back(Box::pin(async move {

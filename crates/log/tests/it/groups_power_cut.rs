@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tradewind_disk::{Disk, SimDisk};
 use tradewind_log::LogStore;
 use tradewind_log::group::{GroupCoordinator, GroupError, GroupSettings};
@@ -93,6 +94,44 @@ fn an_offset_acknowledged_before_its_fsync_is_noticed() {
     let noticed = (0..FLAWED_RUNS).find(|seed| run(*seed, Flaw::NoSegmentSync).is_err());
     println!("noticed by the seed {noticed:?}");
     assert!(noticed.is_some());
+}
+
+/// Counts the syncs of segments.
+#[derive(Debug, Default)]
+struct Syncs(AtomicUsize);
+
+impl Hooks for Syncs {
+    fn syncs_file(&self, path: &Path) -> bool {
+        let segment = path.to_string_lossy().ends_with(".log");
+        self.0.fetch_add(usize::from(segment), Ordering::Relaxed);
+        true
+    }
+}
+
+#[tokio::test]
+async fn groups_that_commit_at_once_share_their_fsyncs() {
+    let syncs = Arc::new(Syncs::default());
+    let disk = Arc::new(Hooked { disk: SimDisk::new(1), hooks: Arc::clone(&syncs) });
+    let clock = Arc::new(ManualClock::at(1));
+    let (store, _) = LogStore::open(disk, Path::new(DIR), small(), clock).unwrap();
+    store.create_topic(&TopicSpec::new("t", 1)).await.unwrap();
+    let groups = GroupCoordinator::new(store, GroupSettings::default());
+    let coordinating = groups.clone();
+    tokio::spawn(async move { coordinating.run().await });
+    let partitions = GroupSettings::default().offsets_partitions as usize;
+    // The topic is made at the first group.
+    groups.offsets_partition_of("g0").await.unwrap();
+    for round in 0..2 {
+        let before = syncs.0.load(Ordering::Relaxed);
+        let commit = async |number: usize| {
+            let offsets = [("t".to_owned(), 0, round)];
+            groups.reset_offsets(&format!("g{number}"), &offsets).await.unwrap();
+        };
+        join_all((0..200).map(commit)).await;
+        let synced = syncs.0.load(Ordering::Relaxed) - before;
+        // A few for each partition: commits come in waves, each of which shares one.
+        assert!((1..=5 * partitions).contains(&synced), "{synced} syncs for 200 commits");
+    }
 }
 
 fn run(seed: u64, flaw: Flaw) -> Result<Tally, String> {

@@ -8,7 +8,7 @@ use crate::group::error::GroupError;
 use crate::group::lanes::{Batch, OFFSETS_TOPIC, partition_of};
 use crate::group::machine::{CONSUMER, Group, GroupState};
 use crate::group::member::Identity;
-use crate::group::offsets::{Committed, Place};
+use crate::group::offsets::{self, Committed, Place};
 use crate::group::registry::Registry;
 use crate::group::settings::millis;
 use crate::group::stored;
@@ -221,7 +221,11 @@ fn check_commit(inner: &Inner, registry: &mut Registry, commit: &Commit) -> Resu
         None if registry.len() >= inner.settings.groups_max => return Err(GroupError::Full),
         None => {}
     }
-    let added = registry.added_bytes(&commit.group, commit.offsets.iter());
+    let added = match transactional {
+        // Beside what is committed already.
+        true => commit.offsets.iter().map(|(place, offset)| offsets::bytes(place, offset)).sum(),
+        false => registry.added_bytes(&commit.group, &commit.offsets),
+    };
     if registry.has_room(added) { Ok(()) } else { Err(GroupError::CommitTooLarge) }
 }
 

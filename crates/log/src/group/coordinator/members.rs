@@ -74,6 +74,9 @@ impl GroupCoordinator {
         let inner = &self.inner;
         inner.change(|registry| {
             let now = inner.now();
+            if !registry.has_room(sync.assignment_bytes()) {
+                return Err(GroupError::Full);
+            }
             let ((), stores) = registry
                 .step(group, now, |it, context| it.sync(sync, waiter, context))
                 .ok_or(GroupError::UnknownMember)?;
