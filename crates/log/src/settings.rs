@@ -111,7 +111,6 @@ impl TopicDefaults {
             == (i64::MAX, i64::MAX)
             || self.timestamp_type == TimestampType::LogAppendTime;
         let earliest = now_ms.saturating_sub(self.timestamp_before_max_ms);
-        // A record without a time says -1, which only a bound on the past refuses.
         let earliest = if self.timestamp_before_max_ms == i64::MAX { i64::MIN } else { earliest };
         let latest = now_ms.saturating_add(self.timestamp_after_max_ms);
         ProduceRules {

@@ -79,21 +79,38 @@ fn topics_are_made_changed_written_read_and_removed() {
     assert_eq!((some.len(), &some[0]["offset"], &some[1]["offset"]), (2, &3.into(), &4.into()));
     assert_eq!(topic(&server, &["consume", "stock", "--from", "end"], ""), "");
 
-    topic(&server, &["alter", "stock", "--set", "segment.ms=5000", "--partitions", "3"], "");
-    topic(&server, &["alter", "stock", "--unset", "retention.ms"], "");
+    alter_and_refuse(&server);
+    look(&server);
+
+    // A kill takes nothing back.
+    server.kill();
+    let server = Served::start(folder.path(), &[]);
     assert_eq!(setting(&server, "stock", "segment.ms"), ("5000".into(), true));
-    assert!(!setting(&server, "stock", "retention.ms").1);
-    assert_eq!(described(&server, "stock")["partitions"].as_array().unwrap().len(), 3);
-    assert!(refused(&server, &["alter", "stock"]).contains("--set"));
-    assert!(refused(&server, &["alter", "stock", "--partitions", "1"]).contains("3 partitions"));
-    assert!(refused(&server, &["describe", "stck"]).contains("did you mean \"stock\"?"));
+    assert_eq!(topic(&server, &["consume", "stock"], "").lines().count(), 2_500);
+    topic(&server, &["delete", "stock"], "");
+    topic(&server, &["delete", "stock", "--if-exists"], "");
+    assert!(refused(&server, &["delete", "stock"]).contains("does not exist"));
+    server.stop();
+}
+
+fn alter_and_refuse(server: &Served) {
+    topic(server, &["alter", "stock", "--set", "segment.ms=5000", "--partitions", "3"], "");
+    topic(server, &["alter", "stock", "--unset", "retention.ms"], "");
+    assert_eq!(setting(server, "stock", "segment.ms"), ("5000".into(), true));
+    assert!(!setting(server, "stock", "retention.ms").1);
+    assert_eq!(described(server, "stock")["partitions"].as_array().unwrap().len(), 3);
+    assert!(refused(server, &["alter", "stock"]).contains("--set"));
+    assert!(refused(server, &["alter", "stock", "--partitions", "1"]).contains("3 partitions"));
+    assert!(refused(server, &["describe", "stck"]).contains("did you mean \"stock\"?"));
 
     // What the server needs stays as it is.
-    assert!(refused(&server, &["delete", "events"]).contains("server's own"));
-    assert!(refused(&server, &["alter", "events", "--partitions", "50"]).contains("server's own"));
+    assert!(refused(server, &["delete", "events"]).contains("server's own"));
+    assert!(refused(server, &["alter", "events", "--partitions", "50"]).contains("server's own"));
     let compact = ["alter", "events", "--set", "cleanup.policy=compact"];
-    assert!(refused(&server, &compact).contains("server's own"));
+    assert!(refused(server, &compact).contains("server's own"));
+}
 
+fn look(server: &Served) {
     let sql = "SELECT count(*), sum(records), sum(bytes) > 20000, min(offline) FROM sys.partitions
                WHERE topic = 'stock'";
     assert_eq!(server.rows(sql).unwrap(), [["3", "2500", "true", "null"]]);
@@ -105,14 +122,4 @@ fn topics_are_made_changed_written_read_and_removed() {
     {
         assert!(figures.contains(line), "{line} in {figures}");
     }
-
-    // A kill takes nothing back.
-    server.kill();
-    let server = Served::start(folder.path(), &[]);
-    assert_eq!(setting(&server, "stock", "segment.ms"), ("5000".into(), true));
-    assert_eq!(topic(&server, &["consume", "stock"], "").lines().count(), 2_500);
-    topic(&server, &["delete", "stock"], "");
-    topic(&server, &["delete", "stock", "--if-exists"], "");
-    assert!(refused(&server, &["delete", "stock"]).contains("does not exist"));
-    server.stop();
 }

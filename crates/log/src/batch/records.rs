@@ -16,6 +16,9 @@ const RECORD_BYTES_MIN: usize = 7;
 /// The smallest header of a record: an empty name, a null value.
 const RECORD_HEADER_BYTES_MIN: usize = 2;
 
+/// What a record without a time says.
+const NO_TIMESTAMP: i64 = -1;
+
 /// What the records of one batch may take in memory beside their bytes. A record of seven bytes
 /// takes twenty times as much once decoded, and a header thirty times.
 const DECODED_BYTES_MAX: usize = 128 << 20;
@@ -94,7 +97,8 @@ impl RecordRules {
         }
         let timestamp = header.base_timestamp.wrapping_add(raw.timestamp_delta);
         let allowed = self.timestamps.as_ref()?;
-        if allowed.contains(&timestamp) {
+        // A record without a time is let pass, as in Kafka.
+        if timestamp == NO_TIMESTAMP || allowed.contains(&timestamp) {
             return None;
         }
         let reason = format!(

@@ -74,12 +74,15 @@ async fn describe(
     client.call(version, &request).await.results.remove(0)
 }
 
+/// A step of an incremental change: setting, operation, value.
+type Change<'a> = (&'a str, i8, Option<&'a str>);
+
 /// One incremental change of topic `name`: the answer's code and message.
 async fn change(
     client: &mut Client,
     version: i16,
     name: &str,
-    steps: &[(&str, i8, Option<&str>)],
+    steps: &[Change<'_>],
     validate_only: bool,
 ) -> (i16, String) {
     let configs = steps.iter().map(|(name, operation, value)| {
@@ -174,7 +177,7 @@ async fn settings_are_changed_step_by_step() {
         assert_eq!(policy(&port).as_deref(), Some("delete"));
         let back = [("cleanup.policy", 1, None)];
         assert_eq!(change(client, version, "t", &back, false).await.0, 0);
-        let wrong: [(&str, &[(&str, i8, Option<&str>)], i16, &str); 9] = [
+        let wrong: [(&str, &[Change<'_>], i16, &str); 9] = [
             ("t", &[("nonsense", 0, Some("1"))], INVALID_CONFIG, "nonsense"),
             ("t", &[("nonsense", 1, None)], INVALID_CONFIG, "nonsense"),
             ("t", &[("retention.ms", 0, Some("soon"))], INVALID_CONFIG, "soon"),
