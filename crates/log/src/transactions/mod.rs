@@ -75,6 +75,15 @@ pub(crate) trait TransactionListener: Send + Sync {
     );
 }
 
+/// Where a transactional id stands, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) producer_id: i64,
+    pub(crate) phase: Phase,
+    /// When its transaction began, -1 without one.
+    pub(crate) started_ms: i64,
+}
+
 /// A transactional id in memory.
 #[derive(Debug)]
 struct Entry {
@@ -253,12 +262,12 @@ impl Coordinator {
     }
 
     /// Every transactional id and its state, in the order of the ids.
-    pub(crate) async fn list(&self) -> Result<Vec<(Arc<str>, Transaction)>, TransactionError> {
+    pub(crate) async fn list(&self) -> Result<Vec<(Arc<str>, Summary)>, TransactionError> {
         self.load().await?;
         let entries: Vec<_> = self.entries.lock().values().cloned().collect();
         let state = |entry: Arc<Entry>| {
-            let transaction = entry.state.lock().transaction.clone();
-            (Arc::clone(&entry.id), transaction)
+            let Transaction { producer_id, phase, started_ms, .. } = entry.state.lock().transaction;
+            (Arc::clone(&entry.id), Summary { producer_id, phase, started_ms })
         };
         let mut all: Vec<_> = entries.into_iter().map(state).collect();
         all.sort_by(|one, other| one.0.cmp(&other.0));

@@ -64,6 +64,7 @@ impl Snapshot {
         dir: &Path,
         end: Offset,
     ) -> io::Result<Option<Self>> {
+        remove_unfinished(disk, dir)?;
         let there = list(disk, dir)?;
         let ahead: Vec<_> = there.iter().filter(|offset| **offset > end).collect();
         for offset in &ahead {
@@ -173,6 +174,17 @@ fn read(disk: &dyn Disk, file: &Path) -> io::Result<Option<Snapshot>> {
     Ok(Snapshot::decode(&disk.read(file)?))
 }
 
+/// Removes what writes that were cut short have left beside.
+fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    for entry in disk.list(dir)? {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".producers.tmp") || name.ends_with(".txnindex.tmp") {
+            disk.remove_file(&entry.path)?;
+        }
+    }
+    Ok(())
+}
+
 fn path(dir: &Path, offset: Offset) -> PathBuf {
     dir.join(format!("{offset:020}.{EXTENSION}"))
 }
@@ -229,6 +241,16 @@ mod tests {
         let crc = crc32c::crc32c(&newer[..end]);
         newer[end..].copy_from_slice(&crc.to_be_bytes());
         assert!(Snapshot::decode(&newer).is_none(), "of a version to come");
+    }
+
+    #[test]
+    fn what_a_write_left_half_done_goes() {
+        let disk = SimDisk::new(1);
+        let dir = Path::new("/p");
+        disk.create_dir_all(dir).unwrap();
+        disk.write_atomic(&dir.join("00000000000000000007.producers.tmp"), b"half").unwrap();
+        assert!(Snapshot::newest(&*disk, dir, 40).unwrap().is_none());
+        assert!(disk.list(dir).unwrap().is_empty());
     }
 
     #[test]

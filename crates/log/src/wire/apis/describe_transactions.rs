@@ -1,15 +1,17 @@
 //! DescribeTransactions and ListTransactions: what the coordinator knows.
 //!
-//! Guarantees: each transactional id has its own result; lists are in the order of the ids.
+//! Guarantees: each transactional id has its own result; lists are in the order of the ids; answers
+//! are charged before they are made, and past [`PARTITIONS_TOLD_MAX`] partitions ids are refused.
 //! Left out: the newest list's pattern, which needs Kafka's regular expressions.
 
 use super::{Api, Pending};
-use crate::transactions::{Phase, Transaction};
+use crate::transactions::{Phase, Summary, Transaction, TransactionError};
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
+use crate::wire::budget::Charge;
 use crate::wire::error_code::{number, of_transaction_error};
 use crate::wire::guard::{Field, Kind, Shape};
-use crate::wire::request::Request;
+use crate::wire::request::{Reply, Request};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
@@ -51,23 +53,51 @@ pub(crate) const LIST: Api = Api {
     probe: Request::probe::<ListTransactionsRequest>,
 };
 
+/// Partitions one answer names at most: those of many usual transactions.
+const PARTITIONS_TOLD_MAX: usize = 100_000;
+/// What a partition takes in an answer, with its part of the topic's name.
+const PARTITION_BYTES: usize = 64;
+/// What a listed transaction takes in an answer.
+const LISTED_BYTES: usize = 256;
+
 async fn describe(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: DescribeTransactionsRequest = request.decode()?;
     Ok(async move {
+        let mut charge = Charge::default();
+        let mut left = PARTITIONS_TOLD_MAX;
         let mut states = Vec::with_capacity(asked.transactional_ids.len());
         for id in asked.transactional_ids {
-            states.push(described(&broker, id).await);
+            let found = broker.transactions.describe(&id).await;
+            let partitions = found.as_ref().map_or(0, |known| known.partitions.len());
+            broker.answers.charge(&mut charge, partitions * PARTITION_BYTES).await;
+            states.push(described(id, found, &mut left));
         }
         let response = DescribeTransactionsResponse::default().with_transaction_states(states);
-        request.reply(&response).map(Some)
+        charged(request.reply(&response)?, charge)
     }
     .boxed())
 }
 
-async fn described(broker: &Broker, id: TransactionalId) -> TransactionState {
-    let state = TransactionState::default().with_transactional_id(id.clone());
-    match broker.transactions.describe(&id).await {
-        Ok(transaction) => filled(state, &transaction),
+fn charged(mut reply: Reply, mut charge: Charge) -> Result<Option<Reply>, WireError> {
+    charge.shrink_to(reply.bytes.len());
+    reply.charge = charge;
+    Ok(Some(reply))
+}
+
+fn described(
+    id: TransactionalId,
+    found: Result<Transaction, TransactionError>,
+    left: &mut usize,
+) -> TransactionState {
+    let state = TransactionState::default().with_transactional_id(id);
+    match found {
+        Ok(transaction) => match left.checked_sub(transaction.partitions.len()) {
+            Some(rest) => {
+                *left = rest;
+                filled(state, &transaction)
+            }
+            None => state.with_error_code(number(ResponseError::PolicyViolation)),
+        },
         Err(error) => {
             let code = match of_transaction_error(&error, true) {
                 ResponseError::InvalidProducerIdMapping => ResponseError::TransactionalIdNotFound,
@@ -107,20 +137,22 @@ async fn list(broker: Arc<Broker>, request: Request) -> Result<Pending, WireErro
         let unknown = asked.state_filters.iter().filter(|filter| !known(filter)).cloned();
         let response =
             ListTransactionsResponse::default().with_unknown_state_filters(unknown.collect());
+        let mut charge = Charge::default();
         let response = match broker.transactions.list().await {
             Ok(all) => {
+                broker.answers.charge(&mut charge, all.len() * LISTED_BYTES).await;
                 let now_ms = broker.transactions.now_ms();
                 let wanted = all.iter().filter(|(_, state)| wanted(&asked, state, now_ms));
                 response.with_transaction_states(wanted.map(listed).collect())
             }
             Err(error) => response.with_error_code(number(of_transaction_error(&error, true))),
         };
-        request.reply(&response).map(Some)
+        charged(request.reply(&response)?, charge)
     }
     .boxed())
 }
 
-fn wanted(asked: &ListTransactionsRequest, transaction: &Transaction, now_ms: i64) -> bool {
+fn wanted(asked: &ListTransactionsRequest, transaction: &Summary, now_ms: i64) -> bool {
     let phase = transaction.phase.name();
     let state = &asked.state_filters;
     let producer = &asked.producer_id_filters;
@@ -131,7 +163,7 @@ fn wanted(asked: &ListTransactionsRequest, transaction: &Transaction, now_ms: i6
                 && now_ms.saturating_sub(transaction.started_ms) > asked.duration_filter))
 }
 
-fn listed((id, transaction): &(Arc<str>, Transaction)) -> Listed {
+fn listed((id, transaction): &(Arc<str>, Summary)) -> Listed {
     Listed::default()
         .with_transactional_id(TransactionalId(StrBytes::from_string(id.to_string())))
         .with_producer_id(transaction.producer_id.into())

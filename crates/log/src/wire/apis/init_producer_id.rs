@@ -44,7 +44,8 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         let response = InitProducerIdResponse::default();
         let response = match init(&broker, &asked).await {
             Ok((id, epoch)) => response.with_producer_id(id.into()).with_producer_epoch(epoch),
-            Err(error) => {
+            Err(None) => refused(response, ResponseError::InvalidRequest),
+            Err(Some(error)) => {
                 let code = of_transaction_error(&error, request.version >= FENCED_FROM);
                 refused(response, code)
             }
@@ -54,19 +55,21 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
     .boxed())
 }
 
+/// Who the producer is from now on; the error is `None` when half of an identity was sent.
 async fn init(
     broker: &Broker,
     asked: &InitProducerIdRequest,
-) -> Result<Identity, TransactionError> {
-    let Some(id) = &asked.transactional_id else {
-        return Ok((broker.transactions.producer_id().await?, 0));
-    };
+) -> Result<Identity, Option<TransactionError>> {
     let expected = match (asked.producer_id.0, asked.producer_epoch) {
         (-1, -1) => None,
-        (-1, _) | (_, -1) => return Err(TransactionError::Fenced),
+        (-1, _) | (_, -1) => return Err(None),
         identity => Some(identity),
     };
-    broker.transactions.init(id, asked.transaction_timeout_ms, expected).await
+    match &asked.transactional_id {
+        Some(id) => broker.transactions.init(id, asked.transaction_timeout_ms, expected).await,
+        None => broker.transactions.producer_id().await.map(|id| (id, 0)),
+    }
+    .map_err(Some)
 }
 
 fn refused(response: InitProducerIdResponse, code: ResponseError) -> InitProducerIdResponse {
