@@ -196,8 +196,12 @@ impl Group {
             self.sync_deadline_ms = None;
             self.expire_syncs(context);
         }
-        if joins_over && self.state == GroupState::PreparingRebalance {
-            self.join_time_is_over(context);
+        if joins_over {
+            // What is due is never left standing: the timer would fire for ever.
+            self.join_deadline_ms = None;
+            if self.state == GroupState::PreparingRebalance {
+                self.join_time_is_over(context);
+            }
         }
     }
 
