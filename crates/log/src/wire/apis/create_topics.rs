@@ -82,10 +82,6 @@ async fn create(
     validate_only: bool,
 ) -> Result<i32, Refusal> {
     let spec = spec(topic, broker.limits.auto_create_partitions.max(1))?;
-    if is_internal(&spec.name) {
-        let reason = "this server makes the topic itself when it needs it".into();
-        return Err((ResponseError::InvalidTopicException, reason));
-    }
     if broker.store.topic(&spec.name).is_some() {
         let error = LogError::TopicExists { topic: spec.name };
         return Err((of_log_error(&error), error.to_string()));

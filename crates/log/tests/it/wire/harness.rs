@@ -329,7 +329,7 @@ impl Numbered {
             timestamp_type: TimestampType::Creation,
             offset: index as i64,
             sequence: self.sequence + index as i32,
-            timestamp: 1_700_000_000_000,
+            timestamp: 1_000_000,
             key: None,
             value: Some(Bytes::copy_from_slice(value)),
             headers: IndexMap::new(),

@@ -1,0 +1,110 @@
+"""A real Apache Kafka broker for the length of a script: one node, by itself, in a folder of its own.
+
+Guarantees: it is stopped however the script ends; it comes from Maven by name and version, and is
+kept in the cache folder for the next time.
+Left out: more nodes than one.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from server import free_port
+
+VERSION = "4.1.1"
+CACHE = pathlib.Path(os.environ.get("TRADEWIND_CACHE", pathlib.Path.home() / ".cache" / "tradewind"))
+START_SECONDS = 90
+POM = """<project><modelVersion>4.0.0</modelVersion>
+<groupId>tradewind</groupId><artifactId>jars</artifactId><version>1</version>
+<dependencies><dependency>
+<groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId><version>{version}</version>
+</dependency></dependencies></project>
+"""
+SETTINGS = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+{more}
+"""
+
+
+def jars(artifact):
+    """The folder with an artifact of Apache Kafka and all it needs."""
+    folder = CACHE / "jars" / f"{artifact}-{VERSION}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory() as pom:
+            (pathlib.Path(pom) / "pom.xml").write_text(POM.format(artifact=artifact, version=VERSION))
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies",
+                            f"-DoutputDirectory={partial}"], cwd=pom, check=True)
+        partial.rename(folder)
+    return folder
+
+
+class Broker:
+    """A running broker."""
+
+    def __init__(self, folder, more=""):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.settings = self.folder / "server.properties"
+        self.settings.write_text(SETTINGS.format(
+            port=self.port, controller=free_port(), folder=self.folder, more=more))
+        self.process = None
+
+    def java(self, *command):
+        """The command line of one of Kafka's programs."""
+        (self.folder / "log4j2.properties").write_text("rootLogger.level = off\n")
+        return ["java", "-Xmx1g", f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
+                "-cp", f"{jars('kafka_2.13')}/*", *command]
+
+    def start(self):
+        """Returns once clients can connect."""
+        subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", "tradewindtradewindtrad",
+                                 "-c", str(self.settings)), check=True, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.java("kafka.Kafka", str(self.settings)),
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + START_SECONDS
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                sys.exit(f"Apache Kafka ended with {self.process.returncode}")
+            try:
+                AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0}
+                            ).list_topics(timeout=2)
+                return
+            except KafkaException:
+                time.sleep(0.2)
+        sys.exit(f"Apache Kafka was not there after {START_SECONDS} s")
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def running(more=""):
+    """A broker, stopped at the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="apache-kafka-") as folder:
+        broker = Broker(folder, more)
+        try:
+            broker.start()
+            yield broker
+        finally:
+            broker.stop()
