@@ -63,7 +63,10 @@ async fn an_append_whose_writer_panicked_after_the_write_is_not_said_to_be_refus
     tokio::time::sleep(Duration::from_millis(50)).await;
     hooks.panics_after.store(2, Ordering::Relaxed);
     hooks.gate_closed.store(false, Ordering::Relaxed);
-    first.await.unwrap().unwrap();
+    // It is written; whether it is durable before the panic stops everything is a race.
+    if let Err(error) = first.await.unwrap() {
+        assert!(matches!(error, LogError::Offline { .. }), "{error}");
+    }
     let mut panics = 0;
     for other in others.drain(..) {
         match other.await {

@@ -50,7 +50,7 @@ async fn add(
     version: i16,
 ) -> Result<(), ResponseError> {
     let partition = broker.groups.offsets_partition_of(asked.group_id.as_str()).await;
-    let partition = partition.map_err(|error| group_error(error))?;
+    let partition = partition.map_err(group_error)?;
     let client = (asked.producer_id.0, asked.producer_epoch);
     let places = [(OFFSETS_TOPIC.to_owned(), partition)].into();
     let added =
