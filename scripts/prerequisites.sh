@@ -12,6 +12,11 @@ if [ "$wanted" = test ]; then
     tools+=(
         "kcat:kcat:the tests of the Kafka port"
         "python3:python3:the tests that read our tables with DuckDB and deltalake"
+        "javac:default-jdk-headless:the tests with Apache Kafka's Java client"
+        "mvn:maven:the tests with Apache Kafka's Java client"
+        "go:golang-go:the tests with franz-go"
+        "node:nodejs:the tests with KafkaJS"
+        "npm:npm:the tests with KafkaJS"
     )
 fi
 

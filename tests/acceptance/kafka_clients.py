@@ -375,6 +375,27 @@ class Scenarios:
         self.seen["admin"] = self.run("admin", topic=f"{self.name}-admin")
 
 
+def example(brokers):
+    """The programs of examples/kafka_messages."""
+    folder = PROJECT / "examples" / "kafka_messages"
+
+    def text(name):
+        return (folder / name).read_text().replace("localhost:9092", brokers)
+
+    subprocess.run([sys.executable, "-c", text("producer.py")], check=True, timeout=SECONDS)
+    consumer = subprocess.Popen([sys.executable, "-c", text("consumer.py")], text=True,
+                                stdout=subprocess.PIPE)
+    watchdog = threading.Timer(SECONDS, consumer.kill)
+    watchdog.start()
+    try:
+        said = [consumer.stdout.readline().strip() for _ in range(2)]
+        must(said == ["hello", "world"], "the consumer said", said)
+    finally:
+        watchdog.cancel()
+        consumer.kill()
+        consumer.wait()
+
+
 SCENARIOS = ["produce", "times", "group", "cooperative", "static", "transactions",
              "transactional_offsets", "admin"]
 
@@ -382,18 +403,24 @@ SCENARIOS = ["produce", "times", "group", "cooperative", "static", "transactions
 def judge(libraries, broker_name, brokers, scenarios):
     """Runs everything before one broker; what was seen, and how many failed."""
     seen, failed = {}, 0
+
+    def one(name, scenario, run):
+        nonlocal failed
+        started = time.monotonic()
+        try:
+            run()
+            result = "ok"
+        except Failed as error:
+            failed += 1
+            result = f"FAILED: {error}"
+        print(f"  {broker_name:<13} {name:<13} {scenario:<22} {time.monotonic() - started:5.1f} s  {result}",
+              flush=True)
+
+    one("kafka-python", "the example", lambda: example(brokers))
     for name, library in libraries.items():
         runs = Scenarios(name, library, brokers)
         for scenario in scenarios:
-            started = time.monotonic()
-            try:
-                getattr(runs, scenario)()
-                result = "ok"
-            except Failed as error:
-                failed += 1
-                result = f"FAILED: {error}"
-            print(f"  {broker_name:<13} {name:<13} {scenario:<22} {time.monotonic() - started:5.1f} s  {result}",
-                  flush=True)
+            one(name, scenario, getattr(runs, scenario))
         seen[name] = runs.seen
     return seen, failed
 

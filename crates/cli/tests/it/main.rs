@@ -8,6 +8,7 @@ mod examples;
 mod groups;
 mod history;
 mod hostile;
+mod kafka_clients;
 mod kill;
 mod pipelines;
 mod power_cut;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,32 @@ pub(crate) fn tradewind() -> Command {
 /// Runs a command to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     tradewind().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// `TRADEWIND_PYTHON`, or the one the project's script makes.
+fn python(root: &Path) -> PathBuf {
+    if let Some(python) = std::env::var_os("TRADEWIND_PYTHON") {
+        return python.into();
+    }
+    let output = Command::new(root.join("scripts/python.sh")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+/// Runs a script of `tests/acceptance` on the binary; what it said.
+pub(crate) fn acceptance(script: &str, arguments: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = Command::new(python(&root))
+        .arg(root.join("tests/acceptance").join(script))
+        .args(["--binary", env!("CARGO_BIN_EXE_tradewind")])
+        .args(arguments)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said
 }
 
 /// The one line that a failing command says.

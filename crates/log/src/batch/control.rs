@@ -1,4 +1,4 @@
-//! The control batches that end a transaction in a partition.
+//! Batches of transactions that this server writes itself, and the control batches that end them.
 //!
 //! Guarantees: a marker is read back as it was written; what is no marker of ours is told apart.
 //! Left out: control records of other kinds, which Kafka writes for Raft and nobody sends here.
@@ -42,6 +42,16 @@ pub(crate) fn marker(marker: Marker, timestamp_ms: i64) -> Vec<u8> {
     batch
 }
 
+/// Makes an encoded batch part of a producer's transaction. It has no sequence numbers: those are
+/// for clients, whose batches may come twice.
+pub(crate) fn make_transactional(batch: &mut [u8], producer_id: i64, producer_epoch: i16) {
+    let attributes = i16::from_be_bytes([batch[21], batch[22]]) | TRANSACTIONAL_BIT;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+    put_crc(batch);
+}
+
 impl Marker {
     /// What the whole control batch `batch` says; `None` when it ends no transaction.
     pub(crate) fn read(header: &BatchHeader, batch: &Bytes) -> Option<Self> {
@@ -61,8 +71,18 @@ impl Marker {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::{parse_batches, parse_header};
+    use super::super::{check_batch, parse_batches, parse_header};
     use super::*;
+
+    #[test]
+    fn a_batch_made_transactional_names_its_producer_and_keeps_its_checksum() {
+        let mut batch = encode(&[Record::default()], usize::MAX).unwrap();
+        assert!(!check_batch(&batch).unwrap().transactional());
+        make_transactional(&mut batch, 77, 3);
+        let header = check_batch(&batch).unwrap();
+        assert!(header.transactional() && !header.control());
+        assert_eq!((header.producer_id, header.producer_epoch), (77, 3));
+    }
 
     #[test]
     fn a_marker_is_a_batch_that_says_what_it_was_made_of() {

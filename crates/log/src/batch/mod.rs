@@ -9,17 +9,15 @@ mod control;
 mod encode;
 mod filter;
 mod records;
-mod transactional;
 mod varint;
 
-pub(crate) use control::{Marker, marker};
+pub(crate) use control::{Marker, make_transactional, marker};
 #[cfg(test)]
 pub(crate) use encode::numbered;
 pub(crate) use encode::{encode, rebase, stamp_append_time};
 pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys};
 pub(crate) use records::{RecordFault, RecordRules};
 pub use records::{check_records, decode_records, decode_records_at};
-pub(crate) use transactional::{is_control, make_transactional, says_commit, transaction_of};
 
 pub(crate) use crate::batch::compress::Compression;
 

@@ -10,7 +10,7 @@ use super::lanes::{OFFSETS_TOPIC, partition_of};
 use super::registry::{Now, Registry};
 use super::stored::{self, Key};
 use crate::LogStore;
-use crate::batch::{self, BatchHeader};
+use crate::batch::{self, BatchHeader, Marker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tradewind_types::{Log, LogError, LogRecord, PartitionId};
@@ -66,13 +66,15 @@ impl Loading<'_> {
         Ok(end)
     }
 
-    fn batch(&self, header: &BatchHeader, batch: &[u8], records: &[LogRecord]) {
-        let producer = batch::transaction_of(header, batch);
+    fn batch(&self, header: &BatchHeader, batch: &Bytes, records: &[LogRecord]) {
+        let producer =
+            header.transactional().then_some((header.producer_id, header.producer_epoch));
         let mut registry = self.registry.lock();
-        if batch::is_control(header) {
-            let key = records.first().and_then(|first| first.record.key.as_ref());
-            if let (Some(producer), Some(key)) = (producer, key) {
-                let committed = batch::says_commit(key);
+        if header.control() {
+            if let Some(Marker { producer_id, producer_epoch, committed }) =
+                Marker::read(header, batch)
+            {
+                let producer = (producer_id, producer_epoch);
                 let touched = |group: &str| partition_of(group, self.partitions) == self.partition;
                 registry.end_transaction(producer, committed, touched, self.now);
             }

@@ -155,21 +155,15 @@ impl GroupCoordinator {
         let inner = &self.inner;
         let partitions = inner.settings.offsets_partitions.max(1);
         let setting = |name: &str, value: String| (name.to_owned(), value);
-        let mut settings = BTreeMap::from([
+        let settings = BTreeMap::from([
             setting("max.message.bytes", BATCH_BYTES_MAX.to_string()),
             setting("retention.ms", "-1".into()),
             setting("retention.bytes", "-1".into()),
             setting("segment.bytes", SEGMENT_BYTES.to_string()),
             setting("cleanup.policy", "compact".into()),
         ]);
-        let spec = |settings| TopicSpec { name: OFFSETS_TOPIC.into(), partitions, settings };
-        let mut made = inner.store.create_topic(&spec(settings.clone())).await;
-        if let Err(LogError::Invalid(reason)) = &made {
-            // A log that cannot compact keeps everything rather than lose what still counts.
-            tracing::warn!(reason, "{OFFSETS_TOPIC} is made without compaction");
-            settings.remove("cleanup.policy");
-            made = inner.store.create_topic(&spec(settings)).await;
-        }
+        let spec = TopicSpec { name: OFFSETS_TOPIC.into(), partitions, settings };
+        let made = inner.store.create_topic(&spec).await;
         match made {
             Ok(()) => Ok(partitions),
             Err(LogError::TopicExists { .. }) => {
