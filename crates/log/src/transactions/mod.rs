@@ -212,6 +212,7 @@ impl Coordinator {
         }
         let next = {
             let mut state = entry.state.lock();
+            state.transaction.check_client(client)?;
             state.check_free()?;
             let now_ms = self.clock.now_ms();
             match state.transaction.add(client, places, client_version, now_ms)? {
@@ -234,6 +235,7 @@ impl Coordinator {
     ) -> Result<(), TransactionError> {
         let entry = self.entry(id).await?;
         let state = entry.state.lock();
+        state.transaction.check_client(client)?;
         state.check_free()?;
         state.transaction.verify(client, place)
     }
@@ -249,6 +251,10 @@ impl Coordinator {
         let fresh = if ending.bumps { self.fresh_if_exhausted(&entry).await? } else { None };
         let (next, identity) = {
             let mut state = entry.state.lock();
+            // One that was fenced is told so whatever is going on: some clients do not ask again.
+            if !ending.bumps {
+                state.transaction.check_client(ending.identity)?;
+            }
             state.check_free()?;
             match state.transaction.end(ending, fresh, self.clock.now_ms())? {
                 End::Done(identity) => return Ok(identity),

@@ -229,7 +229,7 @@ impl Transaction {
         }
     }
 
-    fn check_client(&self, (id, epoch): Identity) -> Result<(), TransactionError> {
+    pub(super) fn check_client(&self, (id, epoch): Identity) -> Result<(), TransactionError> {
         if id != self.producer_id {
             return Err(TransactionError::UnknownProducer);
         }

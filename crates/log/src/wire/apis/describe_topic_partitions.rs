@@ -149,6 +149,9 @@ fn described(
             .with_leader_epoch(LEADER_EPOCH)
             .with_replica_nodes(vec![NODE_ID.into()])
             .with_isr_nodes(vec![NODE_ID.into()])
+            // Null is allowed here, and more than the Java client can take.
+            .with_eligible_leader_replicas(Some(Vec::new()))
+            .with_last_known_elr(Some(Vec::new()))
     });
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(info.name.clone()))))
