@@ -119,7 +119,7 @@ impl Server {
         };
         let subscribers = Subscribers::new(SubscribeLimits::default(), stop.subscribe());
         let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
-        let kafka = tokio::spawn(tradewind_log::wire::serve_with(
+        let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             (parts.log.clone(), parts.groups.clone()),
             parts.wire_limits(&config),

@@ -24,20 +24,9 @@ use tokio::task::JoinSet;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves the Kafka protocol on `listener` until `shutdown` resolves. `advertised` is the host
-/// and port clients are told to use; port 0 stands for the listener's own.
+/// and port clients are told to use; port 0 stands for the listener's own. The coordinator of
+/// groups, at which others may look too, is run here.
 pub async fn serve(
-    listener: TcpListener,
-    store: LogStore,
-    limits: WireLimits,
-    advertised: (String, u16),
-    shutdown: impl Future<Output = ()>,
-) {
-    let groups = GroupCoordinator::new(store.clone(), limits.groups.clone());
-    serve_with(listener, (store, groups), limits, advertised, shutdown).await;
-}
-
-/// As [`serve`], with a coordinator of groups that others look at too. It is run here.
-pub async fn serve_with(
     listener: TcpListener,
     (store, groups): (LogStore, GroupCoordinator),
     limits: WireLimits,

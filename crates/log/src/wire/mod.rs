@@ -28,7 +28,7 @@ mod topics;
 pub use apis::versions;
 pub use frame::check_prologue;
 pub use limits::{KeptTopics, QuotaLimits, SLOWEST_BYTES_PER_SECOND, WireLimits};
-pub use listener::{serve, serve_with};
+pub use listener::serve;
 pub use message_set::records as message_set_records;
 pub use open_files::raise_open_files;
 pub use request::check_frame;

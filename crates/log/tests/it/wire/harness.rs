@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tradewind_disk::{Create, Disk, OsDisk};
 use tradewind_log::group::GroupCoordinator;
-use tradewind_log::wire::{WireLimits, serve_with};
+use tradewind_log::wire::{WireLimits, serve};
 use tradewind_log::{LogSettings, LogStore};
 use tradewind_types::{Log, SystemClock, TopicSpec};
 use uuid::Uuid;
@@ -81,7 +81,7 @@ impl Port {
         let advertised = ("127.0.0.1".to_owned(), told_port);
         let groups = GroupCoordinator::new(store.clone(), limits.groups.clone());
         let shared = (store.clone(), groups.clone());
-        let served = tokio::spawn(serve_with(listener, shared, limits, advertised, shutdown));
+        let served = tokio::spawn(serve(listener, shared, limits, advertised, shutdown));
         Self { address, store, groups, stop: Some(stop), served, folder: Some(folder) }
     }
 
