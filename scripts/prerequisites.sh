@@ -69,5 +69,10 @@ elif [ "$wanted" = test ]; then
         echo "MISSING: Python 3.11 or newer; this is $(python3 --version)" >&2
         status=1
     fi
+    # From 1.21 on it gets the newer Go by itself that a module asks for.
+    if command -v go >/dev/null 2>&1 && ! go version | grep -qE ' go1\.(2[1-9]|[3-9][0-9])'; then
+        echo "MISSING: Go 1.21 or newer; this is $(go version)" >&2
+        status=1
+    fi
 fi
 exit $status

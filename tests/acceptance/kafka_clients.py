@@ -143,7 +143,6 @@ class Program:
 
     def finish(self):
         """Waits for the end; all lines."""
-        self.until_end = time.monotonic() + SECONDS
         while (line := self.lines.get(timeout=SECONDS)) is not None:
             self.said.append(line)
         code = self.process.wait(SECONDS)
