@@ -15,8 +15,6 @@ use tradewind_types::{Log, LogError, Offset, PartitionId, Record, TopicSpec};
 
 /// The coordinator's topic.
 pub(crate) const STATE_TOPIC: &str = "__transaction_state";
-/// The topic of groups' offsets.
-pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// One fsync serves every transaction, so one partition is as fast as many.
 const PARTITION: PartitionId = 0;
 const SEGMENT_BYTES: u64 = 1 << 20;

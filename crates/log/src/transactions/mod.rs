@@ -18,7 +18,8 @@ mod sweep;
 mod tests;
 mod transaction;
 
-pub(crate) use load::{OFFSETS_TOPIC, STATE_TOPIC};
+pub(crate) use crate::group::OFFSETS_TOPIC;
+pub(crate) use load::STATE_TOPIC;
 pub(crate) use transaction::{Ending, Identity, Phase, Place, Transaction};
 
 use crate::settings::TransactionSettings;

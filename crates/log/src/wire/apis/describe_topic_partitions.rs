@@ -11,7 +11,7 @@ use crate::wire::budget::Charge;
 use crate::wire::error_code::number;
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::Request;
-use crate::wire::topics::valid_topic_name;
+use crate::wire::topics::{is_internal, valid_topic_name};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -156,6 +156,6 @@ fn described(
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(info.name.clone()))))
         .with_topic_id(Uuid::from_bytes(info.id))
-        .with_is_internal(info.name.starts_with("__"))
+        .with_is_internal(is_internal(&info.name))
         .with_partitions(partitions.collect())
 }
