@@ -1,107 +1,180 @@
-"""The Kafka port with librdkafka: produce (acks=all: fsynced) and fetch, 1 kB messages.
+"""The Kafka port beside Apache Kafka: produce, consume, and the time from one to the other.
 
-The client is confluent-kafka for Python in one process, so the client's own cost is in the figures;
-its upper bound on this machine is measured too, by producing into a queue that nobody sends from.
-Fetching uses assigned partitions: no consumer group is involved.
+Three brokers in one run, each measured while the other two are idle: ours (every acknowledged record
+is fsynced), Apache Kafka as it comes (acknowledged from the page cache), and Apache Kafka told to
+fsync what it acknowledges (`log.flush.interval.messages=1`). The clients are Kafka's own programs
+(ProducerPerformance, ConsumerPerformance; acks=all, idempotent as they come) with the same settings
+for all three, on the same machine: their cost is in every figure. The systems take turns within each
+case, and what one of them left unwritten is written out before the next one begins.
 """
 
+import contextlib
 import os
+import pathlib
+import re
+import statistics
+import subprocess
 import sys
-import time
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import apache_kafka
 import benchlib
 import server
 
-MESSAGES = max(5_000, int(500_000 * benchlib.SCALE))
+OURS, KAFKA, KAFKA_FSYNC = "tradewind", "kafka", "kafka, fsync"
+TURNS = int(os.environ.get("TRADEWIND_BENCH_TURNS", "2"))
 PARTITIONS = [1, 16, 100]
-VALUE = os.urandom(1_000)
-QUIET = {"log_level": 2}
-# Fetching that stands still for this long has failed.
-STALL_SECONDS = 60
+# Bytes of a record: records sent. Some seconds for whoever is fast.
+SIZES = {100: 4_000_000, 1_000: 800_000}
+# A broker that fsyncs every batch is not made to send as much as one that does not.
+FSYNC_SHARE = 0.1
+# Settings people use who want throughput; the rest is the client's default.
+PRODUCER = ["acks=all", "batch.size=131072", "linger.ms=5", "buffer.memory=67108864"]
+LATENCY_PARTITIONS = 16
+LATENCY_SECONDS = max(3, int(15 * benchlib.SCALE))
+HEAP = "-Xmx512m"
 
 
-def client_bound():
-    """Messages a second this client can enqueue, sending none."""
-    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0,
-                         "queue.buffering.max.messages": 1_000_000})
-    count = min(MESSAGES, 200_000)
-    started = time.monotonic()
-    for number in range(count):
-        producer.produce("nothing", VALUE, partition=0)
-    rate = count / (time.monotonic() - started)
-    producer.purge()
-    return rate
+class Ours:
+    """Our server, with what the bench asks of a broker."""
+
+    def __init__(self, running):
+        self.port, self.pid = running.kafka_port, running.process.pid
 
 
-def produce(brokers, topic, partitions):
-    """Seconds until every message was acknowledged."""
-    failed = []
-    def delivered(error, message):
-        if error is not None:
-            failed.append(error)
-    producer = Producer(QUIET | {
-        "bootstrap.servers": brokers, "acks": "all", "linger.ms": 5, "batch.size": 1_000_000,
-        "compression.type": "none", "queue.buffering.max.messages": 200_000})
-    started = time.monotonic()
-    for number in range(MESSAGES):
-        while True:
-            try:
-                producer.produce(topic, VALUE, partition=number % partitions,
-                                 on_delivery=delivered)
-                break
-            except BufferError:
-                producer.poll(0.01)
-        if number % 1_000 == 0:
-            producer.poll(0)
-    left = producer.flush(120)
-    if failed or left:
-        sys.exit(f"{len(failed)} messages failed ({failed[:1]}), {left} were left")
-    return time.monotonic() - started
+class Peer:
+    """A running Apache Kafka."""
+
+    def __init__(self, broker):
+        self.port, self.pid = broker.port, broker.process.pid
 
 
-def fetch(brokers, topic, partitions):
-    """Seconds until every message was read back."""
-    consumer = Consumer(QUIET | {
-        "bootstrap.servers": brokers, "group.id": "none", "enable.auto.commit": False,
-        "queued.max.messages.kbytes": 262_144, "fetch.message.max.bytes": 4_000_000})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
-    seen, last = 0, time.monotonic()
-    started = last
-    while seen < MESSAGES:
-        for message in consumer.consume(min(5_000, MESSAGES - seen), timeout=1):
-            if message.error() is None:
-                seen += 1
-                last = time.monotonic()
-            elif message.error().code() != KafkaError._PARTITION_EOF:
-                sys.exit(f"fetch: {message.error()}")
-        if time.monotonic() - last > STALL_SECONDS:
-            sys.exit(f"fetch stands still at {seen} of {MESSAGES}")
-    consumer.close()
-    return last - started
+def most_resident(pid):
+    """The most memory a process ever had, bytes."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+
+
+def java(artifact, *command):
+    """What a program of Kafka's prints."""
+    quiet = benchlib.FOLDER / "log4j2.properties"
+    quiet.write_text("rootLogger.level = off\n")
+    done = subprocess.run(
+        ["java", HEAP, f"-Dlog4j2.configurationFile={quiet}", "-cp",
+         f"{apache_kafka.jars(artifact)}/*", *map(str, command)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} failed with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def produced(broker, topic, records, size):
+    """Records a second, all acknowledged."""
+    said = java("kafka-tools", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
+                "--num-records", records, "--record-size", size, "--throughput", -1,
+                "--producer-props", f"bootstrap.servers=127.0.0.1:{broker.port}", *PRODUCER)
+    last = said.strip().splitlines()[-1]
+    sent, rate = re.match(r"(\d+) records sent, ([\d.]+) records/sec", last).groups()
+    if int(sent) != records:
+        sys.exit(f"{sent} of {records} records were sent: {last}")
+    return float(rate)
+
+
+def consumed(broker, topic, records):
+    """Records a second while fetching, joining the group left out."""
+    said = java("kafka-tools", "org.apache.kafka.tools.ConsumerPerformance", "--topic", topic,
+                "--bootstrap-server", f"127.0.0.1:{broker.port}", "--messages", records,
+                "--timeout", 60_000)
+    lines = [line.split(", ") for line in said.strip().splitlines() if ", " in line]
+    row = dict(zip((name.strip() for name in lines[0]), lines[-1]))
+    if int(row["data.consumed.in.nMsg"]) < records:
+        sys.exit(f"{row['data.consumed.in.nMsg']} of {records} records were read: {said}")
+    return float(row["fetch.nMsg.sec"])
+
+
+def end_to_end(broker, topic, size, rate):
+    """(p50, p99) of the time from send to poll, milliseconds."""
+    program = pathlib.Path(__file__).with_name("EndToEnd.java")
+    said = java("kafka-tools", program, f"127.0.0.1:{broker.port}", topic, LATENCY_PARTITIONS, size,
+                rate, LATENCY_SECONDS)
+    _, _, reached, p50, p99, _ = map(float, said.split())
+    if reached < 0.9 * rate:
+        print(f"  {topic}: {reached:,.0f} of {rate:,} records a second were reached")
+    return p50, p99
+
+
+@contextlib.contextmanager
+def topic_of(broker, partitions):
+    """A topic for one measurement; before it, what others left in the page cache is written."""
+    os.sync()
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}", "log_level": 2})
+    name = f"bench-{partitions}-{os.urandom(4).hex()}"
+    for made in admin.create_topics([NewTopic(name, partitions, 1)]).values():
+        made.result(60)
+    yield name
+    for gone in admin.delete_topics([name]).values():
+        gone.result(60)
+
+
+def throughput(brokers, size, partitions):
+    """By system: (produced, consumed) records a second, the medians of the turns."""
+    rates = {name: [] for name in brokers}
+    for _ in range(TURNS):
+        for name, broker in brokers.items():
+            share = FSYNC_SHARE if name == KAFKA_FSYNC else 1
+            records = max(10_000, int(SIZES[size] * benchlib.SCALE * share))
+            with topic_of(broker, partitions) as topic:
+                rate = produced(broker, topic, records, size)
+                rates[name].append((rate, consumed(broker, topic, records)))
+    return {name: tuple(statistics.median(side) for side in zip(*turns))
+            for name, turns in rates.items()}
+
+
+def measure_throughput(brokers):
+    """Prints and returns every case's rates."""
+    rows, results = [], {}
+    for size in SIZES:
+        for partitions in PARTITIONS:
+            rates = throughput(brokers, size, partitions)
+            results[f"{size}/{partitions}"] = rates
+            for side, name in enumerate(["produce", "consume"]):
+                values = [rates[system][side] for system in brokers]
+                rows.append([f"{name}, {size} B, {partitions} partitions",
+                             *(f"{value:,.0f}" for value in values),
+                             *(f"{values[0] / value:.2f}x" for value in values[1:])])
+    benchlib.show(["records a second", *brokers, "beside kafka", "beside kafka, fsync"], rows)
+    return results
+
+
+def measure_latency(brokers, rates):
+    """End to end at half of what the slower of the two that everybody compares can take."""
+    rows, results = [], {}
+    for size in SIZES:
+        reached = rates[f"{size}/{LATENCY_PARTITIONS}"]
+        common = min(reached[OURS][0], reached[KAFKA][0]) / 2
+        for name, broker in brokers.items():
+            rate = int(min(common, reached[name][0] / 2))
+            with topic_of(broker, LATENCY_PARTITIONS) as topic:
+                p50, p99 = end_to_end(broker, topic, size, rate)
+            results[f"{size}/{name}"] = {"rate": rate, "p50_ms": p50, "p99_ms": p99}
+            rows.append([f"{size} B, {name}", f"{rate:,}", f"{p50:.1f} ms", f"{p99:.1f} ms"])
+    benchlib.show(["end to end at half load", "records a second", "p50", "p99"], rows)
+    return results
 
 
 def main():
-    bound = client_bound()
-    rows, results = [], {"client_bound_per_second": bound}
-    with server.running(benchlib.BINARY, folder=benchlib.FOLDER) as running:
-        brokers = f"127.0.0.1:{running.kafka_port}"
-        admin = AdminClient(QUIET | {"bootstrap.servers": brokers})
-        for partitions in PARTITIONS:
-            topic = f"bench-{partitions}"
-            for made in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
-                made.result(30)
-            produced = MESSAGES / produce(brokers, topic, partitions)
-            fetched = MESSAGES / fetch(brokers, topic, partitions)
-            results[str(partitions)] = {"produce_per_second": produced,
-                                        "fetch_per_second": fetched}
-            rows.append([partitions, f"{produced:,.0f}", f"{produced / 1e3:,.0f} MB/s",
-                         f"{fetched:,.0f}", f"{fetched / 1e3:,.0f} MB/s"])
-    benchlib.show(["partitions", "produce/s, fsynced", "", "fetch/s", ""], rows)
-    print(f"  this client alone enqueues {bound:,.0f} messages a second")
-    benchlib.keep("kafka_port", results)
+    fsync = "log.flush.interval.messages=1"
+    with server.running(benchlib.BINARY, folder=benchlib.FOLDER) as ours, \
+            apache_kafka.running() as kafka, apache_kafka.running(fsync) as kafka_fsync:
+        brokers = {OURS: Ours(ours), KAFKA: Peer(kafka), KAFKA_FSYNC: Peer(kafka_fsync)}
+        rates = measure_throughput(brokers)
+        latencies = measure_latency(brokers, rates)
+        memory = {name: most_resident(broker.pid) for name, broker in brokers.items()}
+    rows = [[name, benchlib.megabytes(most), f"{most / memory[OURS]:.1f}x"]
+            for name, most in memory.items()]
+    benchlib.show(["most resident memory", "", "of ours"], rows)
+    benchlib.keep("kafka_port", {"throughput": rates, "latency": latencies, "memory": memory})
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ POM = """<project><modelVersion>4.0.0</modelVersion>
 <groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId><version>{version}</version>
 </dependency></dependencies></project>
 """
+# As its own start script has them.
+JVM = ["-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+       "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]
 SETTINGS = """
 process.roles=broker,controller
 node.id=1
@@ -69,7 +72,7 @@ class Broker:
     def java(self, *command):
         """The command line of one of Kafka's programs."""
         (self.folder / "log4j2.properties").write_text("rootLogger.level = off\n")
-        return ["java", "-Xmx1g", f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
+        return ["java", *JVM, f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
                 "-cp", f"{jars('kafka_2.13')}/*", *command]
 
     def start(self):

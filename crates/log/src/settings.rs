@@ -201,7 +201,7 @@ impl Default for LogSettings {
             disk_reserve_bytes: 1 << 30,
             append_bytes_in_flight_max: 64 << 20,
             read_bytes_max: 32 << 20,
-            tail_bytes_max: 64 << 20,
+            tail_bytes_max: 16 << 20,
             partitions_max: 2_000,
             segments_open_max: 128,
             // Seven eighths of two million slots: 55 MB when a partition has as many keys.

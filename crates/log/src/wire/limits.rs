@@ -101,7 +101,7 @@ impl Default for WireLimits {
             request_bytes_max: 1024 * 1024,
             requests_in_flight_bytes_max: 128 * 1024 * 1024,
             answers_in_flight_bytes_max: 128 * 1024 * 1024,
-            fetch_bytes_max: 16 * 1024 * 1024,
+            fetch_bytes_max: 4 * 1024 * 1024,
             fetch_wait_max: Duration::from_secs(30),
             produces_in_flight_max: 16,
             connections_max: 20_000,

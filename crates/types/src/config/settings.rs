@@ -211,7 +211,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "server.kafka_fetch_bytes_max",
         Kind::Bytes { min: 64 << 10, max: GIB },
-        "16 MiB",
+        "4 MiB",
         "The largest answer to one fetch, whatever the client asks for; one batch may exceed it.",
     ),
     setting(
@@ -328,7 +328,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "log.tail_bytes_max",
         MEMORY,
-        "64 MiB",
+        "16 MiB",
         "Recent records of all partitions together that are kept in memory for readers.",
     ),
     setting(
