@@ -235,10 +235,9 @@ impl Coordinator {
         place: &Place,
     ) -> Result<(), TransactionError> {
         let entry = self.entry(id).await?;
-        let state = entry.state.lock();
-        state.transaction.check_client(client)?;
-        state.check_free()?;
-        state.transaction.verify(client, place)
+        // A change that is being written is not waited for: should it end the transaction, the
+        // partition will know its marker and refuse what was asked about before.
+        entry.state.lock().transaction.verify(client, place)
     }
 
     /// The client ends his transaction. Returns once that is decided, durably; the markers follow.
