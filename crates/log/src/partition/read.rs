@@ -63,6 +63,23 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<Pieces, LogError> {
         let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
+        loop {
+            let swaps = self.state.lock().swaps;
+            let read = self.read_once(from, max_bytes, isolation).await?;
+            // What was aborted is asked for after the batches were read: were other segments put
+            // in place between the two, those batches may have gone from the answer.
+            if isolation == Isolation::ReadUncommitted || self.state.lock().swaps == swaps {
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn read_once(
+        self: &Arc<Self>,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Pieces, LogError> {
         let (watermarks, located) = self.locate(from, max_bytes, isolation)?;
         let mut pieces = match located {
             Located::Nowhere => Vec::new(),
@@ -87,8 +104,10 @@ impl Partition {
         Ok(Pieces { pieces, watermarks, aborted })
     }
 
-    /// The aborted transactions that have records from `from` up to `to`. Blocks.
-    fn aborted_in(&self, from: Offset, to: Offset) -> Result<Vec<Aborted>, LogError> {
+    /// The aborted transactions that have records from `from` up to `to`, by their begin. Blocks.
+    pub(super) fn aborted_in(&self, from: Offset, to: Offset) -> Result<Vec<Aborted>, LogError> {
+        // Compaction puts other segments in place.
+        let _files = self.files_lock.read();
         let overlaps = |aborted: &Aborted| aborted.last >= from && aborted.first < to;
         let (sealed, in_active) = {
             let state = self.state.lock();

@@ -252,7 +252,7 @@ impl Coordinator {
         let (next, identity) = {
             let mut state = entry.state.lock();
             // One that was fenced is told so whatever is going on: some clients do not ask again.
-            if !ending.bumps {
+            if !(ending.bumps && state.transaction.ended_as(ending.identity)) {
                 state.transaction.check_client(ending.identity)?;
             }
             state.check_free()?;
