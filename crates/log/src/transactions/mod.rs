@@ -11,8 +11,6 @@ mod finish;
 mod ids;
 mod load;
 mod record;
-#[cfg(test)]
-mod simulation;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! The coordinator over a simulated disk, without the wire.
 #![allow(clippy::unwrap_used)]
 
+mod compaction;
+
 use super::*;
 use crate::batch;
 use crate::settings::{LogSettings, TopicDefaults};
