@@ -22,7 +22,7 @@ mod worker;
 
 use crate::LogStore;
 use crate::group::{GroupCoordinator, GroupSettings};
-use crate::settings::{Cleanup, LogSettings, TopicDefaults};
+use crate::settings::{LogSettings, TopicDefaults};
 use crate::transactions::{Coordinator, OFFSETS_TOPIC};
 use committers::{Plain, Readers};
 use flaws::{Flaw, LeftOut};
