@@ -9,7 +9,7 @@
 //! was aborted or left is not seen at all, and one of which nobody knows is one or the other. A
 //! committed offset never goes back; a member that another has replaced commits nothing. Who reads,
 //! writes and commits his offsets in one transaction has each record's result exactly once.
-//! `TRADEWIND_SEED=n` runs one seed, `TRADEWIND_RUNS=n` so many.
+//! `seeds` says how to run one or many.
 #![allow(clippy::unwrap_used)]
 
 mod committers;
@@ -17,6 +17,8 @@ mod flaws;
 #[path = "../../tests/it/hooked.rs"]
 mod hooked;
 mod producers;
+#[path = "../../tests/it/seeds.rs"]
+mod seeds;
 mod seen;
 mod worker;
 
@@ -37,7 +39,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tradewind_disk::{Disk, SimDisk};
+use tradewind_disk::{Disk, Entry, SimDisk};
 use tradewind_types::{Clock, Log, ManualClock, Offset, PartitionId, TopicSpec};
 use worker::Worker;
 
@@ -68,19 +70,9 @@ fn compacted(spot: Spot) -> bool {
 
 #[test]
 fn the_log_keeps_its_word() {
-    if let Ok(seed) = std::env::var("TRADEWIND_SEED") {
-        run(seed.parse().unwrap(), Flaw::None).unwrap();
-        return;
-    }
-    let runs = std::env::var("TRADEWIND_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
-    let first = std::env::var("TRADEWIND_FIRST").map_or(0, |first| first.parse().unwrap());
     let mut all = Tally::default();
-    for seed in first..first + runs {
-        match run(seed, Flaw::None) {
-            Ok(tally) => all.add(&tally),
-            Err(broken) => panic!("TRADEWIND_SEED={seed}: {broken}"),
-        }
-    }
+    let each = seeds::each(RUNS, |seed| run(seed, Flaw::None), |tally| all.add(&tally));
+    let Some(runs) = each else { return };
     println!("{all:?}");
     // The simulation is worth its name: each of these happens often.
     let often = |what: &str, times: u64| assert!(all.0[what] > times, "{what}: {all:?}");
@@ -102,6 +94,7 @@ fn the_log_keeps_its_word() {
         ("compacted", 2),
         ("superseded", 2),
         ("retained", 10),
+        ("files lost", 1),
         ("deleted", 10),
         ("zombies refused", 20),
         ("members refused", 10),
@@ -117,10 +110,9 @@ fn whatever_is_broken_is_noticed() {
         if only.as_ref().is_some_and(|only| *only != format!("{flaw:?}")) {
             continue;
         }
-        let noticed =
-            (0..FLAWED_RUNS).find_map(|seed| run(seed, flaw).err().map(|broken| (seed, broken)));
+        let noticed = seeds::noticed(FLAWED_RUNS, 1, |seed| run(seed, flaw));
         println!("{flaw:?}: noticed by {noticed:?}");
-        assert!(noticed.is_some(), "{flaw:?} was not noticed in {FLAWED_RUNS} runs");
+        assert!(!noticed.is_empty(), "{flaw:?} was not noticed in {FLAWED_RUNS} runs");
     }
 }
 
@@ -144,12 +136,7 @@ fn run(seed: u64, flaw: Flaw) -> Result<Tally, String> {
         .start_paused(true)
         .build()
         .unwrap();
-    // A flawed log may also panic on its way; that is noticing, too.
-    let result = std::panic::catch_unwind(|| runtime.block_on(Run::new(seed, flaw).lives()));
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.unwrap_or_else(|| "it panicked".into()))
-    })
+    seeds::caught(&runtime, Run::new(seed, flaw).lives())
 }
 
 /// A server: the log and its coordinators.
@@ -240,7 +227,7 @@ impl Run {
         self.readers.count(tally);
     }
 
-    fn settings(&self) -> LogSettings {
+    fn settings(&mut self) -> LogSettings {
         let topic = TopicDefaults {
             segment_bytes: 1024,
             min_dirty_millionths: 0,
@@ -258,14 +245,31 @@ impl Run {
                 Flaw::StateNotRestored => 0,
                 _ => 86_400_000,
             },
-            compaction_keys_max: 40,
+            // Fewer than there are: then a partition takes several rounds.
+            compaction_keys_max: if self.rng.random_bool(0.3) { 3 } else { 100 },
             topic,
             ..LogSettings::default()
         }
     }
 
+    /// Takes away what only spares a start the reading, as an administrator may.
+    fn lose_what_can_be_made_anew(&mut self) {
+        for (topic, partition) in PLACES.into_iter().chain([(OFFSETS_TOPIC, 0)]) {
+            let folder = Path::new("/log").join(topic).join(partition.to_string());
+            for Entry { path, .. } in self.disk.list(&folder).unwrap_or_default() {
+                if path.extension().is_some_and(|kind| kind == "producers" || kind == "txnindex") {
+                    self.disk.remove_file(&path).unwrap();
+                    self.tally.count("files lost", 1);
+                }
+            }
+        }
+    }
+
     async fn start(&mut self) -> Result<Server, String> {
         self.disk.set_now_ms(self.clock.now_ms());
+        if self.rng.random_bool(0.3) {
+            self.lose_what_can_be_made_anew();
+        }
         let clock: Arc<dyn Clock> = self.clock.clone();
         let (disk, settings) = (self.seen_by_store.clone(), self.settings());
         let opened = LogStore::open(disk, Path::new("/log"), settings, clock);
@@ -304,6 +308,7 @@ impl Run {
                 78..86 => self.maintain(&server).await,
                 86..88 => tokio::task::yield_now().await,
                 88..91 => self.delete(&server).await,
+                94..97 => self.look(&server).await?,
                 91..93 => {
                     killed = true;
                     break;
@@ -342,6 +347,17 @@ impl Run {
     fn pass(&mut self, most: i64) {
         self.clock.advance_us(self.rng.random_range(0..=most));
         self.disk.set_now_ms(self.clock.now_ms());
+    }
+
+    /// Holds the log against its word in the midst of a life, unless the power has failed.
+    async fn look(&mut self, server: &Server) -> Result<(), String> {
+        if server.settle().await.is_err() {
+            return Ok(());
+        }
+        match self.verify(server).await {
+            Err(broken) if self.disk.powered() => Err(broken),
+            _ => Ok(()),
+        }
     }
 
     async fn maintain(&mut self, server: &Server) {
@@ -402,7 +418,7 @@ async fn make_topics(store: &LogStore) -> Result<(), String> {
         (PRICES, 2, BTreeMap::from([compact()])),
         (PLACES[COPIES].0, 1, BTreeMap::from([kept()])),
         // With the small segments of all topics here, so that it is compacted.
-        (OFFSETS_TOPIC, 2, BTreeMap::from([compact(), kept()])),
+        (OFFSETS_TOPIC, 1, BTreeMap::from([compact(), kept()])),
     ] {
         if store.topic(name).is_none() {
             let spec = TopicSpec { settings, ..TopicSpec::new(name, partitions) };
@@ -428,8 +444,7 @@ impl Server {
 
     /// Nothing is open, hidden or pending.
     fn check_all_ended(&self) -> Result<(), String> {
-        let offsets = (0..2).map(|partition| (OFFSETS_TOPIC, partition));
-        for (topic, partition) in PLACES.into_iter().chain(offsets) {
+        for (topic, partition) in PLACES.into_iter().chain([(OFFSETS_TOPIC, 0)]) {
             let marks = self.store.watermarks(topic, partition);
             let marks = marks.map_err(|error| error.to_string())?;
             if marks.last_stable != marks.high_watermark {

@@ -1,7 +1,7 @@
 //! What readers see of the log, and what may be missing from it.
 
 use super::flaws::Flaw;
-use super::{COPIES, PLACES, RETENTION_MS, Server, Spot, compacted};
+use super::{COPIES, PLACES, RETENTION_MS, Server, Spot, TOMBSTONES_MS, compacted};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ impl Seen {
                 Err(format!("record {number} of {acked:?} was taken too early"))
             };
         }
-        if self.gone(spot, offset, number) {
+        if self.gone(acked, number) {
             Ok(())
         } else {
             Err(format!("record {number} of {acked:?} is lost"))
@@ -120,7 +120,7 @@ impl Seen {
     }
 
     /// Whether compaction may have taken the record with this number.
-    fn gone(&self, spot: Spot, offset: Offset, number: u64) -> bool {
+    fn gone(&self, Acked { spot, offset, sent_ms }: Acked, number: u64) -> bool {
         if !compacted(spot) {
             return false;
         }
@@ -130,7 +130,8 @@ impl Seen {
             true
         } else if is_tombstone(number) {
             // It went after its time: nothing it removed may be there again.
-            !of_key.iter().any(|there| *there < offset)
+            let old = self.now_ms - sent_ms >= TOMBSTONES_MS;
+            old && !of_key.iter().any(|there| *there < offset)
         } else {
             self.tombstones.get(&key).is_some_and(|tombstone| *tombstone > offset)
         };

@@ -1,5 +1,5 @@
 //! Who reads orders, writes what it makes of them and commits how far it has read, in one
-//! transaction: each order has one result, whoever crashes.
+//! transaction: each order has one result, whoever crashes or is held up and goes on too late.
 
 use super::flaws::Flaw;
 use super::producers::{ASKS_MAX, add};
@@ -8,6 +8,7 @@ use super::{COPIES, ORDERS, PLACES, Server, Tally};
 use crate::batch;
 use crate::group::{Commit, Committed, Identity as Member, PartOf};
 use crate::transactions::{Ending, Identity, OFFSETS_TOPIC, Place, TransactionError};
+use futures::future::join;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -55,28 +56,36 @@ impl Worker {
     }
 
     pub(super) async fn step(&mut self, server: &Server) {
-        if let Some(mut zombie) = self.zombie.take() {
-            // It has not heard that another has begun: what it does must be refused, or count.
-            if self.rng.random_bool(0.5) {
-                match self.round(server, &mut zombie).await {
-                    Err(Refused::Fenced) => self.zombies_refused += 1,
-                    Err(Refused::Failed) => {}
-                    Ok(()) | Err(Refused::HeldUp) => self.zombie = Some(zombie),
-                }
-            } else {
-                self.zombie = Some(zombie);
-            }
-        }
-        if self.life.identity.is_none() {
-            self.begin_anew(server).await;
-        }
-        if self.life.identity.is_none() {
-            return;
-        }
+        // It has not heard that another has begun: what it does must be refused, or count.
+        let goes_on = self.zombie.is_some() && self.rng.random_bool(0.5);
+        let mut zombie = self.zombie.take();
         let mut life = std::mem::take(&mut self.life);
-        let done = self.round(server, &mut life).await;
+        let mut fork = || StdRng::from_rng(&mut self.rng);
+        let (at_once, mut later) = (Round::new(server, self.bumps, fork()), fork());
+        let round = Round::new(server, self.bumps, fork());
+        let (of_zombie, done) = join(
+            async {
+                match zombie.as_mut().filter(|_| goes_on) {
+                    Some(zombie) => at_once.run(zombie).await,
+                    None => Ok(()),
+                }
+            },
+            async {
+                if life.identity.is_none() {
+                    life = Life { identity: begin(server).await, ..Life::default() };
+                }
+                round.run(&mut life).await
+            },
+        )
+        .await;
+        match of_zombie {
+            Err(Refused::Fenced) => self.zombies_refused += 1,
+            Err(Refused::Failed) => {}
+            Ok(()) | Err(Refused::HeldUp) => self.zombie = zombie,
+        }
+        self.ended += u64::from(done.is_ok());
         match done {
-            Ok(()) if self.rng.random_bool(0.9) => self.life = life,
+            Ok(()) if later.random_bool(0.9) => self.life = life,
             // Another takes its place, and it does not know.
             Ok(()) | Err(Refused::HeldUp) => self.zombie = Some(life),
             Err(Refused::Failed | Refused::Fenced) => {}
@@ -85,21 +94,59 @@ impl Worker {
 
     /// A new process under the same name: it aborts what the one before left open.
     pub(super) async fn begin_anew(&mut self, server: &Server) {
-        self.life = Life::default();
-        for _ in 0..ASKS_MAX {
-            match server.coordinator.init(NAME, 60_000, None).await {
-                Ok(identity) => {
-                    self.life.identity = Some(identity);
-                    return;
-                }
-                Err(TransactionError::Concurrent) => tokio::task::yield_now().await,
-                Err(_) => return,
+        self.life = Life { identity: begin(server).await, ..Life::default() };
+    }
+
+    /// Each order below what is committed has one result, and no other has one.
+    pub(super) fn verify(&self, server: &Server, seen: &Seen) -> Result<(), String> {
+        for (number, (spot, offset)) in &seen.places {
+            let (topic, partition) = PLACES[*spot];
+            if topic != ORDERS {
+                continue;
+            }
+            let committed = server.committed(NAME, partition).unwrap_or(0);
+            let due = *offset < committed;
+            if seen.copies.contains_key(number) != due {
+                let made = if due { "no result" } else { "a result" };
+                return Err(format!(
+                    "order {number} at {offset} of {partition} has {made}, committed is {committed}"
+                ));
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn count(&self, tally: &mut Tally) {
+        tally.count("copied", self.ended);
+        tally.count("zombies refused", self.zombies_refused);
+    }
+}
+
+async fn begin(server: &Server) -> Option<Identity> {
+    for _ in 0..ASKS_MAX {
+        match server.coordinator.init(NAME, 60_000, None).await {
+            Err(TransactionError::Concurrent) => tokio::task::yield_now().await,
+            other => return other.ok(),
+        }
+    }
+    None
+}
+
+/// One transaction of one life.
+struct Round<'a> {
+    server: &'a Server,
+    bumps: bool,
+    rng: StdRng,
+}
+
+impl<'a> Round<'a> {
+    fn new(server: &'a Server, bumps: bool, rng: StdRng) -> Self {
+        Self { server, bumps, rng }
     }
 
     /// Reads a few orders of a partition, and writes and commits in one transaction.
-    async fn round(&mut self, server: &Server, life: &mut Life) -> Result<(), Refused> {
+    async fn run(mut self, life: &mut Life) -> Result<(), Refused> {
+        let server = self.server;
         let Some(identity) = life.identity else { return Err(Refused::Failed) };
         let transaction = Transaction { server, identity, bumps: self.bumps };
         let (partition, next) = match life.held_up.take() {
@@ -127,33 +174,8 @@ impl Worker {
         }
         if commit {
             life.positions.insert(partition, next);
-            self.ended += 1;
         }
         Ok(())
-    }
-
-    /// Each order below what is committed has one result, and no other has one.
-    pub(super) fn verify(&self, server: &Server, seen: &Seen) -> Result<(), String> {
-        for (number, (spot, offset)) in &seen.places {
-            let (topic, partition) = PLACES[*spot];
-            if topic != ORDERS {
-                continue;
-            }
-            let committed = server.committed(NAME, partition).unwrap_or(0);
-            let due = *offset < committed;
-            if seen.copies.contains_key(number) != due {
-                let made = if due { "no result" } else { "a result" };
-                return Err(format!(
-                    "order {number} at {offset} of {partition} has {made}, committed is {committed}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn count(&self, tally: &mut Tally) {
-        tally.count("copied", self.ended);
-        tally.count("zombies refused", self.zombies_refused);
     }
 }
 
