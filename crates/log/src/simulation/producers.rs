@@ -39,6 +39,9 @@ pub(super) struct Idempotent {
     acknowledged: BTreeMap<u64, Acked>,
     /// Where each record was sent.
     spots: BTreeMap<u64, Spot>,
+    /// The last batch that was acknowledged, and its offset.
+    last: BTreeMap<Spot, (Sent, Offset)>,
+    broken: Option<String>,
     repeated: u64,
 }
 
@@ -52,6 +55,8 @@ impl Idempotent {
             unacknowledged: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             spots: BTreeMap::new(),
+            last: BTreeMap::new(),
+            broken: None,
             repeated: 0,
         }
     }
@@ -69,6 +74,9 @@ impl Idempotent {
         };
         let spot = self.rng.random_range(WRITTEN);
         let (topic, partition) = PLACES[spot];
+        if self.rng.random_bool(0.2) {
+            self.repeat_last(server, identity, spot).await;
+        }
         for _ in 0..self.rng.random_range(0..3) {
             self.make(spot);
         }
@@ -100,10 +108,36 @@ impl Idempotent {
         for answers in answers.chunks(per_batch) {
             let Some(Ok(appended)) = answers.last() else { break };
             let Some(sent) = waiting.pop_front() else { break };
-            for (offset, number) in (appended.base_offset..).zip(sent.numbers) {
-                self.acknowledged.insert(number, Acked { spot, offset, sent_ms });
+            for (offset, number) in (appended.base_offset..).zip(&sent.numbers) {
+                self.acknowledged.insert(*number, Acked { spot, offset, sent_ms });
             }
+            self.last.insert(spot, (sent, appended.base_offset));
         }
+    }
+
+    /// Sends once more what was acknowledged last: it is known, wherever compaction, retention and
+    /// the loss of caches have left it. So is that another does not follow it.
+    async fn repeat_last(&mut self, server: &Server, identity: Identity, spot: Spot) {
+        let none_waits = self.unacknowledged.get(&spot).is_none_or(VecDeque::is_empty);
+        let Some((sent, offset)) = self.last.get(&spot).filter(|_| none_waits) else { return };
+        if server.flaw == Flaw::SequencesUnchecked {
+            return;
+        }
+        let (topic, partition) = PLACES[spot];
+        let records = records(spot, &sent.numbers);
+        let send = |sequence| {
+            let batch = batch::numbered(&records, identity, sequence, false);
+            server.store.append_verified(topic, partition, batch, true, None)
+        };
+        let again = send(sent.sequence).await.map(|appended| appended.base_offset);
+        let skipped = send(sent.sequence + 100).await;
+        let holds = again.as_ref().map_or(true, |again| again == offset) && skipped.is_err();
+        if !holds {
+            let said =
+                format!("{sent:?} of {spot} at {offset} came again as {again:?}, {skipped:?}");
+            self.broken.get_or_insert(said);
+        }
+        self.repeated += 1;
     }
 
     fn make(&mut self, spot: Spot) {
@@ -126,6 +160,7 @@ impl Idempotent {
     }
 
     pub(super) fn verify(&self, seen: &Seen) -> Result<(), String> {
+        self.broken.clone().map_or(Ok(()), Err)?;
         self.acknowledged.iter().try_for_each(|(number, acked)| seen.check(*number, *acked))?;
         let mut last: BTreeMap<Spot, Offset> = BTreeMap::new();
         for (number, spot) in &self.spots {

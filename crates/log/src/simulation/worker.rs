@@ -24,7 +24,8 @@ pub(super) struct Worker {
     bumps: bool,
     life: Life,
     zombie: Option<Life>,
-    ended: u64,
+    /// Results that were seen.
+    copied: u64,
     zombies_refused: u64,
 }
 
@@ -52,7 +53,7 @@ impl Worker {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x776f_726b);
         let bumps = rng.random_bool(0.5);
         let (life, zombie) = Default::default();
-        Self { rng, bumps, life, zombie, ended: 0, zombies_refused: 0 }
+        Self { rng, bumps, life, zombie, copied: 0, zombies_refused: 0 }
     }
 
     pub(super) async fn step(&mut self, server: &Server) {
@@ -83,7 +84,6 @@ impl Worker {
             Err(Refused::Failed) => {}
             Ok(()) | Err(Refused::HeldUp) => self.zombie = zombie,
         }
-        self.ended += u64::from(done.is_ok());
         match done {
             Ok(()) if later.random_bool(0.9) => self.life = life,
             // Another takes its place, and it does not know.
@@ -98,7 +98,8 @@ impl Worker {
     }
 
     /// Each order below what is committed has one result, and no other has one.
-    pub(super) fn verify(&self, server: &Server, seen: &Seen) -> Result<(), String> {
+    pub(super) fn verify(&mut self, server: &Server, seen: &Seen) -> Result<(), String> {
+        self.copied = seen.copies.len() as u64;
         for (number, (spot, offset)) in &seen.places {
             let (topic, partition) = PLACES[*spot];
             if topic != ORDERS {
@@ -117,7 +118,7 @@ impl Worker {
     }
 
     pub(super) fn count(&self, tally: &mut Tally) {
-        tally.count("copied", self.ended);
+        tally.count("copied", self.copied);
         tally.count("zombies refused", self.zombies_refused);
     }
 }

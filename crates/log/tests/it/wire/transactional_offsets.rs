@@ -103,6 +103,9 @@ impl Producer {
     }
 }
 
+/// What is wrong with what a producer says.
+type Change = fn(&mut Producer);
+
 /// What group `g` has committed once nothing is pending.
 async fn settled(client: &mut Client) -> i64 {
     let settles = async {
@@ -170,7 +173,7 @@ async fn who_does_not_ask_the_coordinator_leaves_nothing_pending() {
             producer.end(5, false).await;
         }
         let whole = producer.who;
-        let cases: [(fn(&mut Producer), i16); 6] = [
+        let cases: [(Change, i16); 6] = [
             (|p| p.who.0 += 1, UNKNOWN_PRODUCER),
             (|p| p.who.1 += 1, INVALID_EPOCH),
             (|p| p.id = "another", UNKNOWN_PRODUCER),
