@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
-use tradewind_types::{Clock, LogError, Offset, Record};
+use tradewind_types::{Clock, Log, LogError, Offset, Record};
 
 /// Records of one client are numbered from here on, times its own number.
 const NUMBERS: u64 = 1_000_000;
@@ -115,8 +115,8 @@ impl Idempotent {
         }
     }
 
-    /// Sends once more what was acknowledged last: it is known, wherever compaction, retention and
-    /// the loss of caches have left it. So is that another does not follow it.
+    /// Sends once more what was acknowledged last: it is known, wherever compaction and the loss of
+    /// caches have left it. So is that another does not follow it.
     async fn repeat_last(&mut self, server: &Server, identity: Identity, spot: Spot) {
         let none_waits = self.unacknowledged.get(&spot).is_none_or(VecDeque::is_empty);
         let Some((sent, offset)) = self.last.get(&spot).filter(|_| none_waits) else { return };
@@ -124,6 +124,11 @@ impl Idempotent {
             return;
         }
         let (topic, partition) = PLACES[spot];
+        let marks = server.store.watermarks(topic, partition);
+        if marks.is_ok_and(|marks| marks.log_start > *offset) {
+            // Of what retention has taken only the caches know.
+            return;
+        }
         let records = records(spot, &sent.numbers);
         let send = |sequence| {
             let batch = batch::numbered(&records, identity, sequence, false);
