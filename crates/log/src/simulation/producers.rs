@@ -26,7 +26,8 @@ fn records(spot: Spot, numbers: &[u64]) -> Vec<Record> {
 struct Sent {
     numbers: Vec<u64>,
     sequence: i32,
-    tried: bool,
+    /// When it was first sent, milliseconds: it may be there since.
+    sent_ms: Option<i64>,
 }
 
 /// A producer that numbers its batches, without transactions.
@@ -83,7 +84,7 @@ impl Idempotent {
         // The answer may be lost with the connection, while what was written is not durable yet.
         let twice = self.rng.random_bool(0.2);
         let repeats_wait = server.flaw != Flaw::RepeatNotDurable;
-        let sent_ms = server.clock.now_ms();
+        let now_ms = server.clock.now_ms();
         let waiting = self.unacknowledged.entry(spot).or_default();
         let mut sends = Vec::new();
         for sent in waiting.iter_mut() {
@@ -92,9 +93,10 @@ impl Idempotent {
                 Flaw::SequencesUnchecked => batch::numbered(&records, (-1, -1), -1, false),
                 _ => batch::numbered(&records, identity, sent.sequence, false),
             };
-            let waits = repeats_wait || !(sent.tried || twice);
-            self.repeated += u64::from(sent.tried || twice);
-            sent.tried = true;
+            let again = sent.sent_ms.is_some() || twice;
+            let waits = repeats_wait || !again;
+            self.repeated += u64::from(again);
+            sent.sent_ms.get_or_insert(now_ms);
             let send = |batch: Bytes, waits| {
                 server.store.append_verified(topic, partition, batch, waits, None)
             };
@@ -108,6 +110,7 @@ impl Idempotent {
         for answers in answers.chunks(per_batch) {
             let Some(Ok(appended)) = answers.last() else { break };
             let Some(sent) = waiting.pop_front() else { break };
+            let sent_ms = sent.sent_ms.unwrap_or(now_ms);
             for (offset, number) in (appended.base_offset..).zip(&sent.numbers) {
                 self.acknowledged.insert(*number, Acked { spot, offset, sent_ms });
             }
@@ -151,7 +154,7 @@ impl Idempotent {
         self.next_number += count;
         self.spots.extend(numbers.iter().map(|number| (*number, spot)));
         let sequence = self.sequences.entry(spot).or_insert(0);
-        let sent = Sent { numbers, sequence: *sequence, tried: false };
+        let sent = Sent { numbers, sequence: *sequence, sent_ms: None };
         *sequence += count as i32;
         self.unacknowledged.entry(spot).or_default().push_back(sent);
     }
