@@ -85,8 +85,8 @@ impl Partition {
             Located::Nowhere => Vec::new(),
             Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
             located => {
-                let this = Arc::clone(self);
-                vec![blocking::run(move || this.read_file(located, from, max_bytes)).await?]
+                let (this, end) = (Arc::clone(self), watermarks.end(isolation));
+                vec![blocking::run(move || this.read_file(located, (from, end), max_bytes)).await?]
             }
         };
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -176,10 +176,12 @@ impl Partition {
         }
     }
 
+    /// Batches of the file from the one that holds `from` on, for a reader who is shown nothing at
+    /// or past `to`.
     fn read_file(
         &self,
         located: Located,
-        from: Offset,
+        (from, to): (Offset, Offset),
         max_bytes: usize,
     ) -> Result<Bytes, LogError> {
         let mut next = match located {
@@ -195,11 +197,18 @@ impl Partition {
                 let reason = format!("offsets {at}..{} are missing", first.base_offset);
                 return Err(stretch.corrupt(position, reason));
             }
-            if let Some((position, first)) = stretch.from(position).walk(|h| h.records > 0)? {
+            let rest = stretch.from(position);
+            if let Some((position, first)) = rest.walk(|header| header.records > 0)?
+                && first.base_offset < to
+            {
                 return stretch.batches(position, first, max_bytes);
             }
             let end = stretch.end;
             emptied.get_or_insert((stretch, position, first));
+            if end >= to {
+                // What has records belongs to a transaction that is open: they say where it begins.
+                break;
+            }
             next = self.stretch_from(end)?;
         }
         match emptied {

@@ -218,3 +218,29 @@ async fn what_is_open_holds_compaction_and_what_is_committed_takes_part() {
     let all = read(&coordinator, Isolation::ReadCommitted).await;
     assert_eq!((of(&all, "a"), of(&all, "b")), (vec![first], vec![]), "it had its time");
 }
+
+#[tokio::test]
+async fn who_reads_up_to_an_open_transaction_gets_over_what_compaction_has_emptied() {
+    let fixture = compacting();
+    let coordinator = fixture.with_topic().await;
+    let store = &coordinator.store;
+    fill(&coordinator).await;
+    let (aborts, stays) = (begin(&coordinator, "aborts").await, begin(&coordinator, "stays").await);
+    for id in ["aborts", "stays"] {
+        add(&coordinator, id, if id == "aborts" { aborts } else { stays }, "t").await;
+    }
+    put(&coordinator, aborts, (0, true), record("gone", Some(1))).await;
+    // It does not fit the segment, so that what is aborted is the last of a sealed one.
+    let large = Record { value: Some(Bytes::from(vec![7; 1_100])), ..record("open", None) };
+    let first = put(&coordinator, stays, (0, true), large).await;
+    end(&coordinator, "aborts", aborts, false).await;
+    fill(&coordinator).await;
+    assert!(store.maintain_once().await.unwrap().compacted_segments > 0);
+    assert_eq!(store.watermarks("t", 0).unwrap().last_stable, first);
+    let mut from = 0;
+    while from < first {
+        let read = store.read_on("t", 0, from, 100, Isolation::ReadCommitted).await.unwrap();
+        assert!(read.next > from && read.next <= first, "from {from} to {}", read.next);
+        from = read.next;
+    }
+}
