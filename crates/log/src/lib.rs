@@ -17,6 +17,8 @@ mod report;
 mod reserve;
 mod segment;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod topic_file;
 mod topic_settings;

@@ -74,6 +74,18 @@ pub(crate) fn filter(
     rewritten(header, &batch[..HEADER_BYTES], &body, &kept, horizon).map(Filtered::Some)
 }
 
+/// The whole batch `batch`, told that compaction may take it away from `horizon` on.
+pub(crate) fn with_horizon(
+    header: &BatchHeader,
+    batch: &[u8],
+    horizon: i64,
+) -> Result<Vec<u8>, String> {
+    let body = inflated(header, batch)?;
+    let mut kept = Vec::new();
+    walk(header, &body, |_, raw| kept.push(Kept::of(raw)))?;
+    rewritten(header, &batch[..HEADER_BYTES], &body, &kept, Some(horizon))
+}
+
 /// A record's places, of those that stay.
 struct Kept {
     start: usize,

@@ -15,7 +15,7 @@ pub(crate) use control::{Marker, make_transactional, marker};
 #[cfg(test)]
 pub(crate) use encode::numbered;
 pub(crate) use encode::{encode, rebase, stamp_append_time};
-pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys};
+pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys, with_horizon};
 pub(crate) use records::{RecordFault, RecordRules};
 pub use records::{check_records, decode_records, decode_records_at};
 
@@ -118,7 +118,7 @@ impl BatchHeader {
         (self.attributes & APPEND_TIME_BIT != 0).then_some(self.max_timestamp)
     }
 
-    /// From when on its tombstones may go, once compaction has set that, milliseconds.
+    /// From when on its tombstones, or the marker it is, may go, once compaction has set that, milliseconds.
     pub(crate) fn delete_horizon(&self) -> Option<i64> {
         (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }

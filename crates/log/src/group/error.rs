@@ -4,6 +4,7 @@
 //! Left out: Kafka's numbers, which stand in the wire module.
 
 use tradewind_types::LogError;
+use tradewind_types::log::ProducerFault;
 
 /// Why a group did not do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,9 @@ pub enum GroupError {
     /// A newer producer of this transaction has taken over.
     #[error("a newer producer has taken over this transaction")]
     FencedProducer,
+    /// The transaction the offsets are part of has ended, or was not asked about.
+    #[error("the offsets' transaction is not open")]
+    NoTransaction,
     /// `__consumer_offsets` is being read.
     #[error("the groups are being loaded")]
     Loading,
@@ -74,6 +78,10 @@ impl From<&LogError> for GroupError {
     fn from(error: &LogError) -> Self {
         match error {
             LogError::Invalid(_) => Self::CommitTooLarge,
+            LogError::Producer { fault: ProducerFault::StaleEpoch { .. }, .. } => {
+                Self::FencedProducer
+            }
+            LogError::Producer { .. } => Self::NoTransaction,
             LogError::Offline { .. } | LogError::Io { .. } | LogError::Corrupt { .. } => {
                 Self::Failed
             }

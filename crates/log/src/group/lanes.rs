@@ -24,6 +24,8 @@ pub(crate) type Then = Box<dyn FnOnce(&mut Registry, Result<Offset, &LogError>) 
 pub(crate) struct Entry {
     batch: Vec<u8>,
     records: i64,
+    /// The transaction it belongs to.
+    part_of: Option<PartOf>,
     then: Then,
 }
 
@@ -41,8 +43,18 @@ pub(crate) struct Lane {
 /// The records of one batch.
 pub(crate) struct Batch {
     pub(crate) records: Vec<Record>,
-    /// The producer whose transaction they belong to, if any: id and epoch.
-    pub(crate) producer: Option<(i64, i16)>,
+    /// The transaction they belong to, if any.
+    pub(crate) part_of: Option<PartOf>,
+}
+
+/// A producer's transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartOf {
+    /// The producer's id and epoch.
+    pub(crate) producer: (i64, i16),
+    /// What [`LogStore::transaction_guard`] said before the transaction's coordinator said that
+    /// the partition is part of it.
+    pub(crate) verified: Option<Offset>,
 }
 
 impl Lane {
@@ -59,11 +71,11 @@ impl Lane {
     ) -> Result<(), LogError> {
         let mut bytes =
             batch::encode(&batch.records, batch_bytes_max).map_err(LogError::Invalid)?;
-        if let Some((id, epoch)) = batch.producer {
+        if let Some(PartOf { producer: (id, epoch), .. }) = batch.part_of {
             batch::make_transactional(&mut bytes, id, epoch);
         }
-        let records = batch.records.len() as i64;
-        self.queue.lock().push_back(Entry { batch: bytes, records, then });
+        let (records, part_of) = (batch.records.len() as i64, batch.part_of);
+        self.queue.lock().push_back(Entry { batch: bytes, records, part_of, then });
         Ok(())
     }
 
@@ -79,7 +91,8 @@ impl Lane {
         {
             let _lead = self.written.lock().await;
             while let Some((bytes, entries)) = self.take() {
-                match store.append_own(OFFSETS_TOPIC, partition, bytes).await {
+                let verified = entries[0].part_of.and_then(|part_of| part_of.verified);
+                match store.append_own(OFFSETS_TOPIC, partition, bytes, verified).await {
                     Ok(base) => end = Some(self.note_written(base, entries)),
                     Err(error) => {
                         tracing::warn!(partition, %error, "{OFFSETS_TOPIC} could not be written");
@@ -102,18 +115,36 @@ impl Lane {
         }
     }
 
-    /// The next stretch of the queue.
+    /// Returns once everything that is in the log and durable has been done.
+    pub(crate) async fn settle(
+        &self,
+        store: &LogStore,
+        partition: PartitionId,
+        registry: &Mutex<Registry>,
+    ) {
+        // Whoever writes notes what he has written before he lets go of this.
+        let _lead = self.written.lock().await;
+        self.finish(store, partition, registry);
+    }
+
+    /// The next stretch of the queue. What is part of a transaction is written by itself: the
+    /// partition looks at the one producer of an append.
     fn take(&self) -> Option<(Vec<u8>, Vec<Entry>)> {
         let mut queue = self.queue.lock();
         let (mut bytes, mut entries) = (Vec::new(), Vec::new());
         while let Some(next) = queue.front() {
-            if !entries.is_empty() && bytes.len() + next.batch.len() > WRITE_BYTES_MAX {
+            let alone = next.part_of.is_some();
+            let full = alone || bytes.len() + next.batch.len() > WRITE_BYTES_MAX;
+            if !entries.is_empty() && full {
                 break;
             }
             bytes.extend_from_slice(&next.batch);
             let mut entry = queue.pop_front()?;
             entry.batch = Vec::new();
             entries.push(entry);
+            if alone {
+                break;
+            }
         }
         (!entries.is_empty()).then_some((bytes, entries))
     }

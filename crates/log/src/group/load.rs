@@ -166,23 +166,21 @@ mod tests {
         }
     }
 
-    /// Writes a batch, of a transaction if `producer` says so; a control batch if `control`.
-    async fn write(store: &LogStore, record: Record, producer: Option<i64>, control: bool) {
+    /// Writes a batch, of a transaction if `producer` says so.
+    async fn write(store: &LogStore, record: Record, producer: Option<i64>) {
         let mut bytes = batch::encode(&[record], usize::MAX).unwrap();
-        if control {
-            // Bit 5 of the attributes; the checksum is made anew below.
-            bytes[22] |= 1 << 5;
-        }
+        let mut verified = None;
         if let Some(producer) = producer {
             batch::make_transactional(&mut bytes, producer, 0);
+            verified = store.transaction_guard(OFFSETS_TOPIC, 0, (producer, 0)).unwrap();
         }
-        let base = store.append_own(OFFSETS_TOPIC, 0, bytes).await.unwrap();
+        let base = store.append_own(OFFSETS_TOPIC, 0, bytes, verified).await.unwrap();
         store.synced_to(OFFSETS_TOPIC, 0, base + 1).await.unwrap();
     }
 
-    fn marker(commit: bool) -> Record {
-        let key = Bytes::copy_from_slice(&[0, 0, 0, u8::from(commit)]);
-        Record { key: Some(key), value: Some(Bytes::from_static(&[0; 6])), ..Record::default() }
+    async fn end(store: &LogStore, producer_id: i64, committed: bool) {
+        let marker = Marker { producer_id, producer_epoch: 0, committed };
+        store.append_marker(OFFSETS_TOPIC, 0, marker).await.unwrap();
     }
 
     async fn loaded(store: &LogStore) -> Mutex<Registry> {
@@ -195,11 +193,11 @@ mod tests {
     async fn transactions_are_rebuilt_from_their_batches_and_markers() {
         let store = store().await;
         for (group, producer) in [("kept", 1), ("undone", 2), ("open", 3)] {
-            write(&store, offset(group, 5), None, false).await;
-            write(&store, offset(group, 9), Some(producer), false).await;
+            write(&store, offset(group, 5), None).await;
+            write(&store, offset(group, 9), Some(producer)).await;
         }
-        write(&store, marker(true), Some(1), true).await;
-        write(&store, marker(false), Some(2), true).await;
+        end(&store, 1, true).await;
+        end(&store, 2, false).await;
         let registry = loaded(&store).await;
         let registry = registry.lock();
         for (group, expected, pending) in
@@ -215,15 +213,15 @@ mod tests {
     #[tokio::test]
     async fn what_was_removed_is_gone_and_strange_records_are_passed_over() {
         let store = store().await;
-        write(&store, offset("gone", 5), None, false).await;
-        write(&store, offset("left", 6), None, false).await;
+        write(&store, offset("gone", 5), None).await;
+        write(&store, offset("left", 6), None).await;
         let key = Some(stored::offset_key("gone", &place()));
-        write(&store, Record { key, ..Record::default() }, None, false).await;
+        write(&store, Record { key, ..Record::default() }, None).await;
         let odd = [&[0, 9, 1][..], &[0, 1, 0, 1, b'g'], &[0, 2, 0, 4, b'l', b'e', b'f', b't']];
         for key in odd {
             let key = Some(Bytes::copy_from_slice(key));
             let value = Some(Bytes::from_static(b"\0\x63"));
-            write(&store, Record { key, value, ..Record::default() }, None, false).await;
+            write(&store, Record { key, value, ..Record::default() }, None).await;
         }
         let registry = loaded(&store).await;
         let registry = registry.lock();

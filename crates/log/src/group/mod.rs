@@ -33,6 +33,7 @@ pub use machine::GroupState;
 pub use settings::GroupSettings;
 
 pub(crate) use coordinator::Commit;
+pub(crate) use lanes::PartOf;
 pub(crate) use machine::Group;
 pub(crate) use member::{Identity, Join, JoinAnswer, Protocol, Subscription, Sync};
 pub(crate) use offsets::{Committed, Place};

@@ -162,7 +162,7 @@ impl Partition {
         self.check_running(&self.state.lock())?;
         let room = Room::take(&self.shared, bytes)?;
         // A marker frees more than it takes: without it no segment of its transaction can go.
-        if !matches!(append.origin, Origin::Coordinator(_)) {
+        if !matches!(append.origin, Origin::Marker(_) | Origin::Offsets { .. }) {
             self.shared.reserve.take(bytes as u64)?;
         }
         let (done, mut written) = oneshot::channel();

@@ -2,24 +2,25 @@
 //!
 //! Guarantees: only sealed segments below [`bound`] are touched, so nothing that could still be
 //! undone; records keep their offsets; the newest record stays whatever it is, so a reader below
-//! the high watermark always finds one; what belongs to transactions passes through as it is, and so does every
-//! segment in which one was aborted; a
-//! tombstone goes only `delete.retention.ms` after a round that has removed what it stands for.
-//! Memory is the map of keys (`compaction_keys_max`) and one batch; a partition with more keys
-//! takes several rounds.
-//! Left out: putting the new segments in place (swap); when to look (store).
+//! the high watermark always finds one; records of aborted transactions go, and those that read
+//! what is committed see the same before and after.
+//! Memory is the map of keys (`compaction_keys_max`), one batch, and 80 bytes for each transaction
+//! that was aborted in what is looked at; a partition with more keys takes several rounds.
+//! Left out: what stays of a batch (judge); putting the new segments in place (swap); when to look
+//! (store).
 //!
 //! Every offset still belongs to a batch: where whole batches go, one without records stands for
 //! their offsets. So scanning, indexes and reads find the same order as in any segment.
 
+use super::judge::{Judge, LastOffsets, OpenTransactions, Verdict};
+use super::producers::Remembered;
 use super::swap::{Made, compacting_path};
 use super::{Partition, Sealed, State};
-use crate::batch::{self, BatchHeader, Filtered, HEADER_BYTES, RecordView};
+use crate::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::metrics_names as names;
-use crate::segment::{Index, RecoveryPoint};
+use crate::segment::{AbortedBatches, Index, RecoveryPoint};
 use crate::settings::TopicDefaults;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tradewind_disk::{Create, DiskFile};
 use tradewind_types::{LogError, Offset};
@@ -28,9 +29,6 @@ use tradewind_types::{LogError, Offset};
 const WINDOW_BYTES: u64 = 1 << 20;
 /// What is written at once.
 const WRITE_BYTES: usize = 1 << 20;
-/// For how long the last sequence number of a producer is kept after its records are gone: as
-/// long as Kafka remembers a producer that is silent.
-const PRODUCER_KEPT_MS: i64 = 24 * 3_600_000;
 /// Segments are merged up to so many offsets: half of what an index can say.
 const SEGMENT_OFFSETS_MAX: i64 = i32::MAX as i64;
 
@@ -42,21 +40,25 @@ pub(crate) struct Compacted {
     pub(crate) bytes_saved: u64,
 }
 
-/// Compaction touches nothing at or above this offset.
+/// Compaction touches nothing at or above this offset: below it every transaction is decided.
 fn bound(state: &State) -> Offset {
     state.watermarks().last_stable
 }
 
 /// What one round works on.
-struct Round {
+pub(super) struct Round {
     /// The sealed segments it may touch, from the oldest on.
     segments: Vec<Arc<Sealed>>,
     /// Where the last round ended.
     dirty_from: Offset,
     /// The last readable offset: its record stays.
-    newest: Offset,
-    now_ms: i64,
-    config: Arc<TopicDefaults>,
+    pub(super) newest: Offset,
+    pub(super) now_ms: i64,
+    pub(super) config: Arc<TopicDefaults>,
+    /// What was aborted of the segments.
+    pub(super) aborted: AbortedBatches,
+    /// The batches by which producers are known.
+    pub(super) producers: HashMap<i64, Remembered>,
 }
 
 impl Partition {
@@ -73,16 +75,9 @@ impl Partition {
         let Some(map) = self.last_offsets(&round)? else { return Ok(done) };
         let touched = round.segments.partition_point(|segment| segment.base < map.upto);
         let mut rest = &round.segments[..touched];
-        let mut transactions = false;
-        while let Some(first) = rest.first() {
-            // Its index of aborted transactions speaks of it as it is.
-            if first.aborted {
-                transactions = true;
-                rest = &rest[1..];
-                continue;
-            }
-            let some = rest.iter().take_while(|segment| !segment.aborted).count();
-            match self.compact_some(&rest[..some], &round, &map, &mut transactions, &mut done)? {
+        let mut open = OpenTransactions::default();
+        while !rest.is_empty() {
+            match self.compact_some(rest, &round, &map, &mut open, &mut done)? {
                 0 => return Ok(done),
                 count => rest = &rest[count..],
             }
@@ -104,7 +99,7 @@ impl Partition {
     fn round(&self, config: Arc<TopicDefaults>) -> Result<Option<Round>, LogError> {
         let now_ms = self.shared.clock.now_ms();
         let lag_ms = config.min_compaction_lag_ms;
-        let (segments, compacted_to, newest) = {
+        let (segments, compacted_to, newest, producers) = {
             let state = self.state.lock();
             if state.stopped.is_some() {
                 return Ok(None);
@@ -115,7 +110,9 @@ impl Partition {
                 segment.end <= bound && !young
             };
             let segments: Vec<_> = state.sealed.iter().take_while(old).cloned().collect();
-            (segments, state.recovery_point.compacted_to, state.high_watermark - 1)
+            let newest = state.high_watermark - 1;
+            let producers = state.producers.remembered();
+            (segments, state.recovery_point.compacted_to, newest, producers)
         };
         let is_dirty = |segment: &&Arc<Sealed>| segment.end > compacted_to;
         let bytes = |segment: &Arc<Sealed>| segment.bytes;
@@ -130,7 +127,9 @@ impl Partition {
         }
         let oldest = segments.first().map_or(0, |segment| segment.base);
         let dirty_from = compacted_to.max(oldest);
-        Ok(Some(Round { segments, dirty_from, newest, now_ms, config }))
+        let end = segments.last().map_or(oldest, |segment| segment.end);
+        let aborted = AbortedBatches::new(&self.aborted_in(oldest, end)?);
+        Ok(Some(Round { segments, dirty_from, newest, now_ms, config, aborted, producers }))
     }
 
     /// Whether the first record that was not compacted yet has waited longer than it may.
@@ -158,8 +157,7 @@ impl Partition {
                 if self.state.lock().stopped.is_some() {
                     return Ok(None);
                 }
-                // Which of them hold, only their transaction's end says.
-                if header.records > 0 && !header.transactional() && !header.control() {
+                if header.records > 0 && !header.control() && !round.aborted.hold(&header) {
                     let noted = batch::visit_keys(&header, &bytes, |record| {
                         if record.offset >= round.dirty_from {
                             map.note(record);
@@ -185,11 +183,11 @@ impl Partition {
         segments: &[Arc<Sealed>],
         round: &Round,
         map: &LastOffsets,
-        transactions: &mut bool,
+        open: &mut OpenTransactions,
         done: &mut Compacted,
     ) -> Result<usize, LogError> {
         let mut writer = Writer::new(self, segments[0].base)?;
-        let written = self.write_some(segments, round, map, transactions, &mut writer);
+        let written = self.write_some(segments, round, map, open, &mut writer);
         let count = match written {
             Ok(count) if count > 1 || (count == 1 && writer.changed) => count,
             other => {
@@ -218,7 +216,7 @@ impl Partition {
         segments: &[Arc<Sealed>],
         round: &Round,
         map: &LastOffsets,
-        transactions: &mut bool,
+        open: &mut OpenTransactions,
         writer: &mut Writer<'_>,
     ) -> Result<usize, LogError> {
         for (count, segment) in segments.iter().enumerate() {
@@ -228,7 +226,7 @@ impl Partition {
             if count > 0 && !fits {
                 return Ok(count);
             }
-            if !self.write_one(segment, round, map, transactions, writer)? {
+            if !self.write_one(segment, round, map, open, writer)? {
                 return Ok(0);
             }
         }
@@ -241,7 +239,7 @@ impl Partition {
         segment: &Sealed,
         round: &Round,
         map: &LastOffsets,
-        transactions: &mut bool,
+        open: &mut OpenTransactions,
         writer: &mut Writer<'_>,
     ) -> Result<bool, LogError> {
         let mut batches = self.batches(segment)?;
@@ -249,8 +247,8 @@ impl Partition {
             if self.state.lock().stopped.is_some() {
                 return Ok(false);
             }
-            *transactions |= header.transactional() && !header.control();
-            let judge = Judge { round, map, header: &header, transactions: *transactions };
+            let left = open.meet(&header);
+            let judge = Judge { round, map, header: &header, left };
             match judge.batch(&bytes).map_err(|reason| batches.corrupt(reason))? {
                 Verdict::Whole => writer.put(&header, &bytes)?,
                 Verdict::Some(left) => {
@@ -289,110 +287,6 @@ impl Partition {
         let file = self.disk().open(&path, Create::No).map_err(|e| self.io_error(&path, e))?;
         let window = (0, Vec::new());
         Ok(Batches { file, path, position: 0, last: 0, limit: segment.bytes, window })
-    }
-}
-
-/// The last offset of each key, by 128 bits of a hash whose seed no stranger knows: two keys that
-/// share them are not to be expected in the life of a store.
-struct LastOffsets {
-    seeds: [RandomState; 2],
-    offsets: HashMap<(u64, u64), Offset>,
-    keys_max: usize,
-    /// The offset after the last one that was looked at.
-    upto: Offset,
-    /// A key had no room: `upto` is its offset.
-    full: bool,
-}
-
-impl LastOffsets {
-    fn new(keys_max: usize) -> Self {
-        let seeds = [RandomState::new(), RandomState::new()];
-        Self { seeds, offsets: HashMap::new(), keys_max, upto: 0, full: false }
-    }
-
-    fn hash(&self, key: &[u8]) -> (u64, u64) {
-        (self.seeds[0].hash_one(key), self.seeds[1].hash_one(key))
-    }
-
-    fn note(&mut self, record: RecordView<'_>) {
-        let Some(key) = record.key.filter(|_| !self.full) else { return };
-        let hash = self.hash(key);
-        if self.offsets.len() == self.keys_max && !self.offsets.contains_key(&hash) {
-            self.full = true;
-            self.upto = record.offset;
-            return;
-        }
-        self.offsets.insert(hash, record.offset);
-    }
-
-    /// Whether a later record of this key is known.
-    fn superseded(&self, key: &[u8], offset: Offset) -> bool {
-        self.offsets.get(&self.hash(key)).is_some_and(|last| *last > offset)
-    }
-}
-
-/// What becomes of a batch.
-enum Verdict {
-    Whole,
-    Some(Vec<u8>),
-    Gone,
-}
-
-/// Judges one batch.
-struct Judge<'a> {
-    round: &'a Round,
-    map: &'a LastOffsets,
-    header: &'a BatchHeader,
-    /// Data of transactions was passed through before it or in it: what its tombstones stand for
-    /// may still be there.
-    transactions: bool,
-}
-
-impl Judge<'_> {
-    fn batch(&self, bytes: &[u8]) -> Result<Verdict, String> {
-        let header = self.header;
-        if header.transactional() || header.control() {
-            return Ok(Verdict::Whole);
-        }
-        if header.records == 0 {
-            return Ok(if self.keeps_producer() { Verdict::Whole } else { Verdict::Gone });
-        }
-        let horizon = self.round.now_ms.saturating_add(self.round.config.delete_retention_ms);
-        let horizon = (header.end_offset() <= self.map.upto).then_some(horizon);
-        Ok(match batch::filter(header, bytes, horizon, |record| self.keeps(record))? {
-            Filtered::Whole => Verdict::Whole,
-            Filtered::Some(left) => Verdict::Some(left),
-            Filtered::Empty if self.keeps_producer() => {
-                Verdict::Some(batch::emptied(header, &bytes[..HEADER_BYTES]))
-            }
-            Filtered::Empty => Verdict::Gone,
-        })
-    }
-
-    fn keeps(&self, record: RecordView<'_>) -> bool {
-        if record.offset >= self.map.upto || record.offset == self.round.newest {
-            return true;
-        }
-        let Some(key) = record.key else { return false };
-        if self.map.superseded(key, record.offset) {
-            return false;
-        }
-        let expired = self.header.delete_horizon().is_some_and(|from| self.round.now_ms >= from);
-        !(record.tombstone && expired && !self.transactions)
-    }
-
-    /// Whether the batch stays without its records, for the number its producer gave it. Its age
-    /// is that of its file: an emptied batch has no time of its own.
-    fn keeps_producer(&self) -> bool {
-        if self.header.producer_id < 0 {
-            return false;
-        }
-        let segments = &self.round.segments;
-        let after = segments.partition_point(|segment| segment.base <= self.header.base_offset);
-        let segment = after.checked_sub(1).and_then(|at| segments.get(at));
-        segment.is_some_and(|segment| {
-            self.round.now_ms.saturating_sub(segment.last_append_ms) <= PRODUCER_KEPT_MS
-        })
     }
 }
 

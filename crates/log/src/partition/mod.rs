@@ -13,6 +13,7 @@
 mod append;
 mod compact;
 mod delete_records;
+mod judge;
 mod open;
 mod producers;
 mod read;
@@ -105,6 +106,8 @@ struct State {
     /// When the recovery point moved last, milliseconds.
     recovery_point_at_ms: i64,
     holds: BTreeMap<String, Offset>,
+    /// How often compaction has put other segments in place.
+    swaps: u64,
     stopped: Option<Stopped>,
 }
 

@@ -88,6 +88,7 @@ impl Place {
             recovery_point: point,
             recovery_point_at_ms: now_ms,
             holds: BTreeMap::new(),
+            swaps: 0,
             stopped: None,
         };
         let partition = self.partition(state);

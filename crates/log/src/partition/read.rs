@@ -63,13 +63,30 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<Pieces, LogError> {
         let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
+        loop {
+            let swaps = self.state.lock().swaps;
+            let read = self.read_once(from, max_bytes, isolation).await?;
+            // What was aborted is asked for after the batches were read: were other segments put
+            // in place between the two, those batches may have gone from the answer.
+            if isolation == Isolation::ReadUncommitted || self.state.lock().swaps == swaps {
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn read_once(
+        self: &Arc<Self>,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Pieces, LogError> {
         let (watermarks, located) = self.locate(from, max_bytes, isolation)?;
         let mut pieces = match located {
             Located::Nowhere => Vec::new(),
             Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
             located => {
-                let this = Arc::clone(self);
-                vec![blocking::run(move || this.read_file(located, from, max_bytes)).await?]
+                let (this, end) = (Arc::clone(self), watermarks.end(isolation));
+                vec![blocking::run(move || this.read_file(located, (from, end), max_bytes)).await?]
             }
         };
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -87,8 +104,10 @@ impl Partition {
         Ok(Pieces { pieces, watermarks, aborted })
     }
 
-    /// The aborted transactions that have records from `from` up to `to`. Blocks.
-    fn aborted_in(&self, from: Offset, to: Offset) -> Result<Vec<Aborted>, LogError> {
+    /// The aborted transactions that have records from `from` up to `to`, by their begin. Blocks.
+    pub(super) fn aborted_in(&self, from: Offset, to: Offset) -> Result<Vec<Aborted>, LogError> {
+        // Compaction puts other segments in place.
+        let _files = self.files_lock.read();
         let overlaps = |aborted: &Aborted| aborted.last >= from && aborted.first < to;
         let (sealed, in_active) = {
             let state = self.state.lock();
@@ -157,10 +176,12 @@ impl Partition {
         }
     }
 
+    /// Batches of the file from the one that holds `from` on, for a reader who is shown nothing at
+    /// or past `to`.
     fn read_file(
         &self,
         located: Located,
-        from: Offset,
+        (from, to): (Offset, Offset),
         max_bytes: usize,
     ) -> Result<Bytes, LogError> {
         let mut next = match located {
@@ -176,11 +197,18 @@ impl Partition {
                 let reason = format!("offsets {at}..{} are missing", first.base_offset);
                 return Err(stretch.corrupt(position, reason));
             }
-            if let Some((position, first)) = stretch.from(position).walk(|h| h.records > 0)? {
+            let rest = stretch.from(position);
+            if let Some((position, first)) = rest.walk(|header| header.records > 0)?
+                && first.base_offset < to
+            {
                 return stretch.batches(position, first, max_bytes);
             }
             let end = stretch.end;
             emptied.get_or_insert((stretch, position, first));
+            if end >= to {
+                // What has records belongs to a transaction that is open: they say where it begins.
+                break;
+            }
             next = self.stretch_from(end)?;
         }
         match emptied {

@@ -113,10 +113,10 @@ impl Partition {
             let disk = self.disk();
             disk.rename(&compacting_path(&self.dir, made.base), &decided)?;
             disk.sync_dir(&self.dir)?;
-            let indexes = [FileKind::Index, FileKind::TimeIndex];
+            let indexes = [FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex];
             let first = indexes.map(|kind| (made.base, kind)).into_iter();
             let others = old[1..].iter().flat_map(|segment| {
-                [FileKind::Log, FileKind::Index, FileKind::TimeIndex]
+                [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex]
                     .map(|kind| (segment.base, kind))
             });
             put_in_place(disk, &self.dir, first.chain(others), &decided, made.base)
@@ -130,8 +130,19 @@ impl Partition {
         if let Err(error) = made.index.rewrite(self.disk(), &self.dir) {
             tracing::warn!(topic = %self.topic, partition = self.id, %error, "index was not written: it will be rebuilt");
         }
+        self.say_none_aborted(old);
         self.note_swapped(at, old, &made);
         Ok(true)
+    }
+
+    /// Where the snapshot of the producers promises an index of aborted transactions there is one,
+    /// although nothing of them is left: without it the next start would read the whole log.
+    fn say_none_aborted(&self, old: &[Arc<Sealed>]) {
+        let Some(first) = old.first().filter(|first| first.aborted) else { return };
+        let written = segment::write_aborted(self.disk(), &self.dir, first.base, &[]);
+        if let Err(error) = written {
+            tracing::warn!(topic = %self.topic, partition = self.id, %error, "index of aborted transactions was not written: the next start reads more");
+        }
     }
 
     /// Where `old` begins among the sealed segments, if they all are still there.
@@ -157,9 +168,10 @@ impl Partition {
             bytes: made.bytes,
             max_timestamp: made.index.max_timestamp(),
             last_append_ms: old.iter().map(|segment| segment.last_append_ms).max().unwrap_or(0),
-            // Compaction leaves segments alone in which transactions were aborted.
+            // Nothing is left of what was aborted.
             aborted: false,
         });
+        state.swaps += 1;
         state.sealed.splice(at..at + old.len(), [new]);
         state.tail.forget_below(made.end);
     }

@@ -14,7 +14,8 @@ pub(crate) use recovery_point::{Numbered, RecoveryPoint};
 pub use scan::{Bad, ScanOutcome, scan_bytes};
 pub(crate) use scan::{Scan, ScanStart, find_batch, scan, walk};
 pub(crate) use txn_index::{
-    ABORTED_PER_SEGMENT_MAX, Aborted, get_aborted, put_aborted, read_aborted, write_aborted,
+    ABORTED_PER_SEGMENT_MAX, Aborted, AbortedBatches, get_aborted, put_aborted, read_aborted,
+    write_aborted,
 };
 
 use std::path::{Path, PathBuf};

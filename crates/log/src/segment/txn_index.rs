@@ -6,7 +6,9 @@
 //! which is in memory and in the producers' snapshot.
 
 use super::{FileKind, IndexFault, path};
+use crate::batch::BatchHeader;
 use bytes::{Buf, BufMut, TryGetError};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use tradewind_disk::Disk;
@@ -30,6 +32,32 @@ pub(crate) struct Aborted {
     /// Where the oldest transaction that was still open then begins, and without one the offset
     /// after the marker: whatever is aborted later begins at or after it.
     pub(crate) last_stable: Offset,
+}
+
+/// Aborted transactions by producer: whose batches are nobody's to see.
+pub(crate) struct AbortedBatches(HashMap<i64, Vec<(Offset, Offset)>>);
+
+impl AbortedBatches {
+    /// `aborted` in the order of their begin.
+    pub(crate) fn new(aborted: &[Aborted]) -> Self {
+        let mut by_producer: HashMap<i64, Vec<_>> = HashMap::new();
+        for Aborted { producer_id, first, last, .. } in aborted {
+            by_producer.entry(*producer_id).or_default().push((*first, *last));
+        }
+        Self(by_producer)
+    }
+
+    /// Whether a batch is data of one of them.
+    pub(crate) fn hold(&self, header: &BatchHeader) -> bool {
+        if self.0.is_empty() || !header.transactional() {
+            return false;
+        }
+        // A producer's transactions follow each other.
+        self.0.get(&header.producer_id).is_some_and(|transactions| {
+            let after = transactions.partition_point(|(first, _)| *first <= header.base_offset);
+            after > 0 && transactions[after - 1].1 > header.base_offset
+        })
+    }
 }
 
 pub(crate) fn put_aborted(out: &mut Vec<u8>, aborted: &Aborted) {

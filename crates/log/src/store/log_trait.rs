@@ -6,9 +6,8 @@ use super::{LogStore, RawAppended, Topic};
 use crate::batch;
 use crate::blocking;
 use crate::partition::{Append, Batches, Origin, Pieces};
-use crate::segment::Aborted;
+use crate::segment::AbortedBatches;
 use async_trait::async_trait;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use tradewind_types::log::{Appended, Isolation, PartitionFigures, Records, Watermarks};
 use tradewind_types::{
@@ -240,29 +239,4 @@ fn decode(
         }
     }
     Ok(Records { records: out, next })
-}
-
-/// The aborted transactions of a read, by producer.
-struct AbortedBatches(HashMap<i64, Vec<(Offset, Offset)>>);
-
-impl AbortedBatches {
-    fn new(aborted: &[Aborted]) -> Self {
-        let mut by_producer: HashMap<i64, Vec<_>> = HashMap::new();
-        for Aborted { producer_id, first, last, .. } in aborted {
-            by_producer.entry(*producer_id).or_default().push((*first, *last));
-        }
-        Self(by_producer)
-    }
-
-    /// Whether a batch belongs to one of them.
-    fn hold(&self, header: &batch::BatchHeader) -> bool {
-        if self.0.is_empty() || !header.transactional() {
-            return false;
-        }
-        // A producer's transactions follow each other, and they are sorted by their begin.
-        self.0.get(&header.producer_id).is_some_and(|transactions| {
-            let after = transactions.partition_point(|(first, _)| *first <= header.base_offset);
-            after > 0 && transactions[after - 1].1 > header.base_offset
-        })
-    }
 }

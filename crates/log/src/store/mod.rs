@@ -203,7 +203,7 @@ impl LogStore {
         let bytes = batch::marker(marker, self.inner.shared.clock.now_ms());
         let header = batch::parse_header(&bytes).expect("it was encoded just now");
         let spans = vec![batch::BatchSpan { position: 0, header }];
-        let origin = Origin::Coordinator(Some(marker));
+        let origin = Origin::Marker(marker);
         partition.append(Append { batches: Batches::Own(bytes), spans, origin }, true).await?;
         Ok(())
     }

@@ -21,11 +21,12 @@ impl LogStore {
         topic: &str,
         partition: PartitionId,
         batches: Vec<u8>,
+        verified: Option<Offset>,
     ) -> Result<Offset, LogError> {
         let (_, partition) = self.partition(topic, partition)?;
         let spans =
             batch::parse_batches(&batches).map_err(|error| LogError::Invalid(error.to_string()))?;
-        let origin = Origin::Coordinator(None);
+        let origin = Origin::Offsets { verified };
         let append = Append { batches: Batches::Own(batches), spans, origin };
         partition.append(append, false).await
     }

@@ -11,8 +11,6 @@ mod finish;
 mod ids;
 mod load;
 mod record;
-#[cfg(test)]
-mod simulation;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -235,10 +233,9 @@ impl Coordinator {
         place: &Place,
     ) -> Result<(), TransactionError> {
         let entry = self.entry(id).await?;
-        let state = entry.state.lock();
-        state.transaction.check_client(client)?;
-        state.check_free()?;
-        state.transaction.verify(client, place)
+        // A change that is being written is not waited for: should it end the transaction, the
+        // partition will know its marker and refuse what was asked about before.
+        entry.state.lock().transaction.verify(client, place)
     }
 
     /// The client ends his transaction. Returns once that is decided, durably; the markers follow.
@@ -253,7 +250,7 @@ impl Coordinator {
         let (next, identity) = {
             let mut state = entry.state.lock();
             // One that was fenced is told so whatever is going on: some clients do not ask again.
-            if !ending.bumps {
+            if !(ending.bumps && state.transaction.ended_as(ending.identity)) {
                 state.transaction.check_client(ending.identity)?;
             }
             state.check_free()?;

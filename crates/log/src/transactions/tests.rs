@@ -1,6 +1,8 @@
 //! The coordinator over a simulated disk, without the wire.
 #![allow(clippy::unwrap_used)]
 
+mod compaction;
+
 use super::*;
 use crate::batch;
 use crate::settings::{LogSettings, TopicDefaults};
@@ -289,4 +291,39 @@ async fn a_topic_that_is_removed_does_not_hold_up_the_end() {
     coordinator.store.delete_topic("t").await.unwrap();
     end(&coordinator, "id", client, true).await;
     assert_eq!(coordinator.describe("id").await.unwrap().phase, Phase::CompleteCommit);
+}
+
+/// What a producer is told while the decision on the next one's transaction is being written.
+#[tokio::test]
+async fn who_was_fenced_is_told_so_while_the_next_transaction_completes() {
+    let fixture = Fixture::new();
+    let coordinator = fixture.with_topic().await;
+    let fenced = begin(&coordinator, "id").await;
+    // Two epochs on, so that it is not the one whose answer may have been lost either.
+    begin(&coordinator, "id").await;
+    let heir = begin(&coordinator, "id").await;
+    add(&coordinator, "id", heir, "t").await;
+    let held = coordinator.writing.write().await;
+    let this = Arc::clone(&coordinator);
+    let ending = Ending { identity: heir, commit: true, bumps: true };
+    let ends = tokio::spawn(async move { this.end("id", ending).await });
+    let entry = coordinator.entry("id").await.unwrap();
+    while !entry.state.lock().pending {
+        tokio::task::yield_now().await;
+    }
+    let place = ("t".to_owned(), 0);
+    for (client, due) in [(fenced, TransactionError::Fenced), (heir, TransactionError::Concurrent)]
+    {
+        let added = coordinator.add_partitions("id", client, [("t".to_owned(), 1)].into(), 0).await;
+        assert_eq!(added, Err(due.clone()));
+        for bumps in [true, false] {
+            let ending = Ending { identity: client, commit: true, bumps };
+            assert_eq!(coordinator.end("id", ending).await, Err(due.clone()), "bumps {bumps}");
+        }
+    }
+    let verified = coordinator.verify("id", fenced, &place).await;
+    assert_eq!(verified, Err(TransactionError::Fenced));
+    assert_eq!(coordinator.verify("id", heir, &place).await, Ok(()), "it is still open");
+    drop(held);
+    assert_eq!(ends.await.unwrap(), Ok((heir.0, heir.1 + 1)));
 }

@@ -310,7 +310,7 @@ impl Transaction {
     }
 
     /// Whether `identity` is the one that ended the last transaction, before the epoch was raised.
-    fn ended_as(&self, (id, epoch): Identity) -> bool {
+    pub(super) fn ended_as(&self, (id, epoch): Identity) -> bool {
         (id == self.producer_id && i32::from(epoch) == i32::from(self.epoch) - 1)
             || (id == self.previous_id && id != NO_ID && epoch == EPOCH_MAX)
     }

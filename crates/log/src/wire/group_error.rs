@@ -29,6 +29,7 @@ pub(crate) fn group_error(error: GroupError) -> ResponseError {
         GroupError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
         GroupError::Unstable => ResponseError::UnstableOffsetCommit,
         GroupError::FencedProducer => ResponseError::InvalidProducerEpoch,
+        GroupError::NoTransaction => ResponseError::InvalidTxnState,
         GroupError::Loading => ResponseError::CoordinatorLoadInProgress,
         GroupError::NotAvailable => ResponseError::CoordinatorNotAvailable,
         GroupError::Failed => ResponseError::NotCoordinator,

@@ -2,11 +2,12 @@
 //!
 //! The word: a reader from the start ends with the map that the acknowledged appends make, whatever
 //! compaction was at when the power went; what is there stands at the offset it was given; no key
-//! that was removed comes back; a change that was acknowledged holds. `TRADEWIND_SEED=n` runs one
-//! seed, `TRADEWIND_RUNS=n` so many.
+//! that was removed comes back; a change that was acknowledged holds. `seeds` says how to run
+//! one or many.
 
 use crate::compaction::{compacting, folded, keyed, read_all};
 use crate::hooked::{Hooked, Hooks};
+use crate::seeds;
 use crate::support::{DIR, small};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -26,18 +27,9 @@ const HOUR_US: i64 = 3_600_000_000;
 
 #[test]
 fn a_compacted_log_keeps_its_word_through_power_cuts() {
-    if let Ok(seed) = std::env::var("TRADEWIND_SEED") {
-        run(seed.parse().unwrap(), Flaw::None).unwrap();
-        return;
-    }
-    let runs = std::env::var("TRADEWIND_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
     let mut all = Tally::default();
-    for seed in 0..runs {
-        match run(seed, Flaw::None) {
-            Ok(tally) => all.add(&tally),
-            Err(broken) => panic!("TRADEWIND_SEED={seed}: {broken}"),
-        }
-    }
+    let each = seeds::each(RUNS, |seed| run(seed, Flaw::None), |tally| all.add(&tally));
+    let Some(runs) = each else { return };
     println!("{all:?}");
     assert!(all.acknowledged > 5 * runs && all.compacted > runs, "{all:?}");
     assert!(all.cut_in_compaction > runs / 10 && all.finished_swaps > runs / 50, "{all:?}");
@@ -48,8 +40,7 @@ fn a_compacted_log_keeps_its_word_through_power_cuts() {
 #[test]
 fn what_compaction_leaves_out_on_purpose_is_noticed() {
     for flaw in [Flaw::NoSegmentSync, Flaw::NoFolderSync, Flaw::NoTopicFileSync] {
-        let noticed: Vec<u64> =
-            (0..FLAWED_RUNS).filter(|seed| run(*seed, flaw).is_err()).take(3).collect();
+        let noticed = seeds::noticed(FLAWED_RUNS, 3, |seed| run(seed, flaw));
         println!("{flaw:?}: noticed by the seeds {noticed:?}");
         assert_eq!(noticed.len(), 3, "{flaw:?} was not noticed in {FLAWED_RUNS} runs");
     }
@@ -109,11 +100,7 @@ impl Tally {
 
 fn run(seed: u64, flaw: Flaw) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let result = std::panic::catch_unwind(|| runtime.block_on(Run::new(seed, flaw).lives()));
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.unwrap_or_else(|| "it panicked".into()))
-    })
+    seeds::caught(&runtime, Run::new(seed, flaw).lives())
 }
 
 struct Run {

@@ -25,7 +25,7 @@ impl Hooks for Slow {
         true
     }
 
-    fn before_write(&self, path: &Path) {
+    fn before_write(&self, path: &Path, _: &[u8]) {
         if path.extension().is_some_and(|kind| kind == "log") {
             self.at_gate.fetch_add(1, Ordering::Relaxed);
             while self.gate_closed.load(Ordering::Relaxed) {

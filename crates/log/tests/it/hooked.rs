@@ -1,4 +1,5 @@
-//! A disk that asks a test before it syncs or writes.
+//! A disk that asks a test before it syncs or writes. The model of the log's contract
+//! (`src/simulation`) has it, too.
 
 use std::fmt::Debug;
 use std::io;
@@ -19,7 +20,7 @@ pub(crate) trait Hooks: Debug + Send + Sync + 'static {
     }
 
     /// Called before a write.
-    fn before_write(&self, _path: &Path) {}
+    fn before_write(&self, _path: &Path, _bytes: &[u8]) {}
 
     /// Called after a write.
     fn after_write(&self, _path: &Path) {}
@@ -88,7 +89,7 @@ impl<H: Hooks> DiskFile for HookedFile<H> {
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.hooks.before_write(&self.path);
+        self.hooks.before_write(&self.path, bytes);
         self.file.write_all_at(bytes, position)?;
         self.hooks.after_write(&self.path);
         Ok(())

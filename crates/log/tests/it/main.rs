@@ -17,6 +17,7 @@ mod model;
 mod power_cut;
 mod producers;
 mod retention;
+mod seeds;
 mod support;
 mod topics;
 mod torn_tail;

@@ -3,9 +3,10 @@
 //!
 //! The word: what was acknowledged, or read, is there afterwards at the same offset, once; what
 //! else survived is whole batches after it; the high watermark never goes back; a start needs no
-//! help. `TRADEWIND_SEED=n` runs one seed, `TRADEWIND_RUNS=n` so many.
+//! help. `seeds` says how to run one or many.
 
 use crate::hooked::{Hooked, Hooks};
+use crate::seeds;
 use crate::support::{DIR, number, record, small};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -26,27 +27,18 @@ const PARTITIONS: i32 = 2;
 
 #[test]
 fn whatever_was_acknowledged_survives_a_power_cut() {
-    if let Ok(seed) = std::env::var("TRADEWIND_SEED") {
-        run(seed.parse().unwrap(), Flaw::None).unwrap();
-        return;
-    }
-    let runs = std::env::var("TRADEWIND_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
     let mut cuts = Tally::default();
-    for seed in 0..runs {
-        match run(seed, Flaw::None) {
-            Ok(tally) => cuts.add(tally),
-            Err(broken) => panic!("TRADEWIND_SEED={seed}: {broken}"),
-        }
-    }
+    let each = seeds::each(RUNS, |seed| run(seed, Flaw::None), |tally| cuts.add(tally));
+    let Some(runs) = each else { return };
     println!("{cuts:?}");
     // The simulation is worth its name: it acknowledges, tears, seals, removes.
-    assert!(cuts.acknowledged > 10 * RUNS, "{cuts:?}");
-    assert!(cuts.torn > RUNS / 20, "{cuts:?}");
-    assert!(cuts.survived_unacknowledged > RUNS / 20, "{cuts:?}");
-    assert!(cuts.sealed > RUNS && cuts.retained > RUNS / 20, "{cuts:?}");
-    assert!(cuts.cut_in_recovery > RUNS / 20, "{cuts:?}");
-    assert!(cuts.topics_deleted > RUNS / 20 && cuts.killed > RUNS / 20, "{cuts:?}");
-    assert!(cuts.offline > RUNS / 20 && cuts.sync_failed_in_recovery > RUNS / 50, "{cuts:?}");
+    assert!(cuts.acknowledged > 10 * runs, "{cuts:?}");
+    assert!(cuts.torn > runs / 20, "{cuts:?}");
+    assert!(cuts.survived_unacknowledged > runs / 20, "{cuts:?}");
+    assert!(cuts.sealed > runs && cuts.retained > runs / 20, "{cuts:?}");
+    assert!(cuts.cut_in_recovery > runs / 20, "{cuts:?}");
+    assert!(cuts.topics_deleted > runs / 20 && cuts.killed > runs / 20, "{cuts:?}");
+    assert!(cuts.offline > runs / 20 && cuts.sync_failed_in_recovery > runs / 50, "{cuts:?}");
 }
 
 #[test]
@@ -58,8 +50,7 @@ fn every_fsync_that_is_left_out_is_noticed() {
         Flaw::NoPartitionFolderSync,
         Flaw::NoTopicFolderSync,
     ] {
-        let noticed: Vec<u64> =
-            (0..FLAWED_RUNS).filter(|seed| run(*seed, flaw).is_err()).take(3).collect();
+        let noticed = seeds::noticed(FLAWED_RUNS, 3, |seed| run(seed, flaw));
         println!("{flaw:?}: noticed by the seeds {noticed:?}");
         assert_eq!(noticed.len(), 3, "{flaw:?} was not noticed in {FLAWED_RUNS} runs");
     }
@@ -162,12 +153,7 @@ impl Tally {
 
 fn run(seed: u64, flaw: Flaw) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // A flawed store may also panic on its way; that is noticing, too.
-    let result = std::panic::catch_unwind(|| runtime.block_on(Run::new(seed, flaw).lives()));
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.unwrap_or_else(|| "it panicked".into()))
-    })
+    seeds::caught(&runtime, Run::new(seed, flaw).lives())
 }
 
 /// What is known of one partition.

@@ -15,5 +15,6 @@ mod producers;
 mod quotas;
 mod topics;
 mod transactional_clients;
+mod transactional_offsets;
 mod transactions;
 mod versions;

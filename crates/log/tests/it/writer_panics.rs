@@ -20,7 +20,7 @@ struct Panics {
 }
 
 impl Hooks for Panics {
-    fn before_write(&self, path: &Path) {
+    fn before_write(&self, path: &Path, _: &[u8]) {
         if path.extension().is_some_and(|kind| kind == "log") {
             self.writes.fetch_add(1, Ordering::Relaxed);
             while self.gate_closed.load(Ordering::Relaxed) {

@@ -64,7 +64,7 @@ impl GroupCoordinator {
         let commit = Commit {
             group: group.into(),
             who: Identity { member_id: "".into(), instance: None, generation: -1 },
-            producer: None,
+            part_of: None,
             offsets: offsets.collect(),
             retention_ms: None,
         };

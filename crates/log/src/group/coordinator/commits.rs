@@ -5,7 +5,7 @@
 
 use super::{GroupCoordinator, Inner, check_id_or_empty};
 use crate::group::error::GroupError;
-use crate::group::lanes::{Batch, OFFSETS_TOPIC, partition_of};
+use crate::group::lanes::{Batch, OFFSETS_TOPIC, PartOf, partition_of};
 use crate::group::machine::{CONSUMER, Group, GroupState};
 use crate::group::member::Identity;
 use crate::group::offsets::{self, Committed, Place};
@@ -24,12 +24,12 @@ use tradewind_types::{Log, LogError, Offset, PartitionId, Record};
 const REMOVED_TOGETHER_MAX: usize = 4_000;
 
 /// Offsets to be committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Commit {
     pub(crate) group: Arc<str>,
     pub(crate) who: Identity,
-    /// The producer whose transaction this is part of: id and epoch.
-    pub(crate) producer: Option<(i64, i16)>,
+    /// The transaction this is part of.
+    pub(crate) part_of: Option<PartOf>,
     /// Times and places in the log are filled in here.
     pub(crate) offsets: Vec<(Place, Committed)>,
     /// How long the client wants them kept, instead of the broker's retention.
@@ -90,7 +90,7 @@ impl GroupCoordinator {
             headers: Vec::new(),
         };
         let records = commit.offsets.iter().map(record).collect();
-        let batch = Batch { records, producer: commit.producer };
+        let batch = Batch { records, part_of: commit.part_of };
         let this = Arc::clone(inner);
         let group = Arc::clone(&commit.group);
         let then = Box::new(move |registry: &mut Registry, result: Result<Offset, &LogError>| {
@@ -114,7 +114,12 @@ impl GroupCoordinator {
         // An error means that this coordinator is gone.
         let _ = self.inner.loaded.subscribe().wait_for(|loaded| *loaded).await;
         let inner = &self.inner;
-        let Some(partitions) = inner.lanes.get().map(|lanes| lanes.len()) else { return };
+        let Some(lanes) = inner.lanes.get().cloned() else { return };
+        let partitions = lanes.len();
+        // What was written before the control batch is taken in before its end is.
+        if let Some(lane) = usize::try_from(partition).ok().and_then(|at| lanes.get(at)) {
+            lane.settle(&inner.store, partition, &inner.registry).await;
+        }
         let touched = |group: &str| partition_of(group, partitions) == partition;
         inner.change(|registry| {
             let producer = (producer_id, producer_epoch);
@@ -201,12 +206,13 @@ impl GroupCoordinator {
 }
 
 fn check_commit(inner: &Inner, registry: &mut Registry, commit: &Commit) -> Result<(), GroupError> {
-    if let Some((producer, epoch)) = commit.producer
+    let producer = commit.part_of.map(|part_of| part_of.producer);
+    if let Some((producer, epoch)) = producer
         && registry.producer_epoch(producer).is_some_and(|known| epoch < known)
     {
         return Err(GroupError::FencedProducer);
     }
-    let transactional = commit.producer.is_some();
+    let transactional = producer.is_some();
     let stepped = registry.step(&commit.group, inner.now(), |group, context| {
         group.check_commit(&commit.who, transactional)?;
         // A consumer that commits lives.
@@ -257,9 +263,9 @@ impl Inner {
         let now = self.now();
         for (record, (place, mut offset)) in (base..).zip(commit.offsets) {
             offset.record = record;
-            match commit.producer {
+            match commit.part_of {
                 None => registry.put_offset(&commit.group, place, offset, now),
-                Some(producer) => {
+                Some(PartOf { producer, .. }) => {
                     registry.put_pending(producer, &commit.group, place, offset, now);
                 }
             }
@@ -301,7 +307,7 @@ impl Inner {
         keys.extend(also_group.then(|| stored::group_key(group)));
         let timestamp_ms = self.clock.now_ms();
         let tombstone = |key| Record { timestamp_ms, key: Some(key), value: None, headers: vec![] };
-        let batch = Batch { records: keys.into_iter().map(tombstone).collect(), producer: None };
+        let batch = Batch { records: keys.into_iter().map(tombstone).collect(), part_of: None };
         let (this, id) = (Arc::clone(self), Arc::clone(group));
         let then = Box::new(move |registry: &mut Registry, result: Result<Offset, &LogError>| {
             let now = this.now();

@@ -238,7 +238,7 @@ impl Inner {
                 let result = result.map(drop).map_err(GroupError::from);
                 this.after_store(registry, &id, &later, result);
             });
-            let batch = Batch { records: vec![record], producer: None };
+            let batch = Batch { records: vec![record], part_of: None };
             if let Err(error) = self.write(group, &batch, after) {
                 tracing::warn!(%group, %error, "a group could not be stored");
                 self.after_store(registry, group, &then, Err(GroupError::from(&error)));

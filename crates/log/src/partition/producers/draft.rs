@@ -18,9 +18,10 @@ pub(crate) enum Origin {
     /// A client. `verified` is [`Producers::guard`] from before the transaction's coordinator said
     /// that this partition is part of it.
     Client { verified: Option<Offset> },
-    /// A coordinator of this server: the marker that ends a transaction, or with `None` what a
-    /// group's coordinator writes in one, which has no sequence numbers.
-    Coordinator(Option<Marker>),
+    /// A group's coordinator: offsets, which have no sequence numbers. `verified` is as for clients.
+    Offsets { verified: Option<Offset> },
+    /// The transactions' coordinator: how a transaction ends.
+    Marker(Marker),
 }
 
 /// What becomes of a batch.
@@ -74,15 +75,16 @@ impl Producers {
     ) -> Result<Admitted, Refused> {
         let id = header.producer_id;
         let known = draft.changed.get(&id).or_else(|| self.by_id.get(&id)).cloned();
-        if let Origin::Client { verified } = origin {
-            match check(known.as_ref(), header, verified)? {
+        match origin {
+            Origin::Client { verified } => match check(known.as_ref(), header, verified)? {
                 Admitted::New => {}
                 repeated => return Ok(repeated),
+            },
+            Origin::Offsets { verified } => {
+                check_epoch(known.as_ref(), header)?;
+                check_transaction(known.as_ref(), header, verified)?;
             }
-        } else if let Some(known) =
-            known.as_ref().filter(|known| header.producer_epoch < known.epoch)
-        {
-            return Err(stale(header, known).into());
+            Origin::Marker(_) | Origin::Own => check_epoch(known.as_ref(), header)?,
         }
         let mut producer = match known {
             Some(known) => known,
@@ -94,8 +96,8 @@ impl Producers {
         };
         producer.seen_ms = now_ms;
         let marker = match origin {
-            Origin::Coordinator(marker) => marker,
-            Origin::Own | Origin::Client { .. } => None,
+            Origin::Marker(marker) => Some(marker),
+            Origin::Own | Origin::Client { .. } | Origin::Offsets { .. } => None,
         };
         draft.take(producer, marker, header, base);
         Ok(Admitted::New)
@@ -156,9 +158,7 @@ fn check(
         if let Some(sent) = known.batches.iter().find(same).filter(|_| here) {
             return Ok(Admitted::Repeated(sent.base_offset));
         }
-        if header.producer_epoch < known.epoch {
-            return Err(stale(header, known));
-        }
+        check_epoch(Some(known), header)?;
         let due = if here { due_after(known.last_sequence()) } else { 0 };
         if first != due {
             let producer_id = header.producer_id;
@@ -187,9 +187,14 @@ fn check_transaction(
     Err(ProducerFault::NoTransaction { producer_id: header.producer_id })
 }
 
-fn stale(header: &BatchHeader, known: &Producer) -> ProducerFault {
+fn check_epoch(known: Option<&Producer>, header: &BatchHeader) -> Result<(), ProducerFault> {
     let (producer_id, sent) = (header.producer_id, header.producer_epoch);
-    ProducerFault::StaleEpoch { producer_id, sent, known: known.epoch }
+    match known {
+        Some(Producer { epoch, .. }) if sent < *epoch => {
+            Err(ProducerFault::StaleEpoch { producer_id, sent, known: *epoch })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn last_of(header: &BatchHeader) -> i32 {

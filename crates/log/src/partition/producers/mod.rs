@@ -14,6 +14,7 @@ pub(crate) use draft::{Admitted, Draft, Origin, Refused};
 pub(super) use rebuild::{Found, Rebuilt, rebuild};
 pub(super) use snapshot::Snapshot;
 
+use crate::batch::BatchHeader;
 use crate::segment::Aborted;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -110,6 +111,26 @@ pub(crate) struct ProducerFacts {
     pub(crate) last_sequence: i32,
     pub(crate) last_timestamp_ms: i64,
     pub(crate) open_from: Option<Offset>,
+}
+
+/// The batches that say what is known of a producer.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    epoch: i16,
+    batches: Vec<Offset>,
+    ended_at: Offset,
+}
+
+impl Remembered {
+    /// Whether the batch of `header` is one of them: one that may come again, or without any the
+    /// marker that says the epoch.
+    pub(super) fn holds(&self, header: &BatchHeader) -> bool {
+        if !header.control() {
+            return self.batches.contains(&header.base_offset);
+        }
+        let newest = self.ended_at < 0 || self.ended_at == header.base_offset;
+        self.batches.is_empty() && header.producer_epoch == self.epoch && newest
+    }
 }
 
 /// How many producers there may be and for how long.
@@ -211,6 +232,16 @@ impl Producers {
         let mut facts: Vec<_> = facts.collect();
         facts.sort_unstable_by_key(|facts| facts.producer_id);
         facts
+    }
+
+    /// What compaction leaves of each producer, so that a log that is read anew knows as much.
+    pub(in crate::partition) fn remembered(&self) -> HashMap<i64, Remembered> {
+        let of = |producer: &Producer| Remembered {
+            epoch: producer.epoch,
+            batches: producer.batches.iter().map(|batch| batch.base_offset).collect(),
+            ended_at: producer.ended_at,
+        };
+        self.by_id.iter().map(|(id, producer)| (*id, of(producer))).collect()
     }
 
     fn insert(&mut self, id: i64, producer: Producer) {

@@ -50,7 +50,7 @@ impl Log {
     fn end_transaction(&mut self, id: i64, epoch: i16, committed: bool) -> Result<(), Refused> {
         let marker = Marker { producer_id: id, producer_epoch: epoch, committed };
         let header = BatchHeader { base_sequence: -1, ..header(id, epoch, 0, 1) };
-        self.append(Origin::Coordinator(Some(marker)), &header).map(drop)
+        self.append(Origin::Marker(marker), &header).map(drop)
     }
 }
 
@@ -212,14 +212,19 @@ fn what_a_groups_coordinator_writes_opens_a_transaction_without_sequences() {
     let mut log = Log::new();
     let offsets =
         BatchHeader { attributes: TRANSACTIONAL, base_sequence: -1, ..header(1, 3, 0, 2) };
-    for _ in 0..3 {
-        assert_eq!(log.append(Origin::Coordinator(None), &offsets), Ok(Admitted::New));
+    let none = ProducerFault::NoTransaction { producer_id: 1 };
+    let unverified = Origin::Offsets { verified: None };
+    assert_eq!(log.append(unverified, &offsets), Err(none.into()), "nobody asked the coordinator");
+    let verified = Origin::Offsets { verified: Some(log.producers.guard(1)) };
+    for origin in [verified, unverified, unverified] {
+        assert_eq!(log.append(origin, &offsets), Ok(Admitted::New));
     }
     assert_eq!(log.producers.unstable_from(), Some(0));
     let older = BatchHeader { producer_epoch: 2, ..offsets };
     let stale = ProducerFault::StaleEpoch { producer_id: 1, sent: 2, known: 3 };
-    assert_eq!(log.append(Origin::Coordinator(None), &older), Err(stale.into()));
+    assert_eq!(log.append(unverified, &older), Err(stale.into()));
     log.end_transaction(1, 3, true).unwrap();
     log.producers.settle(log.end);
     assert_eq!(log.producers.unstable_from(), None);
+    assert_eq!(log.append(verified, &offsets), Err(none.into()), "it has ended since");
 }

@@ -1,8 +1,10 @@
 //! OffsetCommit: a group says how far it has read.
 //!
 //! Guarantees: answered after the fsync, which commits that come together share; each partition
-//! has its own result. Left out: who may commit when, which is the group's.
+//! has its own result. From version 10 on topics are named by id.
+//! Left out: who may commit when, which is the group's.
 
+use super::offsets_by_id::{self, BY_ID_FROM};
 use super::{Api, Pending};
 use crate::group::{Commit, Committed, GroupError, Identity, Place};
 use crate::wire::WireError;
@@ -10,6 +12,7 @@ use crate::wire::broker::Broker;
 use crate::wire::group_error::{code, group_error, own};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
+use crate::wire::topics;
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_response::{
@@ -17,20 +20,27 @@ use kafka_protocol::messages::offset_commit_response::{
 };
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use std::sync::Arc;
-use tradewind_types::{Log, PartitionId};
+use tradewind_types::PartitionId;
+use uuid::Uuid;
 
 const PARTITION: Shape = Shape {
     fields: &[Field::new(Kind::Fixed(12)), Field::from(6, Kind::Fixed(4)), Field::new(Kind::Text)],
     tags: &[],
 };
-const TOPIC: Shape =
-    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Array(&PARTITION))], tags: &[] };
+const TOPIC: Shape = Shape {
+    fields: &[
+        Field::between(0, 9, Kind::Text),
+        Field::from(10, Kind::Fixed(16)),
+        Field::new(Kind::Array(&PARTITION)),
+    ],
+    tags: &[],
+};
 
 pub(crate) const API: Api = Api {
     name: "OffsetCommit",
     key: 8,
     min: 2,
-    max: 9,
+    max: 10,
     flexible_from: 8,
     request: &Shape {
         fields: &[
@@ -44,7 +54,7 @@ pub(crate) const API: Api = Api {
         tags: &[],
     },
     handle: |broker, request| handle(broker, request).boxed(),
-    probe: Request::probe::<OffsetCommitRequest>,
+    probe: |request| decode(request).map(drop),
 };
 
 /// The first version that is told that a group does not exist.
@@ -67,42 +77,69 @@ pub(super) fn said(offset: i64, leader_epoch: i32, metadata: Option<Arc<str>>) -
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
     pub(super) offsets: Vec<(Place, Committed)>,
-    /// For each partition of the request, in its order, whether it exists.
-    exists: Vec<bool>,
+    /// For each partition of the request, in its order, what is wrong with its name.
+    unknown: Vec<Option<ResponseError>>,
 }
 
 impl Sorted {
-    pub(super) fn add(&mut self, broker: &Broker, place: Place, offset: Committed) {
-        let partitions = broker.store.topic(&place.0).map_or(0, |topic| topic.partitions);
-        let exists = (0..partitions).contains(&place.1);
-        self.exists.push(exists);
-        if exists {
-            self.offsets.push((place, offset));
-        }
+    /// Adds a partition of `topic`, which was looked up.
+    pub(super) fn add(
+        &mut self,
+        topic: &Result<Named, ResponseError>,
+        partition: PartitionId,
+        offset: Committed,
+    ) {
+        let place = match topic {
+            Err(unknown) => Err(*unknown),
+            Ok((name, partitions)) if (0..*partitions).contains(&partition) => {
+                Ok((Arc::clone(name), partition))
+            }
+            Ok(_) => Err(ResponseError::UnknownTopicOrPartition),
+        };
+        self.unknown.push(place.as_ref().err().copied());
+        self.offsets.extend(place.ok().map(|place| (place, offset)));
     }
 
     /// The partitions' error codes, in the order of the request.
     pub(super) fn codes(
-        exists: Vec<bool>,
+        unknown: Vec<Option<ResponseError>>,
         committed: Result<Vec<Result<(), GroupError>>, i16>,
     ) -> impl Iterator<Item = i16> {
         let (mut results, all) = match committed {
             Ok(results) => (results.into_iter(), 0),
             Err(error) => (Vec::new().into_iter(), error),
         };
-        exists.into_iter().map(move |exists| match exists {
-            true => results.next().map_or(all, |result| code(&result)),
-            false => ResponseError::UnknownTopicOrPartition.code(),
+        unknown.into_iter().map(move |unknown| match unknown {
+            None => results.next().map_or(all, |result| code(&result)),
+            Some(error) => error.code(),
         })
     }
 
-    pub(super) fn take(&mut self) -> (Vec<(Place, Committed)>, Vec<bool>) {
-        (std::mem::take(&mut self.offsets), std::mem::take(&mut self.exists))
+    pub(super) fn take(&mut self) -> (Vec<(Place, Committed)>, Vec<Option<ResponseError>>) {
+        (std::mem::take(&mut self.offsets), std::mem::take(&mut self.unknown))
     }
 }
 
+/// A topic's name and how many partitions it has.
+pub(super) type Named = (Arc<str>, PartitionId);
+
+/// The topic that a request names.
+pub(super) fn named(
+    broker: &Broker,
+    by_id: bool,
+    name: &str,
+    id: Uuid,
+) -> Result<Named, ResponseError> {
+    let topic = topics::resolve(&broker.store, by_id, name, id)?;
+    Ok((topic.name.into(), topic.partitions))
+}
+
+fn decode(request: &Request) -> Result<OffsetCommitRequest, WireError> {
+    if request.version >= BY_ID_FROM { offsets_by_id::commit(request) } else { request.decode() }
+}
+
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
-    let asked: OffsetCommitRequest = request.decode()?;
+    let asked = decode(&request)?;
     // The fsync is waited for while nothing else of this connection is served: a client commits
     // and then looks.
     Ok(async move { serve(&broker, &request, asked).await.map(Some) }.boxed())
@@ -115,15 +152,16 @@ async fn serve(
 ) -> Result<Reply, WireError> {
     let mut sorted = Sorted::default();
     for topic in &asked.topics {
-        let name = own(&topic.name.0);
+        let by_id = request.version >= BY_ID_FROM;
+        let known = named(broker, by_id, &topic.name, topic.topic_id);
         for partition in &topic.partitions {
             let metadata = partition.committed_metadata.as_ref().map(own);
             let epoch = partition.committed_leader_epoch;
             let offset = said(partition.committed_offset, epoch, metadata);
-            sorted.add(broker, (Arc::clone(&name), partition.partition_index), offset);
+            sorted.add(&known, partition.partition_index, offset);
         }
     }
-    let (offsets, exists) = sorted.take();
+    let (offsets, unknown) = sorted.take();
     let commit = Commit {
         group: own(&asked.group_id.0),
         who: Identity {
@@ -131,16 +169,16 @@ async fn serve(
             instance: asked.group_instance_id.as_ref().map(own),
             generation: asked.generation_id_or_member_epoch,
         },
-        producer: None,
+        part_of: None,
         offsets,
         retention_ms: Some(asked.retention_time_ms).filter(|kept| *kept >= 0),
     };
-    let committed = match commit.offsets.is_empty() && !exists.is_empty() {
+    let committed = match commit.offsets.is_empty() && !unknown.is_empty() {
         true => Ok(Vec::new()),
         false => broker.groups.commit(commit).await,
     };
     let committed = committed.map_err(|error| refused(error, request.version));
-    let mut codes = Sorted::codes(exists, committed);
+    let mut codes = Sorted::codes(unknown, committed);
     let topics = asked.topics.into_iter().map(|topic| {
         let code = |index: PartitionId| {
             OffsetCommitResponsePartition::default()
@@ -148,7 +186,10 @@ async fn serve(
                 .with_error_code(codes.next().unwrap_or(0))
         };
         let partitions = topic.partitions.iter().map(|it| it.partition_index).map(code).collect();
-        OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+        OffsetCommitResponseTopic::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+            .with_partitions(partitions)
     });
     let topics = topics.collect();
     request.reply(&OffsetCommitResponse::default().with_topics(topics))

@@ -2,8 +2,9 @@
 //!
 //! Guarantees: only what is durable; a partition an open transaction holds an offset of is
 //! UNSTABLE_OFFSET_COMMIT for those who ask for stable ones; an answer's bytes are charged before
-//! it is built. Left out: nothing of the classic protocol.
+//! it is built. From version 10 on topics are named by id. Left out: nothing of the classic protocol.
 
+use super::offsets_by_id::{self, BY_ID_FROM};
 use super::{Api, Pending};
 use crate::group::{Committed, Group, GroupError};
 use crate::wire::WireError;
@@ -13,8 +14,9 @@ use crate::wire::group_error::{group_error, sent};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
 use futures::FutureExt;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -24,10 +26,17 @@ use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse,
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tradewind_types::PartitionId;
+use tradewind_types::{Log, PartitionId};
+use uuid::Uuid;
 
-const TOPIC: Shape =
-    Shape { fields: &[Field::new(Kind::Text), Field::new(Kind::Each(&Kind::Fixed(4)))], tags: &[] };
+const TOPIC: Shape = Shape {
+    fields: &[
+        Field::between(0, 9, Kind::Text),
+        Field::from(10, Kind::Fixed(16)),
+        Field::new(Kind::Each(&Kind::Fixed(4))),
+    ],
+    tags: &[],
+};
 const GROUP: Shape = Shape {
     fields: &[
         Field::new(Kind::Text),
@@ -42,7 +51,7 @@ pub(crate) const API: Api = Api {
     name: "OffsetFetch",
     key: 9,
     min: 1,
-    max: 9,
+    max: 10,
     flexible_from: 6,
     request: &Shape {
         fields: &[
@@ -54,7 +63,7 @@ pub(crate) const API: Api = Api {
         tags: &[],
     },
     handle: |broker, request| handle(broker, request).boxed(),
-    probe: Request::probe::<OffsetFetchRequest>,
+    probe: |request| decode(request).map(drop),
 };
 
 /// The first version that asks for many groups.
@@ -64,8 +73,17 @@ const GROUP_ERROR_FROM: i16 = 2;
 /// What an offset takes in an answer while it is built, beside its metadata.
 const OFFSET_BYTES: usize = 256;
 
+/// A topic as it is named in an answer: its id is nil where the version has none.
+#[derive(Debug, Clone)]
+struct Topic {
+    name: TopicName,
+    id: Uuid,
+    /// Nobody knows the id.
+    unknown: bool,
+}
+
 /// A topic's partitions; of one group, or asked of it.
-type Places = Vec<(TopicName, Vec<PartitionId>)>;
+type Places = Vec<(Topic, Vec<PartitionId>)>;
 
 /// What is asked of one group. `None` asks for all its topics.
 struct Asked {
@@ -76,11 +94,15 @@ struct Asked {
 /// What is known of one partition.
 struct Found {
     partition: PartitionId,
-    offset: Result<Option<Committed>, GroupError>,
+    offset: Result<Option<Committed>, ResponseError>,
+}
+
+fn decode(request: &Request) -> Result<OffsetFetchRequest, WireError> {
+    if request.version >= BY_ID_FROM { offsets_by_id::fetch(request) } else { request.decode() }
 }
 
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
-    let asked: OffsetFetchRequest = request.decode()?;
+    let asked = decode(&request)?;
     Ok(async move { serve(&broker, &request, asked).await.map(Some) }.boxed())
 }
 
@@ -92,7 +114,7 @@ async fn serve(
     let stable = asked.require_stable;
     // Each once: asked for all its topics, a group's answer has no bound in the request.
     let mut seen = BTreeSet::new();
-    let mut groups = groups(asked, request.version);
+    let mut groups = groups(broker, asked, request.version);
     groups.retain(|asked| seen.insert(asked.group.clone()));
     let ready = broker.groups.ready().await;
     let mut charge = Charge::default();
@@ -101,6 +123,10 @@ async fn serve(
         let Asked { group, topics } = asked;
         let found = ready
             .map(|()| broker.groups.look(|all| find(all.get(&group.0), topics.as_ref(), stable)));
+        let found = found.map(|found| match request.version >= BY_ID_FROM {
+            true => with_ids(broker, found),
+            false => found,
+        });
         (group, topics, found)
     });
     let response = if request.version >= MANY_FROM {
@@ -116,10 +142,16 @@ async fn serve(
     Ok(reply)
 }
 
-fn groups(asked: OffsetFetchRequest, version: i16) -> Vec<Asked> {
+fn groups(broker: &Broker, asked: OffsetFetchRequest, version: i16) -> Vec<Asked> {
     if version >= MANY_FROM {
         let places = |topics: Vec<_>| {
-            let of = |it: OffsetFetchRequestTopics| (it.name, it.partition_indexes);
+            let of = |it: OffsetFetchRequestTopics| {
+                let topic = match version >= BY_ID_FROM {
+                    true => Topic::of_id(broker, it.topic_id),
+                    false => Topic::of_name(it.name),
+                };
+                (topic, it.partition_indexes)
+            };
             topics.into_iter().map(of).collect()
         };
         let of = |it: OffsetFetchRequestGroup| Asked {
@@ -129,9 +161,37 @@ fn groups(asked: OffsetFetchRequest, version: i16) -> Vec<Asked> {
         return asked.groups.into_iter().map(of).collect();
     }
     let topics = asked.topics.map(|topics| {
-        topics.into_iter().map(|it| (it.name, it.partition_indexes)).collect::<Places>()
+        let of = |it: OffsetFetchRequestTopic| (Topic::of_name(it.name), it.partition_indexes);
+        topics.into_iter().map(of).collect::<Places>()
     });
     vec![Asked { group: asked.group_id, topics }]
+}
+
+impl Topic {
+    fn of_name(name: TopicName) -> Self {
+        Self { name, id: Uuid::nil(), unknown: false }
+    }
+
+    fn of_id(broker: &Broker, id: Uuid) -> Self {
+        match broker.store.topic_by_id(id.into_bytes()) {
+            Some(topic) => {
+                Self { name: TopicName(StrBytes::from_string(topic.name)), id, unknown: false }
+            }
+            None => Self { name: TopicName::default(), id, unknown: true },
+        }
+    }
+}
+
+/// The same with the topics' ids; offsets of a topic that is gone are nobody's.
+fn with_ids(broker: &Broker, mut found: Vec<(Topic, Vec<Found>)>) -> Vec<(Topic, Vec<Found>)> {
+    for (topic, _) in &mut found {
+        if topic.id.is_nil() && !topic.unknown {
+            let known = broker.store.topic(&topic.name);
+            topic.id = known.map_or(Uuid::nil(), |known| Uuid::from_bytes(known.id));
+        }
+    }
+    found.retain(|(topic, _)| topic.unknown || !topic.id.is_nil());
+    found
 }
 
 fn estimate(broker: &Broker, groups: &[Asked]) -> usize {
@@ -146,7 +206,7 @@ fn estimate(broker: &Broker, groups: &[Asked]) -> usize {
                 OFFSET_BYTES + known.map_or(0, |offset| offset.metadata.len() * 2)
             };
             let each = topics.iter().flat_map(|(topic, partitions)| {
-                partitions.iter().map(move |partition| one(topic, *partition))
+                partitions.iter().map(move |partition| one(&topic.name, *partition))
             });
             each.sum()
         };
@@ -155,19 +215,18 @@ fn estimate(broker: &Broker, groups: &[Asked]) -> usize {
 }
 
 /// What a group has of the topics asked for, or of all.
-fn find(
-    group: Option<&Group>,
-    topics: Option<&Places>,
-    stable: bool,
-) -> Vec<(TopicName, Vec<Found>)> {
-    let offset = |topic: &str, partition| {
+fn find(group: Option<&Group>, topics: Option<&Places>, stable: bool) -> Vec<(Topic, Vec<Found>)> {
+    let offset = |topic: &Topic, partition| {
+        if topic.unknown {
+            return Err(ResponseError::UnknownTopicId);
+        }
         let Some(group) = group else { return Ok(None) };
-        match stable && group.offsets.is_pending(topic, partition) {
-            true => Err(GroupError::Unstable),
-            false => Ok(group.offsets.get(topic, partition).cloned()),
+        match stable && group.offsets.is_pending(&topic.name, partition) {
+            true => Err(group_error(GroupError::Unstable)),
+            false => Ok(group.offsets.get(&topic.name, partition).cloned()),
         }
     };
-    let found = |topic: &TopicName, partitions: &[PartitionId]| {
+    let found = |topic: &Topic, partitions: &[PartitionId]| {
         let of = |partition: &PartitionId| Found {
             partition: *partition,
             offset: offset(topic, *partition),
@@ -185,8 +244,10 @@ fn all(group: Option<&Group>) -> Places {
     let mut places: Places = Vec::new();
     for ((topic, partition), _) in group.into_iter().flat_map(|group| group.offsets.iter()) {
         match places.last_mut() {
-            Some((last, partitions)) if last.as_str() == &**topic => partitions.push(*partition),
-            _ => places.push((TopicName(sent(topic)), vec![*partition])),
+            Some((last, partitions)) if last.name.as_str() == &**topic => {
+                partitions.push(*partition);
+            }
+            _ => places.push((Topic::of_name(TopicName(sent(topic))), vec![*partition])),
         }
     }
     places
@@ -194,7 +255,7 @@ fn all(group: Option<&Group>) -> Places {
 
 fn many(
     group: GroupId,
-    found: Result<Vec<(TopicName, Vec<Found>)>, GroupError>,
+    found: Result<Vec<(Topic, Vec<Found>)>, GroupError>,
 ) -> OffsetFetchResponseGroup {
     let response = OffsetFetchResponseGroup::default().with_group_id(group);
     let topics = match found {
@@ -210,26 +271,29 @@ fn many(
             .with_metadata(Some(metadata))
             .with_error_code(code)
     };
-    let topics = topics.into_iter().map(|(name, found)| {
+    let topics = topics.into_iter().map(|(topic, found)| {
         let partitions = found.into_iter().map(partition).collect();
-        OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions)
+        OffsetFetchResponseTopics::default()
+            .with_name(topic.name)
+            .with_topic_id(topic.id)
+            .with_partitions(partitions)
     });
     response.with_topics(topics.collect())
 }
 
 fn one(
     asked: Option<Places>,
-    found: Result<Vec<(TopicName, Vec<Found>)>, GroupError>,
+    found: Result<Vec<(Topic, Vec<Found>)>, GroupError>,
     version: i16,
 ) -> OffsetFetchResponse {
     let error = found.as_ref().err().copied();
     // The first version says what concerns the group with each partition.
     let refused = |error: GroupError| {
-        let of = |partition| Found { partition, offset: Err(error) };
+        let of = |partition| Found { partition, offset: Err(group_error(error)) };
         let topics = asked.unwrap_or_default().into_iter();
-        topics.map(|(name, all)| (name, all.into_iter().map(of).collect())).collect()
+        topics.map(|(topic, all)| (topic, all.into_iter().map(of).collect())).collect()
     };
-    let topics: Vec<(TopicName, Vec<Found>)> = found.unwrap_or_else(refused);
+    let topics: Vec<(Topic, Vec<Found>)> = found.unwrap_or_else(refused);
     let partition = |found: Found| {
         let (offset, epoch, metadata, code) = told(&found.offset);
         OffsetFetchResponsePartition::default()
@@ -239,9 +303,9 @@ fn one(
             .with_metadata(Some(metadata))
             .with_error_code(code)
     };
-    let topics = topics.into_iter().map(|(name, found)| {
+    let topics = topics.into_iter().map(|(topic, found)| {
         let partitions = found.into_iter().map(partition).collect();
-        OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions)
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     });
     let response = OffsetFetchResponse::default().with_topics(topics.collect());
     match error {
@@ -253,10 +317,10 @@ fn one(
 }
 
 /// Offset, leader epoch, metadata and error code of a partition.
-fn told(offset: &Result<Option<Committed>, GroupError>) -> (i64, i32, StrBytes, i16) {
+fn told(offset: &Result<Option<Committed>, ResponseError>) -> (i64, i32, StrBytes, i16) {
     match offset {
         Ok(Some(offset)) => (offset.offset, offset.leader_epoch, sent(&offset.metadata), 0),
         Ok(None) => (-1, -1, StrBytes::default(), 0),
-        Err(error) => (-1, -1, StrBytes::default(), group_error(*error).code()),
+        Err(error) => (-1, -1, StrBytes::default(), error.code()),
     }
 }

@@ -64,6 +64,8 @@ const COMPRESSION_BITS: i16 = 0b111;
 const ZSTD: i16 = 4;
 /// The first version whose batches may be compressed with zstd.
 const ZSTD_FROM: i16 = 7;
+/// The first version that tells what only an abort helps from other wrong states.
+const ABORTABLE_FROM: i16 = 11;
 /// The first version whose transactional batches make their partition part of the transaction.
 const ADDS_PARTITIONS_FROM: i16 = 12;
 /// How often a batch is checked again because its producer's last transaction ended meanwhile. Twice
@@ -257,6 +259,10 @@ impl Asked<'_> {
             // They are told to come back, as while a partition moves.
             TransactionError::Concurrent | TransactionError::Unavailable(_) => {
                 ResponseError::NotEnoughReplicas
+            }
+            TransactionError::UnknownProducer => ResponseError::InvalidProducerIdMapping,
+            TransactionError::WrongState if self.version >= ABORTABLE_FROM => {
+                ResponseError::TransactionAbortable
             }
             _ => ResponseError::InvalidTxnState,
         };

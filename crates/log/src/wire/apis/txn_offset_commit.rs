@@ -1,26 +1,29 @@
 //! TxnOffsetCommit: how far a group has read, as part of a producer's transaction.
 //!
 //! Guarantees: answered after the fsync; the offsets count once the transaction is committed, and
-//! an older producer of the same id is fenced as soon as a newer one has written here.
-//! Left out: whether the transaction is open. The transaction's coordinator knows; it has the
-//! group's partition among the transaction's before this is sent (AddOffsetsToTxn). Version 5,
-//! which leaves that to this request, is not served.
+//! an older producer of the same id is fenced as soon as a newer one has written here. Nothing is
+//! written but as part of a transaction that its coordinator says spans the group's partition;
+//! from version 5 on this request makes it so, and AddOffsetsToTxn is left out.
 
-use super::offset_commit::{Sorted, said};
+use super::offset_commit::{Sorted, named, said};
 use super::{Api, Pending};
-use crate::group::{Commit, GroupError, Identity};
+use crate::group::{Commit, GroupError, Identity, PartOf};
+use crate::transactions::{OFFSETS_TOPIC, TransactionError};
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
+use crate::wire::error_code::{number, of_log_error, of_transaction_error};
 use crate::wire::group_error::{group_error, own};
 use crate::wire::guard::{Field, Kind, Shape};
 use crate::wire::request::{Reply, Request};
 use futures::FutureExt;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use std::sync::Arc;
-use tradewind_types::PartitionId;
+use tradewind_types::{Offset, PartitionId};
+use uuid::Uuid;
 
 const PARTITION: Shape = Shape {
     fields: &[Field::new(Kind::Fixed(12)), Field::from(2, Kind::Fixed(4)), Field::new(Kind::Text)],
@@ -33,7 +36,7 @@ pub(crate) const API: Api = Api {
     name: "TxnOffsetCommit",
     key: 28,
     min: 0,
-    max: 4,
+    max: 5,
     flexible_from: 3,
     request: &Shape {
         fields: &[
@@ -51,6 +54,14 @@ pub(crate) const API: Api = Api {
     probe: Request::probe::<TxnOffsetCommitRequest>,
 };
 
+/// The first version that tells what only an abort helps from other wrong states.
+const ABORTABLE_FROM: i16 = 4;
+/// The first version that makes the group's partition part of the transaction.
+const ADDS_PARTITIONS_FROM: i16 = 5;
+/// How often a commit is checked again because its producer's last transaction ended meanwhile.
+/// Twice is more than one producer can bring about.
+const VERIFIED_AGAIN_MAX: usize = 3;
+
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: TxnOffsetCommitRequest = request.decode()?;
     Ok(async move { serve(&broker, &request, asked).await.map(Some) }.boxed())
@@ -63,15 +74,15 @@ async fn serve(
 ) -> Result<Reply, WireError> {
     let mut sorted = Sorted::default();
     for topic in &asked.topics {
-        let name = own(&topic.name.0);
+        let known = named(broker, false, &topic.name, Uuid::nil());
         for partition in &topic.partitions {
             let metadata = partition.committed_metadata.as_ref().map(own);
             let epoch = partition.committed_leader_epoch;
             let offset = said(partition.committed_offset, epoch, metadata);
-            sorted.add(broker, (Arc::clone(&name), partition.partition_index), offset);
+            sorted.add(&known, partition.partition_index, offset);
         }
     }
-    let (offsets, exists) = sorted.take();
+    let (offsets, unknown) = sorted.take();
     let commit = Commit {
         group: own(&asked.group_id.0),
         who: Identity {
@@ -79,19 +90,18 @@ async fn serve(
             instance: asked.group_instance_id.as_ref().map(own),
             generation: asked.generation_id,
         },
-        producer: Some((asked.producer_id.0, asked.producer_epoch)),
+        part_of: None,
         offsets,
         retention_ms: None,
     };
-    let committed = match &*commit.group {
-        "" => Err(GroupError::InvalidGroupId),
-        _ => broker.groups.commit(commit).await,
+    let client = (asked.producer_id.0, asked.producer_epoch);
+    let by =
+        Transactional { broker, id: &asked.transactional_id, client, version: request.version };
+    let committed = match commit.offsets.is_empty() {
+        true => Ok(Vec::new()),
+        false => by.commit(commit).await,
     };
-    let committed = committed.map_err(|error| match error {
-        GroupError::NotFound => group_error(GroupError::IllegalGeneration).code(),
-        error => group_error(error).code(),
-    });
-    let mut codes = Sorted::codes(exists, committed);
+    let mut codes = Sorted::codes(unknown, committed.map_err(number));
     let topics = asked.topics.into_iter().map(|topic| {
         let code = |index: PartitionId| {
             TxnOffsetCommitResponsePartition::default()
@@ -103,4 +113,53 @@ async fn serve(
     });
     let topics = topics.collect();
     request.reply(&TxnOffsetCommitResponse::default().with_topics(topics))
+}
+
+/// Who commits in which transaction.
+struct Transactional<'a> {
+    broker: &'a Broker,
+    id: &'a str,
+    client: (i64, i16),
+    version: i16,
+}
+
+impl Transactional<'_> {
+    async fn commit(&self, commit: Commit) -> Result<Vec<Result<(), GroupError>>, ResponseError> {
+        if commit.group.is_empty() {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        let groups = &self.broker.groups;
+        let partition = groups.offsets_partition_of(&commit.group).await.map_err(group_error)?;
+        let mut again = 0;
+        loop {
+            let verified = self.verify(partition).await?;
+            let part_of = Some(PartOf { producer: self.client, verified });
+            match groups.commit(Commit { part_of, ..commit.clone() }).await {
+                Err(GroupError::NoTransaction) if again < VERIFIED_AGAIN_MAX => again += 1,
+                Err(GroupError::NotFound) => return Err(ResponseError::IllegalGeneration),
+                other => return other.map_err(group_error),
+            }
+        }
+    }
+
+    /// Asks the coordinator whether the group's partition is part of the transaction, unless the
+    /// partition knows it.
+    async fn verify(&self, partition: PartitionId) -> Result<Option<Offset>, ResponseError> {
+        let guard = self.broker.store.transaction_guard(OFFSETS_TOPIC, partition, self.client);
+        let Some(guard) = guard.map_err(|error| of_log_error(&error))? else { return Ok(None) };
+        let coordinator = &self.broker.transactions;
+        let place = (OFFSETS_TOPIC.to_owned(), partition);
+        let verified = if self.version >= ADDS_PARTITIONS_FROM {
+            coordinator.add_partitions(self.id, self.client, [place].into(), 2).await
+        } else {
+            coordinator.verify(self.id, self.client, &place).await
+        };
+        verified.map(|()| Some(guard)).map_err(|error| match error {
+            TransactionError::WrongState if self.version >= ABORTABLE_FROM => {
+                ResponseError::TransactionAbortable
+            }
+            // Of being fenced clients expect to hear as they do from Produce.
+            error => of_transaction_error(&error, false),
+        })
+    }
 }

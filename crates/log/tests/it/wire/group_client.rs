@@ -1,8 +1,9 @@
 //! A member of a group made of single requests.
 
 use super::harness::*;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -11,13 +12,15 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, MetadataRequest,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 use tradewind_log::group::GroupSettings;
 use tradewind_log::wire::{WireLimits, versions};
+use uuid::Uuid;
 
 pub(super) fn range(api: &str) -> std::ops::RangeInclusive<i16> {
     let (_, _, min, max) = versions().find(|(name, ..)| *name == api).unwrap();
@@ -157,6 +160,13 @@ pub(super) async fn fetch_at(
     let request = OffsetFetchRequest::default().with_require_stable(stable && version >= 7);
     let told =
         |offset: i64, note: Option<StrBytes>, code: i16| (offset, note.unwrap().to_string(), code);
+    if version >= 10 {
+        let topic = id_of_t(client).await;
+        let answer = fetch_by_id(client, id, Some(topic), stable).await;
+        assert_eq!(answer.groups[0].topics[0].topic_id, topic);
+        let partition = answer.groups[0].topics[0].partitions[0].clone();
+        return told(partition.committed_offset, partition.metadata, partition.error_code);
+    }
     if version >= 8 {
         let topic = OffsetFetchRequestTopics::default().with_name(name("t"));
         let asked = OffsetFetchRequestGroup::default()
@@ -175,4 +185,66 @@ pub(super) async fn fetch_at(
 
 pub(super) async fn committed(client: &mut Client, id: &str) -> i64 {
     fetch_at(client, 8, id, true).await.0
+}
+
+/// The id of topic `t`.
+pub(super) async fn id_of_t(client: &mut Client) -> Uuid {
+    let topic = MetadataRequestTopic::default().with_name(Some(name("t")));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    client.call(12, &request).await.topics[0].topic_id
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.put_u8(text.len() as u8 + 1);
+    out.put_slice(text.as_bytes());
+}
+
+/// OffsetCommit 10: partition 0 of the topic with this id, by nobody's member.
+pub(super) async fn commit_by_id(
+    client: &mut Client,
+    id: &str,
+    topic: Uuid,
+    (offset, note): (i64, &str),
+) -> OffsetCommitResponse {
+    let mut body = Vec::new();
+    put_text(&mut body, id);
+    body.put_i32(-1);
+    put_text(&mut body, "");
+    // No instance; one topic, one partition.
+    body.put_slice(&[0, 2]);
+    body.put_slice(topic.as_bytes());
+    body.put_u8(2);
+    body.put_i32(0);
+    body.put_i64(offset);
+    body.put_i32(-1);
+    put_text(&mut body, note);
+    // The tags of the partition, the topic and the request.
+    body.put_slice(&[0, 0, 0]);
+    client.call_with::<OffsetCommitRequest>(10, &body).await
+}
+
+/// OffsetFetch 10: partition 0 of a topic, or all there is.
+pub(super) async fn fetch_by_id(
+    client: &mut Client,
+    id: &str,
+    topic: Option<Uuid>,
+    stable: bool,
+) -> OffsetFetchResponse {
+    let mut body = vec![2];
+    put_text(&mut body, id);
+    // No member.
+    body.put_u8(0);
+    body.put_i32(-1);
+    match topic {
+        None => body.put_u8(0),
+        Some(topic) => {
+            body.put_u8(2);
+            body.put_slice(topic.as_bytes());
+            body.put_u8(2);
+            body.put_i32(0);
+            body.put_u8(0);
+        }
+    }
+    body.put_slice(&[0, u8::from(stable), 0]);
+    client.call_with::<OffsetFetchRequest>(10, &body).await
 }

@@ -9,13 +9,9 @@ use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use kafka_protocol::messages::txn_offset_commit_request::{
-    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
-};
 use kafka_protocol::messages::{
     CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest,
     HeartbeatRequest, ListGroupsRequest, MetadataRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    TxnOffsetCommitRequest,
 };
 use std::time::Duration;
 use tradewind_log::group::{GroupState, OFFSETS_TOPIC};
@@ -27,8 +23,13 @@ async fn offsets_are_committed_and_fetched_in_every_version() {
     let mut client = port.client().await;
     for version in range("OffsetCommit") {
         let offset = i64::from(version) * 10;
-        let request = commit_request("g", "", -1, offset, "note");
-        let answer = client.call(version, &request).await;
+        let answer = match version {
+            10.. => {
+                let topic = id_of_t(&mut client).await;
+                commit_by_id(&mut client, "g", topic, (offset, "note")).await
+            }
+            _ => client.call(version, &commit_request("g", "", -1, offset, "note")).await,
+        };
         assert_eq!(answer.topics[0].partitions[0].error_code, 0, "version {version}");
         for version in range("OffsetFetch") {
             let found = fetch_at(&mut client, version, "g", true).await;
@@ -42,15 +43,48 @@ async fn offsets_are_committed_and_fetched_in_every_version() {
     for version in 2..=7 {
         let answer = client.call(version, &all).await;
         assert_eq!(answer.topics.len(), 1);
-        assert_eq!(answer.topics[0].partitions[0].committed_offset, 90);
+        assert_eq!(answer.topics[0].partitions[0].committed_offset, 100);
     }
     let asked = |id| OffsetFetchRequestGroup::default().with_group_id(group(id)).with_topics(None);
     let both = OffsetFetchRequest::default().with_groups(vec![asked("g"), asked("nobody")]);
     for version in 8..=9 {
         let answer = client.call(version, &both).await;
-        assert_eq!(answer.groups[0].topics[0].partitions[0].committed_offset, 90);
+        assert_eq!(answer.groups[0].topics[0].partitions[0].committed_offset, 100);
         assert!(answer.groups[1].topics.is_empty() && answer.groups[1].error_code == 0);
     }
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn the_newest_version_names_topics_by_id() {
+    const UNKNOWN_ID: i16 = 100;
+    let port = quick_port(1).await;
+    port.topic("gone", 1).await;
+    let mut client = port.client().await;
+    let (t, gone) = (port.topic_id("t"), port.topic_id("gone"));
+    for topic in [t, gone] {
+        let answer = commit_by_id(&mut client, "g", topic, (7, "")).await;
+        assert_eq!(answer.topics[0].topic_id, topic);
+        assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+    }
+    let all = fetch_by_id(&mut client, "g", None, true).await.groups.remove(0);
+    let mut found: Vec<_> = all.topics.iter().map(|topic| topic.topic_id).collect();
+    found.sort();
+    let mut due = vec![t, gone];
+    due.sort();
+    assert_eq!(found, due);
+    port.store.delete_topic("gone").await.unwrap();
+    let answer = commit_by_id(&mut client, "g", gone, (8, "")).await;
+    assert_eq!(answer.topics[0].partitions[0].error_code, UNKNOWN_ID);
+    let asked = fetch_by_id(&mut client, "g", Some(gone), true).await.groups.remove(0);
+    let partition = &asked.topics[0].partitions[0];
+    assert_eq!((partition.error_code, partition.committed_offset), (UNKNOWN_ID, -1));
+    let left = fetch_by_id(&mut client, "g", None, true).await.groups.remove(0);
+    assert_eq!(left.topics.len(), 1, "of a topic that is gone nobody can name the id");
+    // Another topic of the same name is another topic.
+    port.topic("gone", 1).await;
+    let asked = fetch_by_id(&mut client, "g", Some(gone), true).await.groups.remove(0);
+    assert_eq!(asked.topics[0].partitions[0].error_code, UNKNOWN_ID);
     port.stop().await;
 }
 
@@ -260,49 +294,6 @@ async fn groups_offsets_and_assignments_survive_a_restart() {
         .with_member_id(joined.member_id.clone());
     member.group_instance_id = Some(text("i"));
     assert_eq!(client.call(3, &member).await.error_code, 0);
-    port.stop().await;
-}
-
-#[tokio::test]
-async fn offsets_of_a_transaction_count_when_it_is_committed_also_over_a_restart() {
-    let port = quick_port(1).await;
-    let mut client = port.client().await;
-    let request = |epoch: i16, offset: i64| {
-        let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(offset);
-        let topic = TxnOffsetCommitRequestTopic::default().with_name(name("t"));
-        TxnOffsetCommitRequest::default()
-            .with_transactional_id(text("x").into())
-            .with_group_id(group("g"))
-            .with_producer_id(42.into())
-            .with_producer_epoch(epoch)
-            .with_generation_id(-1)
-            .with_topics(vec![topic.with_partitions(vec![partition])])
-    };
-    let code = async |client: &mut Client, version: i16, request: &TxnOffsetCommitRequest| {
-        client.call(version, request).await.topics[0].partitions[0].error_code
-    };
-    let at = port.groups.offsets_partition_of("g").await.unwrap();
-    for version in range("TxnOffsetCommit") {
-        let offset = 100 + i64::from(version);
-        let before = fetch_at(&mut client, 8, "g", true).await;
-        assert_eq!(code(&mut client, version, &request(1, offset)).await, 0, "version {version}");
-        assert_eq!(fetch_at(&mut client, 8, "g", true).await, (-1, String::new(), 88));
-        assert_eq!(fetch_at(&mut client, 8, "g", false).await, before, "not yet");
-        port.groups.transaction_ended(at, 42, 1, true).await;
-        assert_eq!(committed(&mut client, "g").await, offset);
-    }
-    assert_eq!(code(&mut client, 3, &request(1, 500)).await, 0);
-    port.groups.transaction_ended(at, 42, 1, false).await;
-    assert_eq!(committed(&mut client, "g").await, 104, "aborted");
-    assert_eq!(code(&mut client, 3, &request(2, 600)).await, 0);
-    assert_eq!(code(&mut client, 3, &request(1, 700)).await, 47, "fenced");
-    drop(client);
-    // No marker was written in the log, so after a restart all of them are open.
-    let port = Port::start_in(port.stop_and_keep().await, quick()).await;
-    let mut client = port.client().await;
-    assert_eq!(fetch_at(&mut client, 8, "g", true).await.2, 88);
-    port.groups.transaction_ended(at, 42, 2, true).await;
-    assert_eq!(committed(&mut client, "g").await, 600);
     port.stop().await;
 }
 

@@ -157,6 +157,23 @@ impl Client {
         self.correlation
     }
 
+    /// As [`Client::call`], with a body that `kafka-protocol` cannot write, in a flexible version.
+    pub(crate) async fn call_with<R: Request>(&mut self, version: i16, body: &[u8]) -> R::Response {
+        self.correlation += 1;
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        frame.put_i16(R::KEY);
+        frame.put_i16(version);
+        frame.put_i32(self.correlation);
+        frame.put_i16(-1);
+        frame.put_u8(0);
+        frame.put_slice(body);
+        let length = (frame.len() - 4) as i32;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.stream.write_all(&frame).await.unwrap();
+        self.receive::<R>(version, self.correlation).await
+    }
+
     pub(crate) async fn receive<R: Request>(
         &mut self,
         version: i16,

@@ -36,6 +36,22 @@ async fn api_versions_lists_what_is_served_in_every_version() {
         let told = response.api_keys.iter().map(|a| (a.api_key, (a.min_version, a.max_version)));
         let served = versions().map(|(_, key, min, max)| (key, (min, max)));
         assert_eq!(told.collect::<BTreeMap<_, _>>(), served.collect(), "version {version}");
+        let finalized: Vec<_> = response
+            .finalized_features
+            .iter()
+            .map(|it| (it.name.as_str(), it.min_version_level, it.max_version_level))
+            .collect();
+        let supported: Vec<_> = response
+            .supported_features
+            .iter()
+            .map(|it| (it.name.as_str(), it.min_version, it.max_version))
+            .collect();
+        let transactions = [("transaction.version", 2, 2)];
+        let due = if version >= 3 { &transactions[..] } else { &[] };
+        assert_eq!(finalized, due, "version {version}");
+        assert_eq!(response.finalized_features_epoch, if version >= 3 { 0 } else { -1 });
+        let due = if version >= 4 { &[("transaction.version", 0, 2)][..] } else { &[] };
+        assert_eq!(supported, due, "older clients take a level of 0 for a fault");
     }
     port.stop().await;
 }
@@ -55,15 +71,15 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("CreateTopics", (2, 7)),
         ("DeleteTopics", (1, 6)),
         ("InitProducerId", (0, 5)),
-        ("OffsetCommit", (2, 9)),
-        ("OffsetFetch", (1, 9)),
+        ("OffsetCommit", (2, 10)),
+        ("OffsetFetch", (1, 10)),
         ("JoinGroup", (0, 9)),
         ("Heartbeat", (0, 4)),
         ("LeaveGroup", (0, 5)),
         ("SyncGroup", (0, 5)),
         ("DescribeGroups", (0, 6)),
         ("ListGroups", (0, 5)),
-        ("TxnOffsetCommit", (0, 4)),
+        ("TxnOffsetCommit", (0, 5)),
         ("DeleteGroups", (0, 2)),
         ("OffsetDelete", (0, 0)),
         ("AlterConfigs", (0, 2)),

@@ -1,28 +1,24 @@
 //! The producers of a simulation, which do what Kafka's clients do: number their batches, send again
 //! what was not acknowledged, and take an answer that did not come for unknown.
 
-use super::{Flaw, PARTITIONS, Seen, Server, TOPIC, Tally};
+use super::flaws::Flaw;
+use super::seen::{Acked, Seen, record};
+use super::{PLACES, Server, Spot, Tally, WRITTEN};
 use crate::batch;
-use crate::transactions::transaction::Identity;
-use crate::transactions::{Ending, Place, TransactionError};
+use crate::transactions::{Ending, Identity, Place, TransactionError};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
-use tradewind_types::{LogError, Offset, PartitionId, Record};
+use tradewind_types::{Clock, Log, LogError, Offset, Record};
 
 /// Records of one client are numbered from here on, times its own number.
 const NUMBERS: u64 = 1_000_000;
 /// How often a client asks again when it is told to.
-const ASKS_MAX: usize = 200;
+pub(super) const ASKS_MAX: usize = 200;
 
-fn records(numbers: &[u64]) -> Vec<Record> {
-    let record = |number: &u64| {
-        let mut value = number.to_be_bytes().to_vec();
-        value.resize(60, b' ');
-        Record { timestamp_ms: 5, value: Some(Bytes::from(value)), ..Record::default() }
-    };
-    numbers.iter().map(record).collect()
+fn records(spot: Spot, numbers: &[u64]) -> Vec<Record> {
+    numbers.iter().map(|number| record(spot, *number)).collect()
 }
 
 /// A batch on its way.
@@ -30,7 +26,8 @@ fn records(numbers: &[u64]) -> Vec<Record> {
 struct Sent {
     numbers: Vec<u64>,
     sequence: i32,
-    tried: bool,
+    /// When it was first sent, milliseconds: it may be there since.
+    sent_ms: Option<i64>,
 }
 
 /// A producer that numbers its batches, without transactions.
@@ -38,10 +35,14 @@ pub(super) struct Idempotent {
     rng: StdRng,
     identity: Option<Identity>,
     next_number: u64,
-    sequences: BTreeMap<PartitionId, i32>,
-    unacknowledged: BTreeMap<PartitionId, VecDeque<Sent>>,
-    acknowledged: BTreeMap<u64, (PartitionId, Offset)>,
-    partitions: BTreeMap<u64, PartitionId>,
+    sequences: BTreeMap<Spot, i32>,
+    unacknowledged: BTreeMap<Spot, VecDeque<Sent>>,
+    acknowledged: BTreeMap<u64, Acked>,
+    /// Where each record was sent.
+    spots: BTreeMap<u64, Spot>,
+    /// The last batch that was acknowledged, and its offset.
+    last: BTreeMap<Spot, (Sent, Offset)>,
+    broken: Option<String>,
     repeated: u64,
 }
 
@@ -54,7 +55,9 @@ impl Idempotent {
             sequences: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
-            partitions: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            last: BTreeMap::new(),
+            broken: None,
             repeated: 0,
         }
     }
@@ -70,27 +73,32 @@ impl Idempotent {
                 Err(_) => return,
             },
         };
-        let partition = self.rng.random_range(0..PARTITIONS);
+        let spot = self.rng.random_range(WRITTEN);
+        let (topic, partition) = PLACES[spot];
+        if self.rng.random_bool(0.2) {
+            self.repeat_last(server, identity, spot).await;
+        }
         for _ in 0..self.rng.random_range(0..3) {
-            self.make(partition);
+            self.make(spot);
         }
         // The answer may be lost with the connection, while what was written is not durable yet.
         let twice = self.rng.random_bool(0.2);
         let repeats_wait = server.flaw != Flaw::RepeatNotDurable;
-        let waiting = self.unacknowledged.entry(partition).or_default();
+        let now_ms = server.clock.now_ms();
+        let waiting = self.unacknowledged.entry(spot).or_default();
         let mut sends = Vec::new();
         for sent in waiting.iter_mut() {
+            let records = records(spot, &sent.numbers);
             let batch = match server.flaw {
-                Flaw::SequencesUnchecked => {
-                    batch::numbered(&records(&sent.numbers), (-1, -1), -1, false)
-                }
-                _ => batch::numbered(&records(&sent.numbers), identity, sent.sequence, false),
+                Flaw::SequencesUnchecked => batch::numbered(&records, (-1, -1), -1, false),
+                _ => batch::numbered(&records, identity, sent.sequence, false),
             };
-            let waits = repeats_wait || !(sent.tried || twice);
-            self.repeated += u64::from(sent.tried || twice);
-            sent.tried = true;
+            let again = sent.sent_ms.is_some() || twice;
+            let waits = repeats_wait || !again;
+            self.repeated += u64::from(again);
+            sent.sent_ms.get_or_insert(now_ms);
             let send = |batch: Bytes, waits| {
-                server.store.append_verified(TOPIC, partition, batch, waits, None)
+                server.store.append_verified(topic, partition, batch, waits, None)
             };
             if twice {
                 sends.push(send(batch.clone(), false));
@@ -102,42 +110,73 @@ impl Idempotent {
         for answers in answers.chunks(per_batch) {
             let Some(Ok(appended)) = answers.last() else { break };
             let Some(sent) = waiting.pop_front() else { break };
-            for (offset, number) in (appended.base_offset..).zip(sent.numbers) {
-                self.acknowledged.insert(number, (partition, offset));
+            let sent_ms = sent.sent_ms.unwrap_or(now_ms);
+            for (offset, number) in (appended.base_offset..).zip(&sent.numbers) {
+                self.acknowledged.insert(*number, Acked { spot, offset, sent_ms });
             }
+            self.last.insert(spot, (sent, appended.base_offset));
         }
     }
 
-    fn make(&mut self, partition: PartitionId) {
+    /// Sends once more what was acknowledged last: it is known, wherever compaction and the loss of
+    /// caches have left it. So is that another does not follow it.
+    async fn repeat_last(&mut self, server: &Server, identity: Identity, spot: Spot) {
+        let none_waits = self.unacknowledged.get(&spot).is_none_or(VecDeque::is_empty);
+        let Some((sent, offset)) = self.last.get(&spot).filter(|_| none_waits) else { return };
+        if server.flaw == Flaw::SequencesUnchecked {
+            return;
+        }
+        let (topic, partition) = PLACES[spot];
+        let marks = server.store.watermarks(topic, partition);
+        if marks.is_ok_and(|marks| marks.log_start > *offset) {
+            // Of what retention has taken only the caches know.
+            return;
+        }
+        let records = records(spot, &sent.numbers);
+        let send = |sequence| {
+            let batch = batch::numbered(&records, identity, sequence, false);
+            server.store.append_verified(topic, partition, batch, true, None)
+        };
+        let again = send(sent.sequence).await.map(|appended| appended.base_offset);
+        let skipped = send(sent.sequence + 100).await;
+        let holds = again.as_ref().map_or(true, |again| again == offset) && skipped.is_err();
+        if !holds {
+            let said =
+                format!("{sent:?} of {spot} at {offset} came again as {again:?}, {skipped:?}");
+            self.broken.get_or_insert(said);
+        }
+        self.repeated += 1;
+    }
+
+    fn make(&mut self, spot: Spot) {
         let count = self.rng.random_range(1..4);
         let numbers: Vec<u64> = (self.next_number..self.next_number + count).collect();
         self.next_number += count;
-        self.partitions.extend(numbers.iter().map(|number| (*number, partition)));
-        let sequence = self.sequences.entry(partition).or_insert(0);
-        let sent = Sent { numbers, sequence: *sequence, tried: false };
+        self.spots.extend(numbers.iter().map(|number| (*number, spot)));
+        let sequence = self.sequences.entry(spot).or_insert(0);
+        let sent = Sent { numbers, sequence: *sequence, sent_ms: None };
         *sequence += count as i32;
-        self.unacknowledged.entry(partition).or_default().push_back(sent);
+        self.unacknowledged.entry(spot).or_default().push_back(sent);
+    }
+
+    /// Says which of its records may have removed their keys.
+    pub(super) fn tombstones(&self, seen: &mut Seen) {
+        for (number, spot) in &self.spots {
+            let offset = self.acknowledged.get(number).map(|acked| acked.offset);
+            seen.tombstone(*spot, *number, offset);
+        }
     }
 
     pub(super) fn verify(&self, seen: &Seen) -> Result<(), String> {
-        for (number, place) in &self.acknowledged {
-            // What lies behind an open transaction is durable, and not shown yet.
-            match seen.places.get(number) {
-                Some(found) if found == place => {}
-                Some(found) => {
-                    return Err(format!("record {number} is at {found:?}, said was {place:?}"));
-                }
-                None if seen.hides(*place) => {}
-                None => return Err(format!("record {number} of {place:?} is lost")),
-            }
-        }
-        let mut last: BTreeMap<PartitionId, Offset> = BTreeMap::new();
-        for (number, partition) in &self.partitions {
+        self.broken.clone().map_or(Ok(()), Err)?;
+        self.acknowledged.iter().try_for_each(|(number, acked)| seen.check(*number, *acked))?;
+        let mut last: BTreeMap<Spot, Offset> = BTreeMap::new();
+        for (number, spot) in &self.spots {
             let Some((found, offset)) = seen.places.get(number) else { continue };
-            if found != partition {
-                return Err(format!("record {number} is in {found}, not in {partition}"));
+            if found != spot {
+                return Err(format!("record {number} is in {found}, not in {spot}"));
             }
-            if last.insert(*partition, *offset).is_some_and(|before| before >= *offset) {
+            if last.insert(*spot, *offset).is_some_and(|before| before >= *offset) {
                 return Err(format!("record {number} comes before the one before it"));
             }
         }
@@ -145,8 +184,8 @@ impl Idempotent {
     }
 
     pub(super) fn count(&self, tally: &mut Tally) {
-        tally.acknowledged += self.acknowledged.len() as u64;
-        tally.repeated += self.repeated;
+        tally.count("acknowledged", self.acknowledged.len() as u64);
+        tally.count("repeated", self.repeated);
     }
 }
 
@@ -163,8 +202,8 @@ enum Fate {
 
 #[derive(Debug)]
 struct Attempt {
-    /// Its records, and where they are, of those that were acknowledged.
-    numbers: BTreeMap<u64, Option<(PartitionId, Offset)>>,
+    /// Its records, where they were sent and where they are, of those that were acknowledged.
+    numbers: BTreeMap<u64, (Spot, Option<Acked>)>,
     fate: Fate,
 }
 
@@ -172,8 +211,10 @@ struct Attempt {
 pub(super) struct Transactional {
     rng: StdRng,
     id: String,
+    /// Its epoch rises with each transaction, as of clients that know `transaction.version` 2.
+    bumps: bool,
     identity: Option<Identity>,
-    sequences: BTreeMap<PartitionId, i32>,
+    sequences: BTreeMap<Spot, i32>,
     next_number: u64,
     attempts: Vec<Attempt>,
     /// Whether the last of them is going on.
@@ -187,6 +228,7 @@ impl Transactional {
         Self {
             rng: StdRng::seed_from_u64(seed ^ (0x7478_0000 + number)),
             id: format!("transactional {number}"),
+            bumps: number % 2 == 1,
             identity: None,
             sequences: BTreeMap::new(),
             next_number: NUMBERS * (10 + number),
@@ -258,24 +300,38 @@ impl Transactional {
     }
 
     async fn write(&mut self, server: &Server, identity: Identity) -> bool {
-        let partition = self.rng.random_range(0..PARTITIONS);
-        let place: Place = (TOPIC.to_owned(), partition);
-        if !self.add(server, identity, &place).await {
-            return false;
-        }
-        let guard = server.store.transaction_guard(TOPIC, partition, identity).unwrap_or(None);
-        if guard.is_some() && server.coordinator.verify(&self.id, identity, &place).await.is_err() {
-            return false;
-        }
+        let spot = self.rng.random_range(WRITTEN);
+        let (topic, partition) = PLACES[spot];
+        let place: Place = (topic.to_owned(), partition);
+        let guard = if self.bumps {
+            // The coordinator is told by the partition, as Produce 12 has it.
+            let guard = server.store.transaction_guard(topic, partition, identity).unwrap_or(None);
+            if guard.is_some() && !add(server, &self.id, identity, &place, 2).await {
+                return false;
+            }
+            guard
+        } else {
+            if !add(server, &self.id, identity, &place, 0).await {
+                return false;
+            }
+            let guard = server.store.transaction_guard(topic, partition, identity).unwrap_or(None);
+            let verified = server.coordinator.verify(&self.id, identity, &place);
+            if guard.is_some() && verified.await.is_err() {
+                return false;
+            }
+            guard
+        };
         let number = self.next_number;
         self.next_number += 1;
-        let sequence = self.sequences.entry(partition).or_insert(0);
-        let batch = batch::numbered(&records(&[number]), identity, *sequence, true);
-        let send = || server.store.append_verified(TOPIC, partition, batch.clone(), true, guard);
+        let sent_ms = server.clock.now_ms();
+        let sequence = self.sequences.entry(spot).or_insert(0);
+        let batch = batch::numbered(&records(spot, &[number]), identity, *sequence, true);
+        let send = || server.store.append_verified(topic, partition, batch.clone(), true, guard);
         let sent = send().await;
         let attempt = self.attempts.last_mut().expect("one is going on");
-        let place = sent.as_ref().ok().map(|appended| (partition, appended.base_offset));
-        attempt.numbers.insert(number, place);
+        let acked = sent.as_ref().ok();
+        let acked = acked.map(|appended| Acked { spot, offset: appended.base_offset, sent_ms });
+        attempt.numbers.insert(number, (spot, acked));
         match sent {
             Ok(_) => {
                 *sequence += 1;
@@ -290,27 +346,19 @@ impl Transactional {
         }
     }
 
-    async fn add(&self, server: &Server, identity: Identity, place: &Place) -> bool {
-        for _ in 0..ASKS_MAX {
-            let places = [place.clone()].into();
-            match server.coordinator.add_partitions(&self.id, identity, places, 0).await {
-                Ok(()) => return true,
-                Err(TransactionError::Concurrent) => tokio::task::yield_now().await,
-                Err(_) => return false,
-            }
-        }
-        false
-    }
-
     async fn end(&mut self, server: &Server, identity: Identity, commit: bool) {
         let Some(attempt) = self.attempts.last_mut() else { return };
         self.unanswered = None;
-        let ending = Ending { identity, commit, bumps: false };
+        let ending = Ending { identity, commit, bumps: self.bumps };
         for _ in 0..ASKS_MAX {
             match server.coordinator.end(&self.id, ending).await {
-                Ok(_) => {
+                Ok(next) => {
                     attempt.fate = if commit { Fate::Committed } else { Fate::Aborted };
                     self.going_on = false;
+                    if next != identity {
+                        self.identity = Some(next);
+                        self.sequences.clear();
+                    }
                     return;
                 }
                 Err(TransactionError::Concurrent) => tokio::task::yield_now().await,
@@ -336,21 +384,34 @@ impl Transactional {
         self.going_on = false;
     }
 
+    /// Says which of its records may have removed their keys.
+    pub(super) fn tombstones(&self, seen: &mut Seen) {
+        let may_count =
+            |attempt: &&Attempt| matches!(attempt.fate, Fate::Committed | Fate::Unknown);
+        for attempt in self.attempts.iter().filter(may_count) {
+            for (number, (spot, acked)) in &attempt.numbers {
+                seen.tombstone(*spot, *number, acked.map(|acked| acked.offset));
+            }
+        }
+    }
+
     pub(super) fn verify(&self, seen: &Seen) -> Result<(), String> {
         for attempt in &self.attempts {
-            let shown = |number: &u64| seen.places.contains_key(number);
-            let there = attempt.numbers.keys().filter(|number| shown(number)).count();
-            let whole = attempt.numbers.iter().all(|(number, place)| {
-                shown(number) || place.is_some_and(|place| seen.hides(place))
-            });
+            let there = attempt.numbers.keys().filter(|n| seen.places.contains_key(n)).count();
+            let whole =
+                attempt.numbers.iter().try_for_each(|(number, (spot, acked))| match acked {
+                    Some(acked) => seen.check(*number, *acked),
+                    None if seen.places.contains_key(number) => Ok(()),
+                    None if seen.maybe_gone(*spot, *number) => Ok(()),
+                    None => Err(format!("record {number} is not there")),
+                });
             let holds = match attempt.fate {
                 Fate::Committed => whole,
-                Fate::Aborted | Fate::Open => there == 0,
-                Fate::Unknown => whole || there == 0,
+                Fate::Unknown if there > 0 => whole,
+                Fate::Aborted | Fate::Open if there > 0 => Err(format!("{there} are there")),
+                _ => Ok(()),
             };
-            if !holds {
-                return Err(format!("{}: {there} records are there of {attempt:?}", self.id));
-            }
+            holds.map_err(|reason| format!("{}: {reason}: {attempt:?}", self.id))?;
         }
         Ok(())
     }
@@ -358,11 +419,30 @@ impl Transactional {
     pub(super) fn count(&self, tally: &mut Tally) {
         for attempt in self.attempts.iter().filter(|attempt| !attempt.numbers.is_empty()) {
             match attempt.fate {
-                Fate::Committed => tally.committed += 1,
-                Fate::Aborted => tally.aborted += 1,
-                Fate::Unknown => tally.unknown += 1,
+                Fate::Committed => tally.count("committed", 1),
+                Fate::Aborted => tally.count("aborted", 1),
+                Fate::Unknown => tally.count("unknown", 1),
                 Fate::Open => {}
             }
         }
     }
+}
+
+/// Makes `place` part of the transaction, asking again while the last one is being finished.
+pub(super) async fn add(
+    server: &Server,
+    id: &str,
+    identity: Identity,
+    place: &Place,
+    version: i16,
+) -> bool {
+    for _ in 0..ASKS_MAX {
+        let places = [place.clone()].into();
+        match server.coordinator.add_partitions(id, identity, places, version).await {
+            Ok(()) => return true,
+            Err(TransactionError::Concurrent) => tokio::task::yield_now().await,
+            Err(_) => return false,
+        }
+    }
+    false
 }
