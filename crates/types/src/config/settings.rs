@@ -235,6 +235,12 @@ pub const SETTINGS: &[Setting] = &[
         "How long a consumer group without members waits for others when the first one joins, and again after each that comes. Groups that never had more than one member wait a tenth of it.",
     ),
     setting(
+        "server.kafka_group_session_timeout_ms_min",
+        Kind::Milliseconds { min: SECOND, max: 30 * 60 * SECOND },
+        "6 s",
+        "The shortest session timeout a member of a consumer group may ask for.",
+    ),
+    setting(
         "server.kafka_offsets_retention_ms",
         Kind::Milliseconds { min: 60 * SECOND, max: 3_650 * DAY },
         "7 d",
