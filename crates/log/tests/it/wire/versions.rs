@@ -86,7 +86,7 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("WriteTxnMarkers", (1, 1)),
         ("DescribeProducers", (0, 0)),
         ("DescribeTransactions", (0, 0)),
-        ("ListTransactions", (0, 1)),
+        ("ListTransactions", (0, 2)),
     ]);
     assert_eq!(by_name, expected);
 }
