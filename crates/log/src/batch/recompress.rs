@@ -6,12 +6,15 @@
 use super::filter::finish;
 use super::{BatchSpan, COMPRESSION_BITS, Compression, HEADER_BYTES, parse_header};
 
+/// Batches, and where each lies in them.
+type Recompressed = (Vec<u8>, Vec<BatchSpan>);
+
 /// The batches of `bytes`, which were checked, compressed with `codec`; `None` when all are.
 pub(crate) fn recompress(
     bytes: &[u8],
     spans: &[BatchSpan],
     codec: Compression,
-) -> Result<Option<(Vec<u8>, Vec<BatchSpan>)>, String> {
+) -> Result<Option<Recompressed>, String> {
     let as_asked = |span: &BatchSpan| Ok(span.header.compression()? == codec);
     let done: Result<Vec<bool>, String> = spans.iter().map(as_asked).collect();
     let done = done?;
