@@ -219,8 +219,7 @@ pub const SETTINGS: &[Setting] = &[
         TIMEOUT,
         "30 s",
         "How far a Kafka client may fall behind 64 KiB/s while it sends a request or takes an answer \
-         before it is disconnected. One that moves nothing is disconnected after this time; while \
-         others wait for the memory, after 1 s.",
+         before it is disconnected. One that moves nothing is disconnected after this time; while others wait for the memory, after 1 s.",
     ),
     setting(
         "server.kafka_idle_timeout_ms",

@@ -1,5 +1,5 @@
 //! Where things are, asked of the one broker with the one folder: moves to where something is
-//! already work, all others are refused; what has settings is listed.
+//! already work, all others are refused; what has settings is listed; everybody may do everything.
 
 use super::harness::*;
 use super::versions::range;
@@ -10,8 +10,9 @@ use kafka_protocol::messages::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic,
 };
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, DescribeLogDirsRequest,
-    ListConfigResourcesRequest,
+    AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, DescribeClusterRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, GroupId, ListConfigResourcesRequest,
+    MetadataRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tradewind_log::wire::WireLimits;
@@ -107,6 +108,47 @@ async fn what_has_settings_is_listed() {
                 .collect();
             let expected = if version == 0 { &[] } else { expected };
             assert_eq!((response.error_code, &listed[..]), (error, expected), "{kinds:?}");
+        }
+    }
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn everything_is_allowed_and_told_to_who_asks() {
+    let port = Port::with_topic(1).await;
+    let mut client = port.client().await;
+    let (unknown, of) = (i32::MIN, |codes: &[u32]| codes.iter().map(|code| 1 << code).sum::<i32>());
+    // Kafka's numbers of its operations.
+    let topic_may = of(&[3, 4, 5, 6, 7, 8, 10, 11]);
+    let group_may = of(&[3, 6, 8, 10, 11]);
+    let cluster_may = of(&[5, 7, 8, 9, 10, 11, 12]);
+    for asks in [false, true] {
+        let told = |may: i32| if asks { may } else { unknown };
+        for version in range("Metadata").filter(|version| *version >= 8) {
+            let mut request =
+                MetadataRequest::default().with_include_topic_authorized_operations(asks);
+            request.include_cluster_authorized_operations = asks && version <= 10;
+            request.topics = None;
+            let response = client.call(version, &request).await;
+            let topic = response.topics.iter().find(|topic| topic.name == Some(name("t"))).unwrap();
+            assert_eq!(topic.topic_authorized_operations, told(topic_may), "version {version}");
+            if version <= 10 {
+                assert_eq!(response.cluster_authorized_operations, told(cluster_may));
+            }
+        }
+        for version in range("DescribeCluster") {
+            let request = DescribeClusterRequest::default()
+                .with_include_cluster_authorized_operations(asks)
+                .with_endpoint_type(1);
+            let response = client.call(version, &request).await;
+            assert_eq!(response.cluster_authorized_operations, told(cluster_may));
+        }
+        for version in range("DescribeGroups").filter(|version| (3..6).contains(version)) {
+            let request = DescribeGroupsRequest::default()
+                .with_groups(vec![GroupId(StrBytes::from_static_str("nobody"))])
+                .with_include_authorized_operations(asks);
+            let response = client.call(version, &request).await;
+            assert_eq!(response.groups[0].authorized_operations, told(group_may));
         }
     }
     port.stop().await;
