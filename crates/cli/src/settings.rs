@@ -69,6 +69,7 @@ pub fn wire(config: &Config) -> WireLimits {
         },
         groups: GroupSettings {
             initial_rebalance_delay: Duration::from_millis(from.group_rebalance_delay_ms),
+            session_timeout_min: Duration::from_millis(from.group_session_timeout_ms_min),
             offsets_retention: Duration::from_millis(from.offsets_retention_ms),
             ..GroupSettings::default()
         },

@@ -29,7 +29,8 @@ pub use metrics_names::describe_metrics;
 pub use report::{Corruption, RecoveryReport, TornTail};
 pub use segment::{Bad, ScanOutcome, scan_bytes};
 pub use settings::{
-    Cleanup, Flush, LogSettings, TimestampType, TopicDefaults, TransactionSettings,
+    Cleanup, Flush, KafkaLayout, LogSettings, TimestampType, TopicCompression, TopicDefaults,
+    TransactionSettings,
 };
 pub use store::{AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead};
 pub use topic_settings::{SettingKind, TOPIC_SETTINGS, TopicSetting, topic_setting};

@@ -3,7 +3,7 @@
 //! Guarantees: every queue, cache and buffer of this crate is bounded by a value named here.
 //! Left out: where the values come from. The binary resolves them from its configuration.
 
-use crate::batch::{ProduceRules, RecordRules};
+use crate::batch::{Compression, ProduceRules, RecordRules};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -102,6 +102,10 @@ pub struct TopicDefaults {
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`: how far ahead it may be.
     pub timestamp_after_max_ms: i64,
+    /// `compression.type`: how batches are kept.
+    pub compression: TopicCompression,
+    /// What Kafka has beside, and what has no effect.
+    pub layout: KafkaLayout,
 }
 
 impl TopicDefaults {
@@ -149,6 +153,70 @@ impl Cleanup {
             (true, true) => "compact,delete",
             (true, false) => "compact",
             (false, _) => "delete",
+        }
+    }
+}
+
+/// `compression.type`: how a topic's batches are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicCompression(Option<Compression>);
+
+impl TopicCompression {
+    /// As their producer compressed them.
+    pub const PRODUCER: Self = Self(None);
+
+    const NAMES: [(&str, Self); 6] = [
+        ("producer", Self::PRODUCER),
+        ("uncompressed", Self(Some(Compression::None))),
+        ("gzip", Self(Some(Compression::Gzip))),
+        ("snappy", Self(Some(Compression::Snappy))),
+        ("lz4", Self(Some(Compression::Lz4))),
+        ("zstd", Self(Some(Compression::Zstd))),
+    ];
+
+    /// As Kafka writes it.
+    pub fn text(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(_, kind)| *kind == self);
+        named.map(|(name, _)| *name).expect("every codec is in the list")
+    }
+
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, kind)| *kind)
+    }
+
+    /// What batches are to be compressed with; `None` leaves them as they are.
+    pub(crate) fn codec(self) -> Option<Compression> {
+        self.0
+    }
+}
+
+/// Settings of how Kafka lays out and writes its files. Nothing depends on them here: they are
+/// kept, and shown, for the programs that set them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaLayout {
+    /// `file.delete.delay.ms`
+    pub file_delete_delay_ms: i64,
+    /// `flush.messages`
+    pub flush_messages: i64,
+    /// `flush.ms`
+    pub flush_ms: i64,
+    /// `index.interval.bytes`
+    pub index_interval_bytes: i64,
+    /// `segment.index.bytes`
+    pub segment_index_bytes: i64,
+    /// `segment.jitter.ms`
+    pub segment_jitter_ms: i64,
+}
+
+impl Default for KafkaLayout {
+    fn default() -> Self {
+        Self {
+            file_delete_delay_ms: 60_000,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            index_interval_bytes: 4_096,
+            segment_index_bytes: 10 << 20,
+            segment_jitter_ms: 0,
         }
     }
 }
@@ -235,6 +303,8 @@ impl Default for TopicDefaults {
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
+            compression: TopicCompression::PRODUCER,
+            layout: KafkaLayout::default(),
         }
     }
 }

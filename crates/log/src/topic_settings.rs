@@ -4,7 +4,7 @@
 //! cannot be chosen here is accepted only with the value that holds.
 //! Left out: where they are kept (topic_file) and what they do.
 
-use crate::settings::{Cleanup, TimestampType, TopicDefaults};
+use crate::settings::{Cleanup, TimestampType, TopicCompression, TopicDefaults};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use tradewind_types::LogError;
@@ -74,9 +74,17 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         name: "compression.type",
         kind: SettingKind::Text,
         broker_name: "compression.type",
-        doc: "producer: batches stay as they were compressed by their producer. Nothing else is offered.",
-        set: |setting, _, value| fixed(setting, value, "producer", "batches are stored as sent"),
-        show: |_| "producer".into(),
+        doc: "producer: batches stay as their producer compressed them. gzip, snappy, lz4, zstd, uncompressed: they are kept, and sent, like this.",
+        set: |setting, to, value| {
+            to.compression = TopicCompression::of(value.trim()).ok_or_else(|| {
+                format!(
+                    "`{}` is {value:?}, not producer, uncompressed, gzip, snappy, lz4 or zstd",
+                    setting.name
+                )
+            })?;
+            Ok(())
+        },
+        show: |from| from.compression.text().to_owned(),
     },
     TopicSetting {
         name: "delete.retention.ms",
@@ -90,12 +98,48 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         show: |from| from.delete_retention_ms.to_string(),
     },
     TopicSetting {
+        name: "file.delete.delay.ms",
+        kind: SettingKind::Long,
+        broker_name: "log.segment.delete.delay.ms",
+        doc: "Without effect: when a file goes is the server's own matter.",
+        set: |setting, to, value| {
+            to.layout.file_delete_delay_ms = number(setting, value, 0..=i64::MAX)?;
+            Ok(())
+        },
+        show: |from| from.layout.file_delete_delay_ms.to_string(),
+    },
+    TopicSetting {
         name: "flush.messages",
         kind: SettingKind::Long,
         broker_name: "log.flush.interval.messages",
-        doc: "1: nothing is acknowledged with acks=all, or readable, before it is durable. Nothing else is offered.",
-        set: |setting, _, value| fixed(setting, value, "1", "what is readable is durable"),
-        show: |_| "1".into(),
+        doc: "Without effect: nothing is acknowledged with acks=all, or readable, before it is durable.",
+        set: |setting, to, value| {
+            to.layout.flush_messages = number(setting, value, 1..=i64::MAX)?;
+            Ok(())
+        },
+        show: |from| from.layout.flush_messages.to_string(),
+    },
+    TopicSetting {
+        name: "flush.ms",
+        kind: SettingKind::Long,
+        broker_name: "log.flush.interval.ms",
+        doc: "Without effect, as `flush.messages`.",
+        set: |setting, to, value| {
+            to.layout.flush_ms = number(setting, value, 0..=i64::MAX)?;
+            Ok(())
+        },
+        show: |from| from.layout.flush_ms.to_string(),
+    },
+    TopicSetting {
+        name: "index.interval.bytes",
+        kind: SettingKind::Int,
+        broker_name: "log.index.interval.bytes",
+        doc: "Without effect: a segment's index is the server's own matter.",
+        set: |setting, to, value| {
+            to.layout.index_interval_bytes = number(setting, value, 0..=i64::from(i32::MAX))?;
+            Ok(())
+        },
+        show: |from| from.layout.index_interval_bytes.to_string(),
     },
     TopicSetting {
         name: "max.compaction.lag.ms",
@@ -231,6 +275,28 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             Ok(())
         },
         show: |from| from.segment_bytes.to_string(),
+    },
+    TopicSetting {
+        name: "segment.index.bytes",
+        kind: SettingKind::Int,
+        broker_name: "log.index.size.max.bytes",
+        doc: "Without effect, as `index.interval.bytes`.",
+        set: |setting, to, value| {
+            to.layout.segment_index_bytes = number(setting, value, 4..=i64::from(i32::MAX))?;
+            Ok(())
+        },
+        show: |from| from.layout.segment_index_bytes.to_string(),
+    },
+    TopicSetting {
+        name: "segment.jitter.ms",
+        kind: SettingKind::Long,
+        broker_name: "log.roll.jitter.ms",
+        doc: "Without effect: a segment is sealed when `segment.ms` says so.",
+        set: |setting, to, value| {
+            to.layout.segment_jitter_ms = number(setting, value, 0..=i64::MAX)?;
+            Ok(())
+        },
+        show: |from| from.layout.segment_jitter_ms.to_string(),
     },
     TopicSetting {
         name: "segment.ms",

@@ -91,6 +91,8 @@ pub struct KafkaConfig {
     pub idle_timeout_ms: u64,
     /// How long the first members of a consumer group are given to come together.
     pub group_rebalance_delay_ms: u64,
+    /// The shortest session timeout of a consumer group's member.
+    pub group_session_timeout_ms_min: u64,
     /// How long the offsets of a consumer group without members are kept.
     pub offsets_retention_ms: u64,
     /// Bytes a second a client may produce; `None` for no limit.
@@ -364,6 +366,8 @@ impl ServerConfig {
                 request_timeout_ms: layers.number("server.kafka_request_timeout_ms"),
                 idle_timeout_ms: layers.number("server.kafka_idle_timeout_ms"),
                 group_rebalance_delay_ms: layers.number("server.kafka_group_rebalance_delay_ms"),
+                group_session_timeout_ms_min: layers
+                    .number("server.kafka_group_session_timeout_ms_min"),
                 offsets_retention_ms: layers.number("server.kafka_offsets_retention_ms"),
                 quota_produce_bytes_per_second: layers
                     .optional_number("server.kafka_quota_produce_bytes_per_second"),

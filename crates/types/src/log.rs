@@ -259,6 +259,17 @@ pub enum ProducerFault {
     },
 }
 
+/// Records of a batch that are not taken, and the whole batch with them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BadRecords {
+    /// What is wrong with the first.
+    pub reason: String,
+    /// Which these are, from 0 on in their batch, as far as they are told; none where it is the
+    /// batch that is wrong.
+    pub records: Vec<i32>,
+}
+
 /// Why a log could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -287,10 +298,10 @@ pub enum LogError {
     Invalid(String),
     /// A record is not what its topic takes: no key where records are compacted by key.
     #[error("{0}")]
-    InvalidRecord(String),
+    InvalidRecord(BadRecords),
     /// A producer's timestamp is further from the clock than its topic takes.
     #[error("{0}")]
-    InvalidTimestamp(String),
+    InvalidTimestamp(BadRecords),
     /// The offset lies outside what is kept.
     #[error("offset {offset} of {topic}-{partition} is outside {log_start}..{high_watermark}")]
     OutOfRange {

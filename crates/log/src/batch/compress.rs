@@ -41,6 +41,17 @@ impl Compression {
         })
     }
 
+    /// Its number in a batch's attributes.
+    pub(crate) fn bits(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
     /// The inflated bytes.
     pub(crate) fn inflate(self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         match self {

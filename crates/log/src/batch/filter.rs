@@ -166,7 +166,7 @@ fn rewritten(
 }
 
 /// Sets length and checksum.
-fn finish(batch: &mut [u8]) {
+pub(super) fn finish(batch: &mut [u8]) {
     let length = (batch.len() - LENGTH_END) as i32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     put_crc(batch);

@@ -8,6 +8,7 @@ mod compress;
 mod control;
 mod encode;
 mod filter;
+mod recompress;
 mod records;
 mod varint;
 
@@ -16,6 +17,7 @@ pub(crate) use control::{Marker, make_transactional, marker};
 pub(crate) use encode::numbered;
 pub(crate) use encode::{encode, rebase, stamp_append_time};
 pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys, with_horizon};
+pub(crate) use recompress::recompress;
 pub(crate) use records::{RecordFault, RecordRules};
 pub use records::{check_records, decode_records, decode_records_at};
 
@@ -49,7 +51,14 @@ pub struct BatchError {
     pub fault: BatchFault,
     /// What does not hold.
     pub reason: String,
+    /// The numbers of the records that are at fault, where single ones are: the first
+    /// [`BAD_RECORDS_MAX`] of them.
+    pub records: Vec<i32>,
 }
+
+/// Records of one batch that are named as those at fault; its producer reports the others as
+/// having been in bad company.
+pub(crate) const BAD_RECORDS_MAX: usize = 100;
 
 /// What can be wrong with a batch, as far as its producer has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +75,11 @@ pub enum BatchFault {
 
 impl BatchError {
     fn new(position: usize, reason: impl Into<String>) -> Self {
-        Self { position, fault: BatchFault::Corrupt, reason: reason.into() }
+        Self::of(position, BatchFault::Corrupt, reason)
+    }
+
+    fn of(position: usize, fault: BatchFault, reason: impl Into<String>) -> Self {
+        Self { position, fault, reason: reason.into(), records: Vec::new() }
     }
 }
 
@@ -238,26 +251,27 @@ pub(crate) fn check_spans(
     rules: &ProduceRules,
 ) -> Result<(), BatchError> {
     if spans.is_empty() {
-        let fault = BatchFault::Record;
-        return Err(BatchError { position: 0, fault, reason: "there is none".into() });
+        return Err(BatchError::of(0, BatchFault::Record, "there is none"));
     }
     if let [_, second, ..] = spans
         && spans.iter().any(|span| span.header.producer_id >= 0)
     {
-        let reason = "numbered batches are sent one at a time".to_owned();
-        return Err(BatchError { position: second.position, fault: BatchFault::Record, reason });
+        let reason = "numbered batches are sent one at a time";
+        return Err(BatchError::of(second.position, BatchFault::Record, reason));
     }
     for span in spans {
         let batch = &bytes[span.position..][..span.header.bytes];
         check_sendable(&span.header, rules.batch_bytes_max)
-            .and_then(|()| {
-                rules.records.check(&span.header, batch).map_err(|(fault, reason)| match fault {
-                    RecordFault::Malformed => (BatchFault::Corrupt, reason),
-                    RecordFault::NoKey => (BatchFault::Record, reason),
-                    RecordFault::Timestamp => (BatchFault::Timestamp, reason),
-                })
-            })
-            .map_err(|(fault, reason)| BatchError { position: span.position, fault, reason })?;
+            .map_err(|(fault, reason)| BatchError::of(span.position, fault, reason))?;
+        rules.records.check(&span.header, batch).map_err(|broken| {
+            let fault = match broken.fault {
+                RecordFault::Malformed => BatchFault::Corrupt,
+                RecordFault::NoKey => BatchFault::Record,
+                RecordFault::Timestamp => BatchFault::Timestamp,
+            };
+            let records = broken.records;
+            BatchError { position: span.position, fault, reason: broken.reason, records }
+        })?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! Left out: attributes of a record, which Kafka has reserved and never used.
 
 use super::varint::Reader;
-use super::{BatchHeader, HEADER_BYTES};
+use super::{BAD_RECORDS_MAX, BatchHeader, HEADER_BYTES};
 use crate::batch::compress::Compression;
 use bytes::Bytes;
 use std::ops::RangeInclusive;
@@ -42,6 +42,21 @@ pub(crate) enum RecordFault {
     Timestamp,
 }
 
+/// Why the records of a batch are not taken.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) fault: RecordFault,
+    pub(crate) reason: String,
+    /// The first records that are at fault, by number; none where the batch as a whole is.
+    pub(crate) records: Vec<i32>,
+}
+
+impl Broken {
+    fn malformed(reason: String) -> Self {
+        Self { fault: RecordFault::Malformed, reason, records: Vec::new() }
+    }
+}
+
 impl RecordRules {
     /// What holds for every batch of a producer.
     pub(crate) fn produced() -> Self {
@@ -49,34 +64,36 @@ impl RecordRules {
     }
 
     /// Checks every record of the whole batch `batch` without keeping anything.
-    pub(crate) fn check(
-        &self,
-        header: &BatchHeader,
-        batch: &[u8],
-    ) -> Result<(), (RecordFault, String)> {
-        let malformed = |reason: String| (RecordFault::Malformed, reason);
+    pub(crate) fn check(&self, header: &BatchHeader, batch: &[u8]) -> Result<(), Broken> {
         let body = batch
             .get(HEADER_BYTES..header.bytes)
-            .ok_or_else(|| malformed("the batch is cut short".into()))?;
-        match header.compression().map_err(malformed)? {
+            .ok_or_else(|| Broken::malformed("the batch is cut short".into()))?;
+        match header.compression().map_err(Broken::malformed)? {
             Compression::None => self.check_body(header, body),
-            codec => self.check_body(header, &codec.inflate(body).map_err(malformed)?),
+            codec => self.check_body(header, &codec.inflate(body).map_err(Broken::malformed)?),
         }
     }
 
-    fn check_body(&self, header: &BatchHeader, body: &[u8]) -> Result<(), (RecordFault, String)> {
-        let (mut decoded, mut broken) = (0, None);
+    fn check_body(&self, header: &BatchHeader, body: &[u8]) -> Result<(), Broken> {
+        let (mut decoded, mut broken) = (0, None::<Broken>);
         let walked = walk(header, body, |index, raw| {
             decoded += raw.decoded_bytes();
-            if broken.is_none() {
-                broken = self.broken_by(header, index, raw);
+            let full = broken.as_ref().is_some_and(|all| all.records.len() == BAD_RECORDS_MAX);
+            let Some((fault, reason)) =
+                (!full).then(|| self.broken_by(header, index, raw)).flatten()
+            else {
+                return;
+            };
+            let all = broken.get_or_insert(Broken { fault, reason, records: Vec::new() });
+            if ![fault, all.fault].contains(&RecordFault::Malformed) {
+                all.records.push(index);
             }
         });
-        walked.map_err(|reason| (RecordFault::Malformed, reason))?;
+        walked.map_err(Broken::malformed)?;
         if decoded > DECODED_BYTES_MAX {
             let reason =
                 format!("its records take {decoded} bytes of memory, {DECODED_BYTES_MAX} may");
-            return Err((RecordFault::Malformed, reason));
+            return Err(Broken::malformed(reason));
         }
         broken.map_or(Ok(()), Err)
     }
@@ -113,7 +130,7 @@ impl RecordRules {
 
 /// Checks every record of the whole batch `batch` without keeping anything.
 pub fn check_records(header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
-    RecordRules::default().check(header, batch).map_err(|(_, reason)| reason)
+    RecordRules::default().check(header, batch).map_err(|broken| broken.reason)
 }
 
 /// The records of the whole batch `batch`, whose header is `header`.

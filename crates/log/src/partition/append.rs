@@ -60,6 +60,27 @@ impl Append {
         self.batches.bytes().len()
     }
 
+    /// Its batches with this compression, where the topic asks for one; they may be too large then.
+    pub(crate) fn compressed(
+        mut self,
+        codec: Option<batch::Compression>,
+        batch_bytes_max: usize,
+    ) -> Result<Self, LogError> {
+        let Some(codec) = codec else { return Ok(self) };
+        let made = batch::recompress(self.batches.bytes(), &self.spans, codec);
+        if let Some((bytes, spans)) = made.map_err(LogError::Invalid)? {
+            if let Some(span) = spans.iter().find(|span| span.header.bytes > batch_bytes_max) {
+                return Err(LogError::Invalid(format!(
+                    "{} bytes, as `compression.type` has it, are more than `max.message.bytes` \
+                     allows ({batch_bytes_max})",
+                    span.header.bytes
+                )));
+            }
+            (self.batches, self.spans) = (Batches::Own(bytes), spans);
+        }
+        Ok(self)
+    }
+
     /// Gives the batches the log's time.
     pub(crate) fn stamp(&mut self, now_ms: i64) {
         let mut bytes = match std::mem::replace(&mut self.batches, Batches::Own(Vec::new())) {

@@ -17,6 +17,16 @@ use tradewind_types::{LogError, TopicSpec};
 pub(super) const PARTITION_FILES_BYTES: u64 = 8 << 10;
 
 impl LogStore {
+    /// Whether a topic of this name that is not there could be made.
+    ///
+    /// # Errors
+    /// As [`tradewind_types::Log::create_topic`].
+    pub(crate) fn check_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+        topic_file::check_spec(spec)?;
+        topic_settings::resolve(&self.inner.shared.settings.topic, &spec.settings)?;
+        self.inner.check_count(spec.partitions)
+    }
+
     pub(super) async fn make_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
         topic_file::check_spec(spec)?;
         topic_settings::resolve(&self.inner.shared.settings.topic, &spec.settings)?;

@@ -9,7 +9,9 @@ use crate::partition::{Append, Batches, Origin, Pieces};
 use crate::segment::AbortedBatches;
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;
-use tradewind_types::log::{Appended, Isolation, PartitionFigures, Records, Watermarks};
+use tradewind_types::log::{
+    Appended, BadRecords, Isolation, PartitionFigures, Records, Watermarks,
+};
 use tradewind_types::{
     Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
 };
@@ -119,16 +121,21 @@ impl LogStore {
         let (topic, partition) = self.partition(topic, partition)?;
         let config = topic.config.get();
         if config.cleanup.compact && records.iter().any(|record| record.key.is_none()) {
-            return Err(LogError::InvalidRecord(format!(
-                "topic {:?} is compacted by key, and a record has none",
-                topic.file.name
-            )));
+            let reason =
+                format!("topic {:?} is compacted by key, and a record has none", topic.file.name);
+            return Err(LogError::InvalidRecord(BadRecords { reason, records: Vec::new() }));
         }
         let bytes = batch::encode(&records, config.max_message_bytes).map_err(LogError::Invalid)?;
         drop(records);
         let header = batch::parse_header(&bytes).expect("it was encoded just now");
         let spans = vec![batch::BatchSpan { position: 0, header }];
-        let mut append = Append { batches: Batches::Own(bytes), spans, origin: Origin::Own };
+        let append = Append { batches: Batches::Own(bytes), spans, origin: Origin::Own };
+        let codec = config.compression.codec();
+        let bytes_max = config.max_message_bytes;
+        let mut append = match codec {
+            None | Some(batch::Compression::None) => append,
+            codec => blocking::run(move || append.compressed(codec, bytes_max)).await?,
+        };
         let append_time_ms = self.stamp(&topic, &mut append);
         let base_offset = partition.append(append, true).await?;
         let log_start = partition.watermarks().log_start;

@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tradewind_disk::{Disk, DiskFile};
-use tradewind_types::log::{Isolation, Watermarks};
+use tradewind_types::log::{BadRecords, Isolation, Watermarks};
 use tradewind_types::{Clock, LogError, Offset, PartitionId, TopicInfo};
 
 /// Compressed batches of producers that are inflated at once: each may take 16 MiB.
@@ -269,13 +269,19 @@ impl LogStore {
         let config = topic.config.get();
         let rules = config.produce_rules(self.inner.shared.clock.now_ms());
         let spans = batch::parse_batches(&batches).map_err(refused)?;
-        let compressed = spans.iter().any(|span| span.header.compressed());
+        let codec = config.compression.codec();
+        let plain = spans.iter().all(|span| !span.header.compressed())
+            && codec.is_none_or(|codec| codec == batch::Compression::None);
         let check = move || {
             batch::check_spans(&batches, &spans, &rules).map_err(refused)?;
-            let origin = Origin::Client { verified };
-            Ok(Append { batches: Batches::Sent(batches), spans, origin })
+            let append = Append {
+                batches: Batches::Sent(batches),
+                spans,
+                origin: Origin::Client { verified },
+            };
+            append.compressed(codec, rules.batch_bytes_max)
         };
-        if !compressed {
+        if plain {
             return check();
         }
         let _permit = self.inner.inflating.acquire().await.expect("it is never closed");
@@ -460,10 +466,11 @@ impl LogStore {
 /// Why a producer's batches are not taken.
 fn refused(error: batch::BatchError) -> LogError {
     let reason = error.to_string();
+    let records = error.records;
     match error.fault {
         BatchFault::Corrupt | BatchFault::TooLarge => LogError::Invalid(reason),
-        BatchFault::Record => LogError::InvalidRecord(reason),
-        BatchFault::Timestamp => LogError::InvalidTimestamp(reason),
+        BatchFault::Record => LogError::InvalidRecord(BadRecords { reason, records }),
+        BatchFault::Timestamp => LogError::InvalidTimestamp(BadRecords { reason, records }),
     }
 }
 

@@ -55,6 +55,19 @@ pub(crate) const BROKER_SETTINGS: &[BrokerSetting] = &[
         value: |broker| broker.limits.fetch_bytes_max.to_string(),
     },
     BrokerSetting {
+        name: "group.max.session.timeout.ms",
+        kind: SettingKind::Int,
+        doc: "The longest session timeout of a group's member.",
+        value: |broker| broker.limits.groups.session_timeout_max.as_millis().to_string(),
+    },
+    BrokerSetting {
+        name: "group.min.session.timeout.ms",
+        kind: SettingKind::Int,
+        doc: "The shortest session timeout of a group's member: \
+              `server.kafka_group_session_timeout_ms_min`.",
+        value: |broker| broker.limits.groups.session_timeout_min.as_millis().to_string(),
+    },
+    BrokerSetting {
         name: "log.dirs",
         kind: SettingKind::List,
         doc: "Where the topics lie.",

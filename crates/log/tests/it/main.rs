@@ -16,6 +16,7 @@ mod hooked;
 mod model;
 mod power_cut;
 mod producers;
+mod record_rules;
 mod retention;
 mod seeds;
 mod support;

@@ -10,6 +10,7 @@ mod hostile;
 mod memory;
 mod old_versions;
 mod own_client;
+mod placement;
 mod produce_fetch;
 mod producers;
 mod quotas;

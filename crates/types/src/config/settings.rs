@@ -219,8 +219,7 @@ pub const SETTINGS: &[Setting] = &[
         TIMEOUT,
         "30 s",
         "How far a Kafka client may fall behind 64 KiB/s while it sends a request or takes an answer \
-         before it is disconnected. One that moves nothing is disconnected after this time; while \
-         others wait for the memory, after 1 s.",
+         before it is disconnected. One that moves nothing is disconnected after this time; while others wait for the memory, after 1 s.",
     ),
     setting(
         "server.kafka_idle_timeout_ms",
@@ -233,6 +232,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Milliseconds { min: 0, max: HOUR },
         "3 s",
         "How long a consumer group without members waits for others when the first one joins, and again after each that comes. Groups that never had more than one member wait a tenth of it.",
+    ),
+    setting(
+        "server.kafka_group_session_timeout_ms_min",
+        Kind::Milliseconds { min: SECOND, max: 30 * 60 * SECOND },
+        "6 s",
+        "The shortest session timeout a member of a consumer group may ask for.",
     ),
     setting(
         "server.kafka_offsets_retention_ms",

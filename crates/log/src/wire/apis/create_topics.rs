@@ -90,10 +90,11 @@ async fn create(
         let reason = format!("the server makes topic {:?} itself", spec.name);
         return Err((ResponseError::InvalidTopicException, reason));
     }
-    if validate_only {
-        return Ok(spec.partitions);
-    }
-    match broker.store.create_topic(&spec).await {
+    let made = match validate_only {
+        true => broker.store.check_topic(&spec),
+        false => broker.store.create_topic(&spec).await,
+    };
+    match made {
         Ok(()) => Ok(spec.partitions),
         Err(error) => Err((create_error(&error, &spec), error.to_string())),
     }

@@ -1,8 +1,9 @@
 //! DescribeCluster: the one broker, and what the cluster is called.
 //!
 //! Guarantees: the same broker that Metadata names.
-//! Left out: authorized operations; controllers that are not brokers.
+//! Left out: who may do what; controllers that are not brokers.
 
+use super::operations::CLUSTER_OPERATIONS;
 use super::{Api, Pending, answered};
 use crate::wire::WireError;
 use crate::wire::broker::{Broker, CLUSTER_ID, NODE_ID};
@@ -47,7 +48,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         CONTROLLERS => Some((ResponseError::MismatchedEndpointType, "this is a broker")),
         _ => Some((ResponseError::UnsupportedEndpointType, "brokers (1) are known")),
     };
-    let response = match refused {
+    let mut response = match refused {
         Some((error, reason)) => response
             .with_error_code(number(error))
             .with_error_message(Some(StrBytes::from_static_str(reason))),
@@ -63,5 +64,8 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
                     .with_rack(None),
             ]),
     };
+    if asked.include_cluster_authorized_operations && refused.is_none() {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
     Ok(answered(request.reply(&response)?))
 }

@@ -2,8 +2,9 @@
 //!
 //! Guarantees: subscriptions and assignments are shown while they hold, that is of stable groups;
 //! an answer's bytes are charged before it is built.
-//! Left out: authorized operations; nothing is denied yet.
+//! Left out: who may do what; nothing is denied yet.
 
+use super::operations::GROUP_OPERATIONS;
 use super::{Api, Pending};
 use crate::group::{Group, GroupError, GroupState};
 use crate::wire::WireError;
@@ -75,7 +76,12 @@ async fn serve(
             None => missing(id, version),
         }),
     });
-    let groups = groups.collect();
+    let mut groups: Vec<DescribedGroup> = groups.collect();
+    if asked.include_authorized_operations {
+        for group in groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = GROUP_OPERATIONS;
+        }
+    }
     let mut reply = request.reply(&DescribeGroupsResponse::default().with_groups(groups))?;
     charge.shrink_to(reply.bytes.len());
     reply.charge = charge;

@@ -2,8 +2,9 @@
 //!
 //! Guarantees: topics in the order of their names, each once; at most [`PARTITIONS_MAX`]
 //! partitions in an answer, and where it stopped is where the next one goes on.
-//! Left out: authorized operations.
+//! Left out: who may do what; nothing is denied yet.
 
+use super::operations::TOPIC_OPERATIONS;
 use super::{Api, Pending};
 use crate::wire::WireError;
 use crate::wire::broker::{Broker, LEADER_EPOCH, NODE_ID};
@@ -156,6 +157,7 @@ fn described(
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(info.name.clone()))))
         .with_topic_id(Uuid::from_bytes(info.id))
+        .with_topic_authorized_operations(TOPIC_OPERATIONS)
         .with_is_internal(is_internal(&info.name))
         .with_partitions(partitions.collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: each transactional id has its own result; lists are in the order of the ids; answers
 //! are charged before they are made, and past [`PARTITIONS_TOLD_MAX`] partitions ids are refused.
-//! Left out: the newest list's pattern, which needs Kafka's regular expressions.
+//! Left out: expressions that need to go back over the text, which Kafka does not take either.
 
 use super::{Api, Pending};
 use crate::transactions::{Phase, Summary, Transaction, TransactionError};
@@ -21,6 +21,7 @@ use kafka_protocol::messages::{
     ListTransactionsResponse, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
+use regex::{Regex, RegexBuilder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,13 +40,14 @@ pub(crate) const LIST: Api = Api {
     name: "ListTransactions",
     key: 66,
     min: 0,
-    max: 1,
+    max: 2,
     flexible_from: 0,
     request: &Shape {
         fields: &[
             Field::new(Kind::Each(&Kind::Text)),
             Field::new(Kind::Each(&Kind::Fixed(8))),
             Field::from(1, Kind::Fixed(8)),
+            Field::from(2, Kind::Text),
         ],
         tags: &[],
     },
@@ -59,6 +61,8 @@ const PARTITIONS_TOLD_MAX: usize = 100_000;
 const PARTITION_BYTES: usize = 64;
 /// What a listed transaction takes in an answer.
 const LISTED_BYTES: usize = 256;
+/// What the pattern of one list may take in memory: strangers write it.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 async fn describe(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: DescribeTransactionsRequest = request.decode()?;
@@ -133,6 +137,11 @@ fn name(phase: Phase) -> StrBytes {
 async fn list(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: ListTransactionsRequest = request.decode()?;
     Ok(async move {
+        let Ok(pattern) = pattern(&asked) else {
+            let code = number(ResponseError::InvalidRegularExpression);
+            let response = ListTransactionsResponse::default().with_error_code(code);
+            return Ok(Some(request.reply(&response)?));
+        };
         let known = |filter: &StrBytes| Phase::ALL.iter().any(|phase| phase.name() == &**filter);
         let unknown = asked.state_filters.iter().filter(|filter| !known(filter)).cloned();
         let response =
@@ -142,7 +151,10 @@ async fn list(broker: Arc<Broker>, request: Request) -> Result<Pending, WireErro
             Ok(all) => {
                 broker.answers.charge(&mut charge, all.len() * LISTED_BYTES).await;
                 let now_ms = broker.transactions.now_ms();
-                let wanted = all.iter().filter(|(_, state)| wanted(&asked, state, now_ms));
+                let wanted = all.iter().filter(|(id, state)| {
+                    pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
+                        && wanted(&asked, state, now_ms)
+                });
                 response.with_transaction_states(wanted.map(listed).collect())
             }
             Err(error) => response.with_error_code(number(of_transaction_error(&error, true))),
@@ -150,6 +162,18 @@ async fn list(broker: Arc<Broker>, request: Request) -> Result<Pending, WireErro
         charged(request.reply(&response)?, charge)
     }
     .boxed())
+}
+
+/// What an id is to match from its first to its last character; `None` where all are wanted.
+fn pattern(asked: &ListTransactionsRequest) -> Result<Option<Regex>, regex::Error> {
+    let Some(pattern) = asked.transactional_id_pattern.as_deref().filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    let compiled = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build();
+    // By itself first: what surrounds it must not lend it brackets.
+    compiled(pattern)?;
+    compiled(&format!(r"\A(?:{pattern})\z")).map(Some)
 }
 
 fn wanted(asked: &ListTransactionsRequest, transaction: &Summary, now_ms: i64) -> bool {

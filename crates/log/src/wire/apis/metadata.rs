@@ -2,8 +2,9 @@
 //!
 //! Guarantees: a topic named by a client is made when the port's settings and the request allow
 //! it, durably, before it is answered. The answer's size is charged before it is built.
-//! Left out: authorized operations; nothing is denied yet.
+//! Left out: who may do what; nothing is denied yet.
 
+use super::operations::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS};
 use super::{Api, Pending};
 use crate::wire::WireError;
 use crate::wire::broker::{Broker, CLUSTER_ID, LEADER_EPOCH, NODE_ID};
@@ -114,13 +115,22 @@ fn estimate(broker: &Broker, asked: &MetadataRequest) -> usize {
 }
 
 fn response(broker: &Broker, asked: &MetadataRequest, version: i16) -> MetadataResponse {
-    let topics = match &asked.topics {
+    let mut topics: Vec<MetadataResponseTopic> = match &asked.topics {
         Some(topics) if !wants_all(asked, version) => {
             topics.iter().map(|topic| named(broker, topic, version)).collect()
         }
         _ => broker.store.topics().iter().map(|topic| described(topic, version)).collect(),
     };
-    MetadataResponse::default()
+    if asked.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            topic.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+    }
+    let mut response = MetadataResponse::default();
+    if asked.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    response
         .with_brokers(vec![
             MetadataResponseBroker::default()
                 .with_node_id(NODE_ID.into())

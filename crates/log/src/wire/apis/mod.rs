@@ -6,6 +6,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -28,6 +30,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
@@ -37,6 +40,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod offsets_by_id;
+mod operations;
 mod produce;
 mod produce_old;
 mod sync_group;
@@ -86,7 +90,10 @@ const APIS: &[&Api] = &[
     &describe_cluster::API,
     &describe_topic_partitions::API,
     &describe_log_dirs::API,
+    &alter_replica_log_dirs::API,
+    &list_config_resources::API,
     &elect_leaders::API,
+    &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &add_partitions_to_txn::API,
     &add_offsets_to_txn::API,

@@ -21,7 +21,9 @@ use futures::FutureExt;
 use futures::future::{join_all, ready};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
@@ -68,6 +70,10 @@ const ZSTD_FROM: i16 = 7;
 const ABORTABLE_FROM: i16 = 11;
 /// The first version whose transactional batches make their partition part of the transaction.
 const ADDS_PARTITIONS_FROM: i16 = 12;
+/// The first version whose answers say in words why a batch is not taken, and name its bad records.
+const REASONS_FROM: i16 = 8;
+/// Bad records that one answer names: it stays small whatever was sent.
+const BAD_RECORDS_TOLD_MAX: usize = 1_000;
 /// How often a batch is checked again because its producer's last transaction ended meanwhile. Twice
 /// is more than one producer can bring about.
 const VERIFIED_AGAIN_MAX: usize = 3;
@@ -76,6 +82,8 @@ const VERIFIED_AGAIN_MAX: usize = 3;
 struct Refusal {
     code: ResponseError,
     reason: String,
+    /// The records that are at fault, by number, where single ones are.
+    records: Vec<i32>,
 }
 
 /// One partition's records, written; for `acks=all` the fsync is still to come.
@@ -176,11 +184,11 @@ impl Asked<'_> {
         let acks = self.acks;
         if !(-1..=1).contains(&acks) {
             let reason = format!("acks is {acks}, -1, 0 and 1 are known");
-            return Err(Refusal { code: ResponseError::InvalidRequiredAcks, reason });
+            return Err(Refusal::new(ResponseError::InvalidRequiredAcks, reason));
         }
         if topics::is_internal(&topic.name) {
             let reason = format!("only this server writes to {}", topic.name);
-            return Err(Refusal { code: ResponseError::InvalidTopicException, reason });
+            return Err(Refusal::new(ResponseError::InvalidTopicException, reason));
         }
         let partition = data.index;
         let records = data.records.unwrap_or_default();
@@ -266,7 +274,7 @@ impl Asked<'_> {
             }
             _ => ResponseError::InvalidTxnState,
         };
-        Refusal { code, reason: error.to_string() }
+        Refusal::new(code, error.to_string())
     }
 }
 
@@ -276,12 +284,12 @@ async fn write_set(
     partition: PartitionId,
     set: &Bytes,
 ) -> Outcome {
-    let records = message_set::records(set)
-        .map_err(|error| Refusal { code: error.code, reason: error.to_string() })?;
+    let records =
+        message_set::records(set).map_err(|error| Refusal::new(error.code, error.to_string()))?;
     let count = records.len() as i64;
     let appended = store.append_records(&topic.name, partition, records).await;
     let appended = appended.map_err(|error| match error {
-        LogError::Invalid(reason) => Refusal { code: ResponseError::MessageTooLarge, reason },
+        LogError::Invalid(reason) => Refusal::new(ResponseError::MessageTooLarge, reason),
         error => Refusal::of(&error),
     })?;
     let RawAppended { base_offset, log_start, append_time_ms } = appended;
@@ -302,12 +310,12 @@ fn check_attributes(batches: &[u8], version: i16) -> Result<Checked, Refusal> {
     let mut checked = Checked { records: 0, transaction: None };
     while !rest.is_empty() {
         let header = batch::parse_header(rest)
-            .map_err(|reason| Refusal { code: ResponseError::InvalidRecord, reason })?;
+            .map_err(|reason| Refusal::new(ResponseError::InvalidRecord, reason))?;
         // A batch that reaches past the end is the log's to refuse.
         rest = rest.get(header.bytes..).unwrap_or_default();
         let alone = checked.records == 0 && rest.is_empty();
         if let Some((code, reason)) = fault(&header, version, alone) {
-            return Err(Refusal { code, reason: reason.into() });
+            return Err(Refusal::new(code, reason));
         }
         checked.records += i64::from(header.records);
         if header.transactional() {
@@ -342,16 +350,24 @@ fn fault(
 }
 
 impl Refusal {
+    fn new(code: ResponseError, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), records: Vec::new() }
+    }
+
     fn of_topic(code: ResponseError) -> Self {
         let reason = match code {
             ResponseError::InvalidTopicException => "only the server writes to this topic",
             _ => "there is no such topic",
         };
-        Self { code, reason: reason.into() }
+        Self::new(code, reason)
     }
 
     fn of(error: &LogError) -> Self {
-        Self { code: of_log_error(error), reason: error.to_string() }
+        let records = match error {
+            LogError::InvalidRecord(bad) | LogError::InvalidTimestamp(bad) => bad.records.clone(),
+            _ => Vec::new(),
+        };
+        Self { code: of_log_error(error), reason: error.to_string(), records }
     }
 
     /// A refused append: the log says what is wrong in words, clients need to know which kind.
@@ -362,9 +378,9 @@ impl Refusal {
                 ResponseError::CorruptMessage
             }
             LogError::Invalid(_) => ResponseError::MessageTooLarge,
-            error => of_log_error(error),
+            error => return Self::of(error),
         };
-        Self { code, reason: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }
 
@@ -379,10 +395,11 @@ fn unanswered(topics: &[Topic]) -> Result<Option<Reply>, WireError> {
 }
 
 fn reply(request: &Request, topics: Vec<Topic>) -> Result<Reply, WireError> {
+    let mut told = BAD_RECORDS_TOLD_MAX;
     let responses = topics.into_iter().map(|Topic { head, partitions }| {
         let partitions = partitions
             .into_iter()
-            .map(|(index, outcome)| partition_response(index, outcome, request.version));
+            .map(|(index, outcome)| partition_response(index, outcome, request.version, &mut told));
         head.with_partition_responses(partitions.collect())
     });
     let response = ProduceResponse::default().with_responses(responses.collect());
@@ -397,6 +414,7 @@ fn partition_response(
     index: PartitionId,
     outcome: Outcome,
     version: i16,
+    told: &mut usize,
 ) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(index);
     match outcome {
@@ -408,8 +426,18 @@ fn partition_response(
         }
         Err(refusal) => {
             let response = response.with_error_code(number(refusal.code)).with_base_offset(-1);
-            let reason = (version >= 8).then(|| StrBytes::from_string(refusal.reason));
-            response.with_error_message(reason)
+            if version < REASONS_FROM {
+                return response;
+            }
+            let records = refusal.records.into_iter().take(*told).map(|record| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(record)
+                    .with_batch_index_error_message(None)
+            });
+            let records: Vec<_> = records.collect();
+            *told -= records.len();
+            let reason = Some(StrBytes::from_string(refusal.reason));
+            response.with_record_errors(records).with_error_message(reason)
         }
     }
 }

@@ -214,3 +214,18 @@ async fn stopping_answers_what_waits() {
     assert!(began.elapsed() < Duration::from_secs(20), "the long poll ended with the port");
     assert!(fetched(&client.receive::<FetchRequest>(12, waiting).await).is_empty());
 }
+
+#[tokio::test]
+async fn a_refused_batch_names_its_bad_records() {
+    let port = Port::with_topic(1).await;
+    port.store.set_topic_setting("t", "cleanup.policy", Some("compact")).await.unwrap();
+    let topic = ("t", port.topic_id("t"));
+    let mut client = port.client().await;
+    for version in super::versions::range("Produce").filter(|version| *version >= 3) {
+        let refused = client.produce(version, -1, topic, 0, one(b"no key")).await;
+        let bad = refused.record_errors.iter().map(|record| record.batch_index);
+        let expected = if version >= 8 { vec![0] } else { vec![] };
+        assert_eq!((refused.error_code, bad.collect::<Vec<_>>()), (87, expected), "{version}");
+    }
+    port.stop().await;
+}

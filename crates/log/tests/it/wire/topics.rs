@@ -127,3 +127,33 @@ async fn a_client_deleted_a_topic_that_the_server_needs() {
     assert_eq!(left, ["events"]);
     port.stop().await;
 }
+
+#[tokio::test]
+async fn a_topic_that_is_only_checked_is_refused_as_if_it_were_made() {
+    let port = Port::start(WireLimits::default()).await;
+    let mut client = port.client().await;
+    for version in super::versions::range("CreateTopics") {
+        let setting = |name: &str, value: &str| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_string(name.to_owned()))
+                .with_value(Some(StrBytes::from_string(value.to_owned())))
+        };
+        for (wanted, expected) in [
+            (("compression.type", "lz4"), 0),
+            (("compression.type", "best"), 40),
+            (("dummy.doesntexist", "1"), 40),
+        ] {
+            let topic = CreatableTopic::default()
+                .with_name(name("checked"))
+                .with_num_partitions(1)
+                .with_replication_factor(1)
+                .with_configs(vec![setting(wanted.0, wanted.1)]);
+            let request =
+                CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(true);
+            let response = client.call(version, &request).await;
+            assert_eq!(response.topics[0].error_code, expected, "{wanted:?}, version {version}");
+        }
+    }
+    assert!(port.store.topic("checked").is_none());
+    port.stop().await;
+}

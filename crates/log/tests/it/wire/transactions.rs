@@ -399,6 +399,26 @@ async fn transactions_and_producers_are_listed_and_described() {
             assert!(list(vec![], 1 << 40).await.0.is_empty());
         }
     }
+    let mut matching = async |pattern: &'static str| {
+        let request = ListTransactionsRequest::default()
+            .with_transactional_id_pattern(Some(StrBytes::from_static_str(pattern)));
+        let answer = client.call(2, &request).await;
+        let ids = answer.transaction_states.iter().map(|state| state.transactional_id.to_string());
+        (answer.error_code, ids.collect::<Vec<_>>())
+    };
+    // The whole id is to match, as in Kafka.
+    for (pattern, ids) in [
+        ("", &["id", "idle"][..]),
+        ("id", &["id"]),
+        ("i|id", &["id"]),
+        ("id.*", &["id", "idle"]),
+        ("d", &[]),
+    ] {
+        assert_eq!(matching(pattern).await, (0, ids.iter().map(ToString::to_string).collect()));
+    }
+    for wrong in ["(", "a)|(?:b", r"(a)\1", "(?:a{1000}){1000}"] {
+        assert_eq!(matching(wrong).await, (128, vec![]), "{wrong}");
+    }
     let ids = vec![transactional_id("id"), transactional_id("never")];
     let request = DescribeTransactionsRequest::default().with_transactional_ids(ids);
     let answer = client.call(0, &request).await;

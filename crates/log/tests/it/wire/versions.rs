@@ -83,6 +83,8 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("DeleteGroups", (0, 2)),
         ("OffsetDelete", (0, 0)),
         ("AlterConfigs", (0, 2)),
+        ("AlterPartitionReassignments", (0, 1)),
+        ("AlterReplicaLogDirs", (1, 2)),
         ("CreatePartitions", (0, 3)),
         ("DeleteRecords", (0, 2)),
         ("DescribeCluster", (0, 2)),
@@ -91,6 +93,7 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("DescribeTopicPartitions", (0, 0)),
         ("ElectLeaders", (0, 2)),
         ("IncrementalAlterConfigs", (0, 1)),
+        ("ListConfigResources", (0, 1)),
         ("ListPartitionReassignments", (0, 0)),
         ("OffsetForLeaderEpoch", (2, 4)),
         ("AddPartitionsToTxn", (0, 5)),
@@ -99,7 +102,7 @@ async fn produce_is_advertised_from_zero_and_the_ranges_are_those_of_one_release
         ("WriteTxnMarkers", (1, 1)),
         ("DescribeProducers", (0, 0)),
         ("DescribeTransactions", (0, 0)),
-        ("ListTransactions", (0, 1)),
+        ("ListTransactions", (0, 2)),
     ]);
     assert_eq!(by_name, expected);
 }
