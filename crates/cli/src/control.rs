@@ -149,6 +149,13 @@ impl Control for Controller {
         let Some(topic) = definition.topic() else {
             return Err(AnalyzeError::bug(format!("table \"{}\" is no topic", definition.name)));
         };
+        if let Some(reason) = topic.unreadable() {
+            let name = &definition.name;
+            let message = format!("table \"{name}\" is written, not read: {reason}");
+            return Err(
+                AnalyzeError::user(message).hint(format!("SELECT * FROM topic('{}')", topic.topic))
+            );
+        }
         let wanted = definition
             .columns
             .iter()
@@ -178,10 +185,11 @@ impl Control for Controller {
 
 fn read_from(kind: &ColumnKind) -> ReadFrom {
     match kind {
-        ColumnKind::Metadata { key } => match key.as_str() {
+        ColumnKind::Metadata { key, .. } => match key.as_str() {
             "partition" => ReadFrom::Partition,
             "offset" => ReadFrom::Offset,
             "topic" => ReadFrom::Topic,
+            "headers" => ReadFrom::Headers,
             _ => ReadFrom::Timestamp,
         },
         _ => ReadFrom::Value,

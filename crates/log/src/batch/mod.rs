@@ -14,7 +14,7 @@ mod varint;
 pub(crate) use control::{Marker, make_transactional, marker};
 #[cfg(test)]
 pub(crate) use encode::numbered;
-pub(crate) use encode::{encode, rebase, stamp_append_time};
+pub(crate) use encode::{encode, encoded_len, rebase, stamp_append_time};
 pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys};
 pub(crate) use records::{RecordFault, RecordRules};
 pub use records::{check_records, decode_records, decode_records_at};

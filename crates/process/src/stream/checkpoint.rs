@@ -12,6 +12,7 @@ use super::scratch::{DiskScratch, evicted_dir};
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
+use super::transactions;
 use crate::shared::Shared;
 use crate::view::View;
 use crate::{EngineSettings, ProcessError};
@@ -107,6 +108,7 @@ impl Runtime {
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
         let states = StateStore::new(shared.disk.clone(), dir.clone());
         let newest = manifests.newest()?;
+        transactions::settle(&shared, &pipeline.id, newest.as_ref()).await?;
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
         }
@@ -265,6 +267,19 @@ impl Runtime {
         if let Some(checkpoint) = self.committing.take() {
             // Its error is in the log, or the pipeline is failing with another one.
             let _ = checkpoint.handle.await;
+        }
+    }
+
+    /// Ends the transactions that are open when nothing is written any more, so that readers of a
+    /// topic do not wait for a pipeline that stands still.
+    pub(crate) async fn release(&mut self) {
+        let topics = self.sinks.iter().any(|sink| sink.table.topic().is_some());
+        if !topics {
+            return;
+        }
+        let settled = transactions::settle_as_stored(&self.shared, &self.pipeline.id).await;
+        if let Err(error) = settled {
+            tracing::warn!(pipeline = self.pipeline.name, %error, "its transactions stay open");
         }
     }
 

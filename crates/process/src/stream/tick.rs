@@ -130,7 +130,14 @@ impl Runtime {
         if self.open_bytes() >= self.shared.settings.commit_bytes {
             return Some(since);
         }
-        let interval = Duration::from_millis(self.shared.settings.commit_interval_ms);
+        let asked = self.sinks.iter().filter_map(|sink| sink.sink.commit_within_ms()).min();
+        let interval_ms = self.shared.settings.commit_interval_ms;
+        let interval_ms = if open.rows > 0 {
+            asked.map_or(interval_ms, |asked| asked.min(interval_ms))
+        } else {
+            interval_ms
+        };
+        let interval = Duration::from_millis(interval_ms);
         Some(since + if open.rows > 0 { interval } else { interval * IDLE_FACTOR })
     }
 
@@ -206,9 +213,9 @@ impl Runtime {
             log: &self.shared.log,
             clock: &self.shared.clock,
         };
-        let dead = letters.dead(&mut tick).await?;
+        let mut dead = letters.dead(&mut tick).await?;
         let late = letters.late(&mut tick)?;
-        let written = self.write_tick(&mut tick, &dead, &late).await?;
+        let written = self.write_tick(&mut tick, &mut dead, &late).await?;
         self.positions = self.job.positions();
         self.publish(&mut tick)?;
         let rows = written.rows + written.dead_letters + written.late_events;
@@ -240,7 +247,7 @@ impl Runtime {
     async fn write_tick(
         &mut self,
         tick: &mut JobTick,
-        dead: &[DeadLetter],
+        dead: &mut Vec<DeadLetter>,
         late: &[DeadLetter],
     ) -> Result<Written, ProcessError> {
         let mut written = Written::default();
@@ -253,6 +260,8 @@ impl Runtime {
                     let began = std::time::Instant::now();
                     self.write(index, batches).await?;
                     self.sink_busy[sink] += began.elapsed();
+                    // Dead letters are written after the rows: theirs is the same tick.
+                    dead.extend(self.sinks[index].sink.take_rejected());
                     continue;
                 }
                 Feeds::DeadLetters => {

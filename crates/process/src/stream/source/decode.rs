@@ -9,8 +9,8 @@ use super::json::{Decoded, JsonDecoder};
 use super::{ReadColumn, ReadFrom, store_of};
 use crate::stream::plan::Read;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, BinaryBuilder, Int32Array, Int64Array, MapArray, MapBuilder, MapFieldNames,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 use bytes::Bytes;
@@ -33,6 +33,15 @@ pub(super) struct RawRecord<'a> {
     pub(super) value: &'a [u8],
     pub(super) offset: Offset,
     pub(super) timestamp_us: TimestampMicros,
+    /// Name and value.
+    pub(super) headers: &'a [(Bytes, Option<Bytes>)],
+}
+
+impl<'a> RawRecord<'a> {
+    /// A record that is a line and no more.
+    pub(super) fn of_line(value: &'a [u8], offset: Offset, now_us: TimestampMicros) -> Self {
+        Self { value, offset, timestamp_us: now_us, headers: &[] }
+    }
 }
 
 /// Where records come from, for rows and dead letters.
@@ -182,11 +191,30 @@ impl Work<'_> {
                     Arc::new(times.with_timezone("UTC"))
                 }
                 ReadFrom::Topic => Arc::new(StringArray::from(vec![place.name; rows.len()])),
+                ReadFrom::Headers => Arc::new(headers(rows)),
             });
         }
         columns.extend([numbers, offsets]);
         columns
     }
+}
+
+/// The headers of each record as a map from name to value.
+fn headers(rows: &[&RawRecord<'_>]) -> MapArray {
+    // As the language's type MAP<STRING, BYTES> has them.
+    let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
+    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
+    for row in rows {
+        for (index, (name, value)) in row.headers.iter().enumerate() {
+            if row.headers[index + 1..].iter().any(|(later, _)| later == name) {
+                continue;
+            }
+            maps.keys().append_value(String::from_utf8_lossy(name));
+            maps.values().append_option(value.as_deref());
+        }
+        maps.append(true).expect("a key was appended with each value");
+    }
+    maps.finish()
 }
 
 impl Values {

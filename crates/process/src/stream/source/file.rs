@@ -178,7 +178,7 @@ fn records<'a>(
     for line in lines {
         if empty_lines || !line.text.trim_ascii_start().is_empty() {
             let offset = line.position as Offset;
-            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
+            records.push(RawRecord::of_line(line.text, offset, now_us));
         }
     }
     records

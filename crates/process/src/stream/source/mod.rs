@@ -136,6 +136,19 @@ pub enum ReadFrom {
     Timestamp,
     /// The topic's name.
     Topic,
+    /// The headers; of several with one name the last counts.
+    Headers,
+}
+
+fn is_headers(data_type: &DataType) -> bool {
+    let DataType::Map(entries, _) = data_type else { return false };
+    match entries.data_type() {
+        DataType::Struct(fields) => {
+            let types = fields.iter().map(|field| field.data_type());
+            types.eq([&DataType::Utf8, &DataType::Binary])
+        }
+        _ => false,
+    }
 }
 
 impl ReadFrom {
@@ -143,11 +156,12 @@ impl ReadFrom {
     pub(crate) fn of(table: &TableDefinition, column: &str) -> Result<Self, String> {
         let column = table.columns.iter().find(|found| found.name == column);
         let Some(column) = column else { return Ok(Self::Value) };
-        let ColumnKind::Metadata { key } = &column.kind else { return Ok(Self::Value) };
+        let ColumnKind::Metadata { key, .. } = &column.kind else { return Ok(Self::Value) };
         let (from, fits) = match key.as_str() {
             "partition" => (Self::Partition, column.data_type == DataType::Int32),
             "offset" => (Self::Offset, column.data_type == DataType::Int64),
             "topic" => (Self::Topic, column.data_type == DataType::Utf8),
+            "headers" => (Self::Headers, is_headers(&column.data_type)),
             _ => (Self::Timestamp, matches!(&column.data_type, DataType::Timestamp(_, Some(_)))),
         };
         match fits {
@@ -158,6 +172,7 @@ impl ReadFrom {
                     Self::Partition => "INT",
                     Self::Offset => "BIGINT",
                     Self::Topic => "STRING",
+                    Self::Headers => "MAP<STRING, BYTES>",
                     _ => "TIMESTAMP_LTZ",
                 }
             )),

@@ -75,7 +75,7 @@ impl Source for SocketSource {
         let now_us = self.reader.clock.now_us();
         let mut records = Vec::with_capacity(taken.lines.len());
         for (line, offset) in taken.lines.iter().zip(self.count..) {
-            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
+            records.push(RawRecord::of_line(line.text, offset, now_us));
         }
         self.count += records.len() as Offset;
         let place = Place {

@@ -167,7 +167,9 @@ impl TopicSource {
         for LogRecord { offset, record } in &waiting {
             let timestamp_us = record.timestamp_ms.saturating_mul(1_000);
             let value = record.value.as_deref();
-            records.extend(value.map(|value| RawRecord { value, offset: *offset, timestamp_us }));
+            let headers = record.headers.as_slice();
+            let offset = *offset;
+            records.extend(value.map(|value| RawRecord { value, offset, timestamp_us, headers }));
         }
         let place = Place {
             reader: &self.reader.name,
