@@ -63,6 +63,8 @@ pub(crate) struct Runtime {
     pub(super) view_epoch: u64,
     /// The checkpoint that is under way.
     pub(super) committing: Option<Checkpoint>,
+    /// How long the last one took.
+    pub(super) took: Duration,
 }
 
 /// A checkpoint that is under way.
@@ -155,6 +157,7 @@ impl Runtime {
             kept,
             topic_ids,
             committing: None,
+            took: Duration::ZERO,
         };
         runtime.hold(&runtime.positions);
         if is_new {
@@ -306,6 +309,7 @@ impl Runtime {
             self.sinks[*index].sink.commit(staged).await?;
         }
         self.hold(&checkpoint.positions);
+        self.took = checkpoint.begun.elapsed();
         self.report_commit(checkpoint, written.bytes);
         // What the manifest before names is kept for as long as it is.
         let files = state_files(&written.state);

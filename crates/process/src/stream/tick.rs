@@ -21,6 +21,9 @@ use tradewind_types::{DeadLetter, SinkError};
 /// How many times longer a checkpoint of positions alone may wait: it saves reading again, and
 /// nothing else.
 const IDLE_FACTOR: u32 = 10;
+/// Checkpoints for readers who wait take at most this part of the time: with much state one of them
+/// may write all of it.
+const CHECKPOINT_SHARE: u32 = 10;
 /// Bytes due, as a multiple of `commit_bytes`, at which a pipeline whose commit is still under way
 /// stops reading.
 const BACKPRESSURE_FACTOR: usize = 2;
@@ -130,14 +133,12 @@ impl Runtime {
         if self.open_bytes() >= self.shared.settings.commit_bytes {
             return Some(since);
         }
-        let asked = self.sinks.iter().filter_map(|sink| sink.sink.commit_within_ms()).min();
-        let interval_ms = self.shared.settings.commit_interval_ms;
-        let interval_ms = if open.rows > 0 {
-            asked.map_or(interval_ms, |asked| asked.min(interval_ms))
-        } else {
-            interval_ms
-        };
-        let interval = Duration::from_millis(interval_ms);
+        let interval = Duration::from_millis(self.shared.settings.commit_interval_ms);
+        let within = self.sinks.iter().filter_map(|sink| sink.sink.commit_within_ms()).min();
+        if let Some(within) = within.filter(|_| open.rows > 0) {
+            let within = Duration::from_millis(within).max(self.took * CHECKPOINT_SHARE);
+            return Some(since + within.min(interval));
+        }
         Some(since + if open.rows > 0 { interval } else { interval * IDLE_FACTOR })
     }
 

@@ -135,11 +135,7 @@ impl TopicTable {
 impl TopicTable {
     /// Why its records cannot be read as this table's rows, if they cannot.
     pub fn unreadable(&self) -> Option<&'static str> {
-        match &self.key {
-            _ if self.upserts => Some("its records replace each other by key"),
-            Some(key) if !key.in_value => Some("columns of it are in its records' keys alone"),
-            _ => None,
-        }
+        self.upserts.then_some("its records replace each other by key")
     }
 }
 
