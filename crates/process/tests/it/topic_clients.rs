@@ -18,7 +18,7 @@ use tradewind_types::log::Isolation;
 const CALL_SECONDS_MAX: &str = "90";
 const ROWS: usize = 500;
 const TABLES: &str = "
-    CREATE TABLE t (id BIGINT, name STRING)
+    CREATE TABLE t (id BIGINT, name STRING, h MAP<STRING, BYTES>)
         WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
     CREATE TABLE o (id BIGINT, name STRING, source STRING, h MAP<STRING, BYTES> METADATA FROM 'headers')
         WITH ('connector' = 'kafka', 'topic' = 'o', 'format' = 'json', 'key.format' = 'raw',
@@ -76,11 +76,11 @@ async fn kafka_python_reads_what_is_committed_and_sees_what_was_aborted_if_it_as
     lake.faults.lock().insert("dead_letters".into(), Fault::Panic);
     let engine = world.engine_with(&log, lake).await.unwrap();
     for id in 0..ROWS {
-        let row = format!(r#"{{"id": {id}, "name": "n{}"}}"#, id % 40);
+        let row = format!(r#"{{"id": {id}, "name": "n{}", "h": {{"trace": "AQ=="}}}}"#, id % 40);
         put(&log, "t", (id % 2) as i32, &row).await.unwrap();
     }
     put(&log, "t", 0, "no json").await.unwrap();
-    let sql = "INSERT INTO o SELECT id, name, 'shop', MAP['trace', CAST(name AS BYTES)] FROM t";
+    let sql = "INSERT INTO o SELECT id, name, 'shop', h FROM t";
     world.create(&engine, "p", sql).await.unwrap();
     world.drained(&engine, "p").await;
     engine.checkpoint_all().await.unwrap();

@@ -4,6 +4,7 @@ use super::lake::{FileLake, FileSinks};
 use super::world::{catalogue, insert_of, start_time_us, wait_for};
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) struct Written {
     pub(crate) record: Record,
 }
 
+type Seen = Arc<Mutex<BTreeMap<String, Producer>>>;
+
 /// Everything but what runs.
 pub(crate) struct Topics {
     pub(crate) disk: Arc<SimDisk>,
@@ -50,6 +53,8 @@ pub(crate) struct Topics {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) settings: EngineSettings,
     pub(crate) damage: Damage,
+    /// Who has written last under each transactional id, over all lives.
+    seen: Seen,
     _dir: tempfile::TempDir,
 }
 
@@ -68,6 +73,7 @@ impl Topics {
                 ..EngineSettings::default()
             },
             damage: Damage::None,
+            seen: Seen::default(),
             _dir: dir,
         }
     }
@@ -99,7 +105,8 @@ impl Topics {
         log: &LogStore,
         lake: Arc<FileLake>,
     ) -> Result<Engine, ProcessError> {
-        let damaged = DamagedLog { log: log.clone(), damage: self.damage };
+        let (log, seen) = (log.clone(), Arc::clone(&self.seen));
+        let damaged = DamagedLog { log, damage: self.damage, seen };
         Engine::start(EngineParts {
             catalogue: self.catalogue.clone(),
             log: Arc::new(damaged),
@@ -207,11 +214,13 @@ pub(crate) fn hangs(log: &LogStore, topic: &str) -> bool {
 struct DamagedLog {
     log: LogStore,
     damage: Damage,
+    seen: Seen,
 }
 
 struct DamagedWriter {
     writer: Arc<dyn TopicWriter>,
     damage: Damage,
+    seen: Seen,
 }
 
 #[async_trait]
@@ -283,7 +292,9 @@ impl Log for DamagedLog {
         let writer = self.log.writer()?;
         match self.damage {
             Damage::None | Damage::Syncs => Some(writer),
-            damage => Some(Arc::new(DamagedWriter { writer, damage })),
+            damage => {
+                Some(Arc::new(DamagedWriter { writer, damage, seen: Arc::clone(&self.seen) }))
+            }
         }
     }
 
@@ -313,6 +324,7 @@ impl TopicWriter for DamagedWriter {
         topic: &str,
         partitions: &BTreeSet<PartitionId>,
     ) -> Result<(), LogError> {
+        self.seen.lock().insert(id.to_string(), producer);
         self.writer.span(id, producer, topic, partitions).await
     }
 
@@ -345,12 +357,11 @@ impl TopicWriter for DamagedWriter {
     async fn abort(&self, id: &str) -> Result<(), LogError> {
         match self.damage {
             Damage::AbortsNothing => Ok(()),
-            // Whoever it is: the epoch of what is open is not known here, so all are tried.
             Damage::CommitsAll => {
-                for producer in 0..4 {
-                    for epoch in 0..40 {
-                        let _ = self.writer.commit(id, Producer { id: producer, epoch }).await;
-                    }
+                let seen = self.seen.lock().get(id).copied();
+                if let Some(producer) = seen {
+                    // One that is not open any more is committed or aborted already.
+                    let _ = self.writer.commit(id, producer).await;
                 }
                 self.writer.abort(id).await
             }
