@@ -181,7 +181,7 @@ async fn check_totals(log: &LogStore, seed: u64, input: &[i64], tally: &mut Tall
     let mut expected = BTreeMap::new();
     for k in 0..5 {
         let of: Vec<i64> = input.iter().copied().filter(|id| id % 5 == k).collect();
-        if of.len() % 3 != 0 {
+        if !of.len().is_multiple_of(3) {
             let row = format!(r#"{{"k":{k},"n":{},"total":{}}}"#, of.len(), of.iter().sum::<i64>());
             expected.insert(format!(r#"{{"k":{k}}}"#), row);
         }

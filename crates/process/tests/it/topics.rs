@@ -414,7 +414,7 @@ async fn the_example_of_the_documentation_runs() {
     let script = section.split("```sql").nth(1).unwrap().split("```").next().unwrap();
     let is_table = |part: &&str| part.trim_start().starts_with("CREATE TABLE");
     let parts: Vec<&str> = script.split(';').filter(|part| !part.trim().is_empty()).collect();
-    let tables: Vec<&str> = parts.iter().copied().filter(|part| is_table(&part)).collect();
+    let tables: Vec<&str> = parts.iter().copied().filter(is_table).collect();
     let stream =
         "CREATE TABLE orders_stream (order_id STRING, country STRING, total DECIMAL(10, 2),
             at TIMESTAMP_LTZ(3), paid BOOLEAN)

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connector {
     /// A topic of the log: `kafka`, `upsert-kafka`.
-    Topic(TopicTable),
+    Topic(Box<TopicTable>),
     /// A table of the lake: `delta`.
     Lake,
     /// Files of a folder: `filesystem`.
@@ -82,8 +82,8 @@ impl Connector {
 
     fn of(connector: &str, options: &mut Options<'_>) -> Result<Self, SqlError> {
         Ok(match connector {
-            "kafka" => TopicTable::from_options(options, false).map(Self::Topic)?,
-            "upsert-kafka" => TopicTable::from_options(options, true).map(Self::Topic)?,
+            "kafka" => Self::Topic(Box::new(TopicTable::from_options(options, false)?)),
+            "upsert-kafka" => Self::Topic(Box::new(TopicTable::from_options(options, true)?)),
             "delta" => Self::Lake,
             "filesystem" => FileTable::from_options(options).map(Self::File)?,
             "socket" => Self::Socket(SocketTable {
