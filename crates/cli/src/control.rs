@@ -17,13 +17,13 @@ use tradewind_analyze::{AnalyzeError, Asked, ChangeStream, Control, Dialect, Pip
 use tradewind_lake::Lake;
 use tradewind_process::stream::plan::Read;
 use tradewind_process::stream::source::{
-    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource, physical_columns,
+    ReadColumn, ReadFrom, TopicRead, TopicReader, TopicSource,
 };
 use tradewind_process::{Engine, PipelineRequest, PipelineState, ProcessError, writers};
 use tradewind_sql::catalogue::Outcome;
 use tradewind_sql::{
-    Catalogue, CatalogueError, ColumnKind, CreateTable, ObjectKind, Owner, Pipeline,
-    PipelineStatement, StatementKind, TableDefinition,
+    Catalogue, CatalogueError, CreateTable, ObjectKind, Owner, Pipeline, PipelineStatement,
+    StatementKind, TableDefinition,
 };
 use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
@@ -149,21 +149,26 @@ impl Control for Controller {
         let Some(topic) = definition.topic() else {
             return Err(AnalyzeError::bug(format!("table \"{}\" is no topic", definition.name)));
         };
+        if let Some(reason) = topic.unreadable() {
+            let name = &definition.name;
+            let message = format!("table \"{name}\" is written, not read: {reason}");
+            return Err(
+                AnalyzeError::user(message).hint(format!("SELECT * FROM topic('{}')", topic.topic))
+            );
+        }
         let wanted = definition
             .columns
             .iter()
             .filter(|column| !column.is_computed() && columns.contains(&column.name.as_str()));
-        let columns = wanted.map(|column| ReadColumn {
-            field: Arc::new(Field::new(&column.name, column.data_type.clone(), column.nullable)),
-            from: read_from(&column.kind),
-        });
-        let read = TopicRead {
-            table: definition.name.clone(),
-            topic: topic.topic.clone(),
-            format: topic.format.clone(),
-            all_columns: physical_columns(definition),
-            read: Read { columns: columns.collect(), prefilters: Vec::new() },
-        };
+        let mut columns = Vec::new();
+        for column in wanted {
+            let from = ReadFrom::of(definition, &column.name).map_err(|reason| {
+                AnalyzeError::user(format!("column \"{}\": {reason}", column.name))
+            })?;
+            let field = Field::new(&column.name, column.data_type.clone(), column.nullable);
+            columns.push(ReadColumn { field: Arc::new(field), from });
+        }
+        let read = TopicRead::of(definition, topic, Read { columns, prefilters: Vec::new() });
         let reader = TopicReader {
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
@@ -173,18 +178,6 @@ impl Control for Controller {
             Ok(source) => Ok(Box::new(source)),
             Err(error) => Err(AnalyzeError::user(error.to_string())),
         }
-    }
-}
-
-fn read_from(kind: &ColumnKind) -> ReadFrom {
-    match kind {
-        ColumnKind::Metadata { key } => match key.as_str() {
-            "partition" => ReadFrom::Partition,
-            "offset" => ReadFrom::Offset,
-            "topic" => ReadFrom::Topic,
-            _ => ReadFrom::Timestamp,
-        },
-        _ => ReadFrom::Value,
     }
 }
 

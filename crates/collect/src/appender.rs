@@ -223,6 +223,7 @@ fn nothing_kept(error: &LogError) -> bool {
         | LogError::OutOfRange { .. }
         | LogError::DiskReserve { .. }
         | LogError::Producer { .. }
+        | LogError::Transaction { .. }
         | LogError::Busy(_) => true,
         LogError::Corrupt { .. } | LogError::Offline { .. } | LogError::Io { .. } => false,
     }

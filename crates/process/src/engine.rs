@@ -11,6 +11,7 @@ use crate::stream::manifest::ManifestStore;
 use crate::stream::plan::{StreamPlan, explain, plan_statement};
 use crate::stream::scratch;
 use crate::stream::tick::Command;
+use crate::stream::transactions;
 use crate::supervisor::supervise;
 use crate::view::View;
 use crate::{EngineSettings, ProcessError};
@@ -111,6 +112,7 @@ impl Engine {
         };
         let shared = &engine.shared;
         crate::blocking::blocking(|| scratch::sweep(&*shared.disk, &shared.dir))?;
+        transactions::settle_all(shared).await;
         engine.refresh().await;
         Ok(engine)
     }
@@ -236,6 +238,7 @@ impl Engine {
         self.shared.forget(name);
         if let Some(pipeline) = pipeline {
             sources.iter().for_each(|source| self.release(&pipeline, &source.topic));
+            transactions::retire(&self.shared, &pipeline.id).await?;
             let dir = self.shared.dir.join(&pipeline.id);
             ManifestStore::open(self.shared.disk.clone(), dir)?.remove()?;
         }

@@ -21,7 +21,7 @@ use tradewind_dataflow::StateBudget;
 use tradewind_disk::Disk;
 use tradewind_sql::{Catalogue, Pipeline, PipelineStatement, StartupMode};
 use tradewind_types::connector::Positions;
-use tradewind_types::{Clock, Log, LogError, SourceError};
+use tradewind_types::{Clock, Log, LogError, SourceError, TopicWriter};
 
 /// What is said of a view whose old definition answers still.
 const CATCHING_UP: &str = "catching up; the view answers as it was defined before until then";
@@ -30,6 +30,8 @@ const CATCHING_UP: &str = "catching up; the view answers as it was defined befor
 pub(crate) struct Shared {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) log: Arc<dyn Log>,
+    /// What topics are written by.
+    pub(crate) writer: Option<Arc<dyn TopicWriter>>,
     pub(crate) sinks: Arc<dyn Sinks>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
@@ -49,6 +51,7 @@ impl Shared {
         Self {
             budget: StateBudget::new(settings.state_memory_bytes, settings.view_memory_bytes),
             catalogue: parts.catalogue,
+            writer: parts.log.writer(),
             log: parts.log,
             sinks: parts.sinks,
             disk: parts.disk,

@@ -124,8 +124,9 @@ async fn run_once(
         opened => opened?,
     };
     shared.running(&name, &mut runtime);
-    let ended = tick::run(&mut runtime, commands).await;
+    let ended = caught(tick::run(&mut runtime, commands)).await;
     runtime.settle().await;
+    runtime.release().await;
     if matches!(ended, Ok(Ended::Replaced)) {
         shared.outlive(runtime);
     }

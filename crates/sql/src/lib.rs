@@ -23,8 +23,9 @@ pub use catalogue::{
     PipelineStatement, Relation, ViewDefinition,
 };
 pub use connector::{
-    Connector, CsvFormat, DatagenField, DatagenKind, DatagenTable, FileTable, Format, PrintTable,
-    SocketTable, StartupMode, TopicTable,
+    Connector, CsvFormat, DatagenField, DatagenKind, DatagenTable, Delivery, FileTable, Format,
+    JsonEncoding, NullKeys, Partitioner, PrintTable, SocketTable, StartupMode, TopicKey,
+    TopicTable, TopicWriting,
 };
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};

@@ -61,8 +61,10 @@ pub enum ColumnKind {
     Computed(String),
     /// `METADATA FROM 'key'`: the record rather than its value.
     Metadata {
-        /// `partition`, `offset`, `timestamp` or `topic`.
+        /// `partition`, `offset`, `timestamp`, `headers` or `topic`.
         key: String,
+        /// `VIRTUAL`: nothing is written to it.
+        read_only: bool,
     },
 }
 
@@ -86,7 +88,42 @@ impl TableDefinition {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// The topic this table reads, if it is one.
+    /// The columns that are written, in order: neither computed nor `VIRTUAL`.
+    pub fn written(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| match &column.kind {
+            ColumnKind::Physical => true,
+            ColumnKind::Computed(_) => false,
+            ColumnKind::Metadata { read_only, .. } => !read_only,
+        })
+    }
+
+    /// The columns that are written, as a schema.
+    pub fn written_schema(&self) -> SchemaRef {
+        let field =
+            |column: &Column| Field::new(&column.name, column.data_type.clone(), column.nullable);
+        Arc::new(Schema::new(self.written().map(field).collect::<Vec<_>>()))
+    }
+
+    /// The columns a record's key is made of, in order; none where records have no keys.
+    pub fn record_key(&self) -> &[String] {
+        match &self.connector {
+            Connector::Topic(topic) if topic.upserts => &self.primary_key,
+            Connector::Topic(topic) => topic.key.as_ref().map_or(&[], |key| &key.fields),
+            _ => &[],
+        }
+    }
+
+    /// The columns a record's value is made of, in order.
+    pub fn record_value(&self) -> impl Iterator<Item = &Column> {
+        let except: &[String] = match self.topic().and_then(|topic| topic.key.as_ref()) {
+            Some(key) if !key.in_value => self.record_key(),
+            _ => &[],
+        };
+        let physical = self.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
+        physical.filter(|column| !except.contains(&column.name))
+    }
+
+    /// The topic this table stands for, if it does for one.
     pub fn topic(&self) -> Option<&TopicTable> {
         match &self.connector {
             Connector::Topic(topic) => Some(topic),
@@ -138,10 +175,12 @@ impl TableDefinition {
     }
 
     fn check_connector(&self) -> Result<(), String> {
-        let physical = self.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
+        if let Connector::Topic(topic) = &self.connector {
+            self.check_key(topic)?;
+        }
         match &self.connector {
             connector if connector.format() == Some(&Format::Raw) => {
-                let types: Vec<_> = physical.map(|column| &column.data_type).collect();
+                let types: Vec<_> = self.record_value().map(|column| &column.data_type).collect();
                 match types[..] {
                     [DataType::Utf8 | DataType::Binary] => Ok(()),
                     _ => {
@@ -158,6 +197,35 @@ impl TableDefinition {
                     None => Ok(()),
                 }
             }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TableDefinition {
+    /// What does not hold of the key of a topic's records.
+    fn check_key(&self, topic: &TopicTable) -> Result<(), String> {
+        if topic.upserts && self.primary_key.is_empty() {
+            return Err("an 'upsert-kafka' table needs a PRIMARY KEY (…) NOT ENFORCED".into());
+        }
+        let mut types = Vec::new();
+        for name in self.record_key() {
+            let physical = self.columns.iter().filter(|one| one.kind == ColumnKind::Physical);
+            let names: Vec<&str> = physical.clone().map(|one| &*one.name).collect();
+            let found = physical.clone().find(|one| one.name == *name);
+            types.push(&found.ok_or_else(|| missing(name, &names))?.data_type);
+        }
+        let Some(key) = &topic.key else { return Ok(()) };
+        if let Some(name) = self.record_key().iter().find(|name| !name.starts_with(&key.prefix)) {
+            let prefix = &key.prefix;
+            return Err(format!("the key's column {name:?} does not begin with {prefix:?}"));
+        }
+        match (&key.format, &types[..]) {
+            (Format::Raw, [DataType::Utf8 | DataType::Binary]) => Ok(()),
+            (Format::Raw, _) => Err(
+                "'key.format' = 'raw' needs a key of exactly one column, of type STRING or BYTES"
+                    .into(),
+            ),
             _ => Ok(()),
         }
     }

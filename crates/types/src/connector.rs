@@ -86,6 +86,17 @@ pub trait Sink: Send {
     /// Makes exactly the staged rows part of the table. Idempotent.
     async fn commit(&mut self, staged: &Staged) -> Result<(), SinkError>;
 
+    /// Rows that were written and do not fit where they should go, as letters; taken out.
+    fn take_rejected(&mut self) -> Vec<DeadLetter> {
+        Vec::new()
+    }
+
+    /// How long after a row its readers should see it, in milliseconds, where they see it only once
+    /// it is committed; `None` where that need not be soon.
+    fn commit_within_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// A second handle for `commit` alone, so that rows are taken in while an epoch is committed.
     /// `None`: the caller commits through the sink itself and writes when that is done.
     fn committer(&self) -> Option<Box<dyn Committer>> {

@@ -14,6 +14,8 @@ pub mod ecommerce;
 pub mod event;
 pub mod log;
 pub mod money;
+pub mod partitioner;
+pub mod topic_writer;
 
 pub use clock::{Clock, ManualClock, SystemClock, TimestampMicros};
 pub use connector::{Sink, SinkError, Source, SourceBatch, SourceError, Staged};
@@ -21,6 +23,8 @@ pub use dead_letter::DeadLetter;
 pub use event::Event;
 pub use log::{Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec};
 pub use money::{Currency, Decimal, Money, MoneyError};
+pub use partitioner::partition_of;
+pub use topic_writer::{Producer, TopicLimits, TopicWriter};
 
 /// A checkpoint's number within one incarnation of a pipeline. The first is 1; 0 is "none yet".
 pub type Epoch = u64;

@@ -5,11 +5,13 @@
 //! twice. They are dense in the log, but not in what is read: the markers that end transactions, the
 //! records of aborted ones, and what compaction by key took away have offsets and are never shown. A
 //! reader goes on where [`Log::read_on`] says.
-//! Left out: consumer groups, and taking part in a transaction, which belong to the wire.
+//! Left out: consumer groups, which belong to the wire, and writing in transactions
+//! ([`crate::TopicWriter`]).
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A record's position in its partition. The first is 0.
 pub type Offset = i64;
@@ -96,6 +98,11 @@ pub trait Log: Send + Sync + 'static {
     /// Every partition's figures, by topic and number; none where the log keeps none.
     fn figures(&self) -> Vec<PartitionFigures> {
         Vec::new()
+    }
+
+    /// What pipelines write topics by; `None` where the log takes no transactions.
+    fn writer(&self) -> Option<Arc<dyn crate::TopicWriter>> {
+        None
     }
 
     /// Tells retention that `holder` (a pipeline) still needs everything from `offset` on.
@@ -357,6 +364,14 @@ pub enum LogError {
         partition: PartitionId,
         /// What does not hold.
         fault: ProducerFault,
+    },
+    /// A transaction of this process could not be begun or ended.
+    #[error("transactional id {id:?}: {reason}")]
+    Transaction {
+        /// The transactional id.
+        id: String,
+        /// What does not hold.
+        reason: String,
     },
     /// More appends are waiting than the log has room for; nothing of this one is kept.
     #[error("the log is busy: {0}")]

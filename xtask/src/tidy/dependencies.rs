@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&str], bool)] = &[
 ];
 
 /// What a crate's tests may use beyond that: the neighbour behind a trait, to test the real pair.
-const TESTS: &[(&str, &[&str])] = &[("collect", &["log"])];
+const TESTS: &[(&str, &[&str])] = &[("collect", &["log"]), ("process", &["log"])];
 
 /// What every crate but these themselves may use.
 const ANYBODYS: &[&str] = &["types", "disk", "json"];

@@ -14,8 +14,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tradewind_analyze::closest;
-use tradewind_log::client::{Client, ClientError, partition_of};
-use tradewind_types::{LogRecord, Offset, Record};
+use tradewind_log::client::{Client, ClientError};
+use tradewind_types::{LogRecord, Offset, Record, partition_of};
 
 /// Lines that are sent together at most: what is typed is sent at once, what is piped in batches.
 const LINES_MAX: usize = 1_000;

@@ -14,15 +14,7 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
         return Err("there are no records to append".into());
     };
     let base_timestamp = first.timestamp_ms;
-    let bodies: usize = records
-        .iter()
-        .enumerate()
-        .map(|(index, record)| {
-            let body = body_len(record, base_timestamp, index);
-            body + varlong_len(body as i64)
-        })
-        .sum();
-    let bytes = HEADER_BYTES + bodies;
+    let bytes = encoded_len(records);
     if bytes > batch_bytes_max.min(i32::MAX as usize) {
         return Err(format!(
             "{} records make a batch of {bytes} bytes, more than `max.message.bytes` allows \
@@ -38,6 +30,16 @@ pub(crate) fn encode(records: &[Record], batch_bytes_max: usize) -> Result<Vec<u
     debug_assert_eq!(out.len(), bytes);
     put_crc(&mut out);
     Ok(out)
+}
+
+/// How many bytes [`encode`] makes of `records`.
+pub(crate) fn encoded_len(records: &[Record]) -> usize {
+    let base_timestamp = records.first().map_or(0, |first| first.timestamp_ms);
+    let bodies = records.iter().enumerate().map(|(index, record)| {
+        let body = body_len(record, base_timestamp, index);
+        body + varlong_len(body as i64)
+    });
+    HEADER_BYTES + bodies.sum::<usize>()
 }
 
 /// `records` as a producer numbers them, for tests.

@@ -15,7 +15,7 @@ mod varint;
 pub(crate) use control::{Marker, make_transactional, marker};
 #[cfg(test)]
 pub(crate) use encode::numbered;
-pub(crate) use encode::{encode, rebase, stamp_append_time};
+pub(crate) use encode::{encode, encoded_len, rebase, stamp_append_time};
 pub(crate) use filter::{Filtered, RecordView, emptied, empty, filter, visit_keys, with_horizon};
 pub(crate) use recompress::recompress;
 pub(crate) use records::{RecordFault, RecordRules};

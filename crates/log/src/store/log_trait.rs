@@ -5,15 +5,19 @@
 use super::{LogStore, RawAppended, Topic};
 use crate::batch;
 use crate::blocking;
-use crate::partition::{Append, Batches, Origin, Pieces};
+use crate::partition::{Append, Batches, Origin, Partition, Pieces};
 use crate::segment::AbortedBatches;
+use crate::transactions::OwnWriter;
 use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tradewind_types::log::{
     Appended, BadRecords, Isolation, PartitionFigures, Records, Watermarks,
 };
 use tradewind_types::{
-    Log, LogError, LogRecord, Offset, PartitionId, Record, TopicInfo, TopicSpec,
+    Log, LogError, LogRecord, Offset, PartitionId, Producer, Record, TopicInfo, TopicSpec,
+    TopicWriter,
 };
 
 #[async_trait]
@@ -102,6 +106,10 @@ impl Log for LogStore {
         self.stats()
     }
 
+    fn writer(&self) -> Option<Arc<dyn TopicWriter>> {
+        Some(Arc::new(OwnWriter::new(self.clone())))
+    }
+
     fn hold(&self, holder: &str, topic: &str, partition: PartitionId, offset: Option<Offset>) {
         // A pipeline may let go of a topic that is gone.
         if let Ok((_, partition)) = self.partition(topic, partition) {
@@ -118,18 +126,35 @@ impl LogStore {
         partition: PartitionId,
         records: Vec<Record>,
     ) -> Result<RawAppended, LogError> {
-        let (topic, partition) = self.partition(topic, partition)?;
+        let found = self.partition(topic, partition)?;
+        self.append_encoded(found, records, None, true).await
+    }
+
+    /// Appends records made in this process as one batch, in a transaction of theirs or in none.
+    pub(super) async fn append_encoded(
+        &self,
+        (topic, partition): (Arc<Topic>, Arc<Partition>),
+        records: Vec<Record>,
+        producer: Option<Producer>,
+        durable: bool,
+    ) -> Result<RawAppended, LogError> {
         let config = topic.config.get();
         if config.cleanup.compact && records.iter().any(|record| record.key.is_none()) {
             let reason =
                 format!("topic {:?} is compacted by key, and a record has none", topic.file.name);
             return Err(LogError::InvalidRecord(BadRecords { reason, records: Vec::new() }));
         }
-        let bytes = batch::encode(&records, config.max_message_bytes).map_err(LogError::Invalid)?;
+        let mut bytes =
+            batch::encode(&records, config.max_message_bytes).map_err(LogError::Invalid)?;
         drop(records);
+        let mut origin = Origin::Own;
+        if let Some(Producer { id, epoch }) = producer {
+            batch::make_transactional(&mut bytes, id, epoch);
+            origin = Origin::Pipeline;
+        }
         let header = batch::parse_header(&bytes).expect("it was encoded just now");
         let spans = vec![batch::BatchSpan { position: 0, header }];
-        let append = Append { batches: Batches::Own(bytes), spans, origin: Origin::Own };
+        let append = Append { batches: Batches::Own(bytes), spans, origin };
         let codec = config.compression.codec();
         let bytes_max = config.max_message_bytes;
         let mut append = match codec {
@@ -137,7 +162,7 @@ impl LogStore {
             codec => blocking::run(move || append.compressed(codec, bytes_max)).await?,
         };
         let append_time_ms = self.stamp(&topic, &mut append);
-        let base_offset = partition.append(append, true).await?;
+        let base_offset = partition.append(append, durable).await?;
         let log_start = partition.watermarks().log_start;
         Ok(RawAppended { base_offset, append_time_ms, log_start })
     }

@@ -10,6 +10,7 @@
 mod finish;
 mod ids;
 mod load;
+mod own;
 mod record;
 mod sweep;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod transaction;
 
 pub(crate) use crate::group::OFFSETS_TOPIC;
 pub(crate) use load::STATE_TOPIC;
+pub(crate) use own::OwnWriter;
 pub(crate) use transaction::{Ending, Identity, Phase, Place, Transaction};
 
 use crate::settings::TransactionSettings;
@@ -28,6 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Notify;
 use tradewind_types::{Clock, Log, PartitionId};
 use transaction::{End, Init};
 
@@ -46,6 +49,8 @@ pub(crate) enum TransactionError {
     Fenced,
     #[error("another request for this transactional id is at work")]
     Concurrent,
+    #[error("only pipelines of this server use this transactional id")]
+    Reserved,
     #[error("the transaction is not in a state for that")]
     WrongState,
     #[error("there are {max} transactional ids, as many as `log.transactional_ids_max` allows")]
@@ -88,6 +93,8 @@ pub(crate) struct Summary {
 struct Entry {
     id: Arc<str>,
     state: Mutex<EntryState>,
+    /// Told of each change.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -173,6 +180,17 @@ impl Coordinator {
             return Err(TransactionError::Timeout { timeout_ms, max_ms });
         }
         self.load().await?;
+        self.check_stranger(id)?;
+        self.take_over(id, timeout_ms, expected).await
+    }
+
+    /// As [`Coordinator::init`], whoever asks.
+    async fn take_over(
+        self: &Arc<Self>,
+        id: &str,
+        timeout_ms: i32,
+        expected: Option<Identity>,
+    ) -> Result<Identity, TransactionError> {
         let entry = self.entry_or_new(id, timeout_ms).await?;
         let fresh = self.fresh_if_exhausted(&entry).await?;
         let next = {
@@ -198,6 +216,19 @@ impl Coordinator {
 
     /// `places` become part of the client's transaction, which begins with the first.
     pub(crate) async fn add_partitions(
+        self: &Arc<Self>,
+        id: &str,
+        client: Identity,
+        places: BTreeSet<Place>,
+        client_version: i16,
+    ) -> Result<(), TransactionError> {
+        self.load().await?;
+        self.check_stranger(id)?;
+        self.add(id, client, places, client_version).await
+    }
+
+    /// As [`Coordinator::add_partitions`], whoever asks.
+    async fn add(
         self: &Arc<Self>,
         id: &str,
         client: Identity,
@@ -233,6 +264,7 @@ impl Coordinator {
         place: &Place,
     ) -> Result<(), TransactionError> {
         let entry = self.entry(id).await?;
+        self.check_stranger(id)?;
         // A change that is being written is not waited for: should it end the transaction, the
         // partition will know its marker and refuse what was asked about before.
         entry.state.lock().transaction.verify(client, place)
@@ -246,7 +278,17 @@ impl Coordinator {
         ending: Ending,
     ) -> Result<Identity, TransactionError> {
         let entry = self.entry(id).await?;
-        let fresh = if ending.bumps { self.fresh_if_exhausted(&entry).await? } else { None };
+        self.check_stranger(id)?;
+        self.end_of(&entry, ending).await
+    }
+
+    /// As [`Coordinator::end`], whoever asks.
+    async fn end_of(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        ending: Ending,
+    ) -> Result<Identity, TransactionError> {
+        let fresh = if ending.bumps { self.fresh_if_exhausted(entry).await? } else { None };
         let (next, identity) = {
             let mut state = entry.state.lock();
             // One that was fenced is told so whatever is going on: some clients do not ask again.
@@ -262,7 +304,7 @@ impl Coordinator {
                 }
             }
         };
-        self.change(&entry, next).await.map(|()| identity)
+        self.change(entry, next).await.map(|()| identity)
     }
 
     /// Every transactional id and its state, in the order of the ids.
@@ -347,6 +389,7 @@ impl Coordinator {
                     this.spanned.fetch_sub(before.partitions.len(), Ordering::Relaxed);
                 }
             }
+            entry.changed.notify_waiters();
             if written.is_ok() && prepared {
                 this.finish_soon(&entry);
             }
@@ -359,7 +402,8 @@ impl Coordinator {
 impl Entry {
     fn new(id: Arc<str>, transaction: Transaction) -> Self {
         let (pending, finishing, removed) = Default::default();
-        Self { id, state: Mutex::new(EntryState { transaction, pending, finishing, removed }) }
+        let state = Mutex::new(EntryState { transaction, pending, finishing, removed });
+        Self { id, state, changed: Notify::new() }
     }
 }
 

@@ -84,6 +84,12 @@ impl Coordinator {
             }
             state.pending = true;
         }
+        // What went wrong is tried again by the next round.
+        let _ = self.remove(entry).await;
+    }
+
+    /// Forgets an id, durably. Called with the entry pending.
+    pub(super) async fn remove(&self, entry: &Arc<Entry>) -> Result<(), super::TransactionError> {
         let _writing = self.writing.read().await;
         let forgotten = self.write(&entry.id, None).await;
         let mut entries = self.entries.lock();
@@ -93,5 +99,6 @@ impl Coordinator {
             state.removed = true;
             entries.remove(&entry.id);
         }
+        forgotten
     }
 }

@@ -15,6 +15,9 @@ pub(crate) type Place = (String, PartitionId);
 /// No producer, no epoch.
 pub(crate) const NO_ID: i64 = -1;
 pub(crate) const NO_EPOCH: i16 = -1;
+/// How long a transaction of this process may be open: for ever. Kafka says so of transactions that
+/// take part in a two-phase commit (KIP-939), and no client may ask for it.
+pub(crate) const OWN_TIMEOUT_MS: i32 = i32::MAX;
 /// The last epoch a client is given: the one after it fences him.
 const EPOCH_MAX: i16 = i16::MAX - 1;
 
@@ -136,9 +139,15 @@ impl Transaction {
         self.epoch >= EPOCH_MAX
     }
 
+    /// Whether only this process may begin and end it.
+    pub(crate) fn own(&self) -> bool {
+        self.timeout_ms == OWN_TIMEOUT_MS
+    }
+
     /// Whether it is open for longer than it said it would be.
     pub(crate) fn overdue(&self, now_ms: i64) -> bool {
         self.phase == Phase::Ongoing
+            && !self.own()
             && now_ms.saturating_sub(self.started_ms) > i64::from(self.timeout_ms)
     }
 
@@ -146,7 +155,7 @@ impl Transaction {
     pub(crate) fn expired(&self, expiration_ms: i64, now_ms: i64) -> bool {
         let idle =
             matches!(self.phase, Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort);
-        idle && now_ms.saturating_sub(self.updated_ms) >= expiration_ms
+        idle && !self.own() && now_ms.saturating_sub(self.updated_ms) >= expiration_ms
     }
 
     /// A client begins to use this id; `expected` is who he takes himself for, `fresh` an id to go

@@ -27,6 +27,7 @@ pub(crate) fn of_transaction_error(
         TransactionError::Fenced if version_with_fenced => ResponseError::ProducerFenced,
         TransactionError::Fenced => ResponseError::InvalidProducerEpoch,
         TransactionError::Concurrent => ResponseError::ConcurrentTransactions,
+        TransactionError::Reserved => ResponseError::TransactionalIdAuthorizationFailed,
         TransactionError::WrongState => ResponseError::InvalidTxnState,
         TransactionError::TooMany { .. } => ResponseError::PolicyViolation,
         TransactionError::Unavailable(_) => ResponseError::CoordinatorNotAvailable,
@@ -45,6 +46,7 @@ pub(crate) fn of_log_error(error: &LogError) -> ResponseError {
         LogError::InvalidTimestamp(_) => ResponseError::InvalidTimestamp,
         LogError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
         LogError::Busy(_) => ResponseError::RequestTimedOut,
+        LogError::Transaction { .. } => ResponseError::InvalidTxnState,
         LogError::Producer { fault, .. } => match fault {
             ProducerFault::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
             ProducerFault::StaleEpoch { .. } => ResponseError::InvalidProducerEpoch,

@@ -12,6 +12,7 @@ use super::scratch::{DiskScratch, evicted_dir};
 use super::sinks::{self, OpenSink};
 use super::source::open_source;
 use super::state_store::{OperatorState, StateStore};
+use super::transactions;
 use crate::shared::Shared;
 use crate::view::View;
 use crate::{EngineSettings, ProcessError};
@@ -62,6 +63,8 @@ pub(crate) struct Runtime {
     pub(super) view_epoch: u64,
     /// The checkpoint that is under way.
     pub(super) committing: Option<Checkpoint>,
+    /// How long the last one took.
+    pub(super) took: Duration,
 }
 
 /// A checkpoint that is under way.
@@ -107,6 +110,7 @@ impl Runtime {
         let manifests = ManifestStore::open(shared.disk.clone(), dir.clone())?;
         let states = StateStore::new(shared.disk.clone(), dir.clone());
         let newest = manifests.newest()?;
+        transactions::settle(&shared, &pipeline.id, newest.as_ref()).await?;
         if let Some(view) = &view {
             view.take_up(newest.as_ref().map_or(0, |manifest| manifest.epoch));
         }
@@ -153,6 +157,7 @@ impl Runtime {
             kept,
             topic_ids,
             committing: None,
+            took: Duration::ZERO,
         };
         runtime.hold(&runtime.positions);
         if is_new {
@@ -268,6 +273,19 @@ impl Runtime {
         }
     }
 
+    /// Ends the transactions that are open when nothing is written any more, so that readers of a
+    /// topic do not wait for a pipeline that stands still.
+    pub(crate) async fn release(&mut self) {
+        let topics = self.sinks.iter().any(|sink| sink.table.topic().is_some());
+        if !topics {
+            return;
+        }
+        let settled = transactions::settle_as_stored(&self.shared, &self.pipeline.id).await;
+        if let Err(error) = settled {
+            tracing::warn!(pipeline = self.pipeline.name, %error, "its transactions stay open");
+        }
+    }
+
     /// Waits for the checkpoint that is under way, if any.
     pub(crate) async fn finish_commit(&mut self) -> Result<(), ProcessError> {
         match self.committing.as_mut() {
@@ -291,6 +309,7 @@ impl Runtime {
             self.sinks[*index].sink.commit(staged).await?;
         }
         self.hold(&checkpoint.positions);
+        self.took = checkpoint.begun.elapsed();
         self.report_commit(checkpoint, written.bytes);
         // What the manifest before names is kept for as long as it is.
         let files = state_files(&written.state);

@@ -15,3 +15,4 @@ pub(crate) mod sinks;
 pub mod source;
 pub mod state_store;
 pub(crate) mod tick;
+pub(crate) mod transactions;

@@ -121,14 +121,14 @@ fn chrono_text(us: i64) -> Option<String> {
     Some(at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
-fn store_of(row: &RecordBatch) -> Option<String> {
+pub(super) fn store_of(row: &RecordBatch) -> Option<String> {
     use arrow::array::AsArray;
     let column = row.column_by_name("store_id")?.as_string_opt::<i32>()?;
     (column.len() == 1 && column.is_valid(0)).then(|| column.value(0).to_string())
 }
 
 /// A row's visible columns as a JSON object.
-fn as_json(row: &RecordBatch, hidden: Hidden) -> Result<Bytes, ProcessError> {
+pub(super) fn as_json(row: &RecordBatch, hidden: Hidden) -> Result<Bytes, ProcessError> {
     let bug = |error: arrow::error::ArrowError| ProcessError::Internal(error.to_string());
     let visible: Vec<usize> = (0..hidden.visible(row)).collect();
     let mut writer = LineDelimitedWriter::new(Vec::new());

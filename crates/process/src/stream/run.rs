@@ -7,7 +7,7 @@
 use super::job::{Job, JobTick, TickLimits};
 use super::plan::{SinkPlan, StreamPlan};
 use super::scratch::DiskScratch;
-use super::sink::open_sink;
+use super::sink::{SinkEnvironment, open_sink};
 use super::source::{SourceEnvironment, open_source};
 use crate::ProcessError;
 use arrow::array::RecordBatch;
@@ -74,7 +74,15 @@ pub async fn run(
     }
     let mut sinks: Vec<Option<Box<dyn Sink>>> = Vec::with_capacity(plan.sinks.len());
     for (index, sink) in plan.sinks.iter().enumerate() {
-        sinks.push(open_sink(sink, &format!("run-{index}"))?);
+        let to = SinkEnvironment {
+            // A run that is cut short begins anew: nothing settles what it had open.
+            writer: None,
+            clock: environment.clock.clone(),
+            name: environment.name.clone(),
+            id: format!("run-{index}"),
+            origin: None,
+        };
+        sinks.push(open_sink(sink, &to.id, &to)?);
     }
     let eviction = Eviction {
         budget: StateBudget::new(settings.state_memory_bytes, usize::MAX),

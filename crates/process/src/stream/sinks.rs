@@ -6,13 +6,14 @@
 
 use super::manifest::Manifest;
 use super::plan::{StreamPlan, Target};
-use super::sink::open_sink;
+use super::sink::{SinkEnvironment, open_sink};
+use super::transactions::OpenTransaction;
 use crate::ProcessError;
 use crate::dead_letters::{self, LetterTable};
 use crate::shared::Shared;
 use tradewind_dataflow::OperatorKind;
 use tradewind_sql::{Pipeline, TableDefinition};
-use tradewind_types::{Sink, Staged};
+use tradewind_types::{Sink, SourceError, Staged};
 
 /// The first target: its writer's name is the pipeline's own.
 const TARGET: &str = "sink-1";
@@ -56,12 +57,18 @@ pub(super) async fn open(
             .map(|work| &work.staged);
         if let Some(manifest) = newest.filter(|last| last.incarnation < pipeline.incarnation)
             && let Some(staged) = last.take()
+            // A transaction is settled, whoever began it.
+            && OpenTransaction::of(staged).is_none()
         {
             finish_predecessor(shared, pipeline, manifest.incarnation, &id, staged).await?;
         }
         let name = writer(&pipeline.id, pipeline.incarnation, &id);
         let of_connector = match planned {
-            Some(planned) => open_sink(planned, &name)?,
+            Some(planned) => {
+                let environment = environment(shared, pipeline, plan, &id);
+                check_topic(&table, &environment)?;
+                open_sink(planned, &name, &environment)?
+            }
             None => None,
         };
         let mut sink = match of_connector {
@@ -72,6 +79,33 @@ pub(super) async fn open(
         opened.push(OpenSink { id, feeds, table, sink });
     }
     Ok(opened)
+}
+
+fn environment(
+    shared: &Shared,
+    pipeline: &Pipeline,
+    plan: &StreamPlan,
+    sink: &str,
+) -> SinkEnvironment {
+    let origin = match &plan.sources[..] {
+        [source] => source.definition.topic().map(|topic| topic.topic.clone()),
+        _ => None,
+    };
+    SinkEnvironment {
+        writer: shared.writer.clone(),
+        clock: shared.clock.clone(),
+        name: format!("pipeline:{}", pipeline.name),
+        id: format!("{}.{sink}", pipeline.id),
+        origin,
+    }
+}
+
+/// A topic that is not there is waited for, as one that is read is.
+fn check_topic(table: &TableDefinition, environment: &SinkEnvironment) -> Result<(), ProcessError> {
+    if let (Some(topic), Some(writer)) = (table.topic(), &environment.writer) {
+        writer.limits(&topic.topic).map_err(SourceError::from)?;
+    }
+    Ok(())
 }
 
 /// Every sink a plan needs.

@@ -21,6 +21,9 @@ use tradewind_types::{DeadLetter, SinkError};
 /// How many times longer a checkpoint of positions alone may wait: it saves reading again, and
 /// nothing else.
 const IDLE_FACTOR: u32 = 10;
+/// Checkpoints for readers who wait take at most this part of the time: with much state one of them
+/// may write all of it.
+const CHECKPOINT_SHARE: u32 = 10;
 /// Bytes due, as a multiple of `commit_bytes`, at which a pipeline whose commit is still under way
 /// stops reading.
 const BACKPRESSURE_FACTOR: usize = 2;
@@ -131,6 +134,11 @@ impl Runtime {
             return Some(since);
         }
         let interval = Duration::from_millis(self.shared.settings.commit_interval_ms);
+        let within = self.sinks.iter().filter_map(|sink| sink.sink.commit_within_ms()).min();
+        if let Some(within) = within.filter(|_| open.rows > 0) {
+            let within = Duration::from_millis(within).max(self.took * CHECKPOINT_SHARE);
+            return Some(since + within.min(interval));
+        }
         Some(since + if open.rows > 0 { interval } else { interval * IDLE_FACTOR })
     }
 
@@ -206,9 +214,9 @@ impl Runtime {
             log: &self.shared.log,
             clock: &self.shared.clock,
         };
-        let dead = letters.dead(&mut tick).await?;
+        let mut dead = letters.dead(&mut tick).await?;
         let late = letters.late(&mut tick)?;
-        let written = self.write_tick(&mut tick, &dead, &late).await?;
+        let written = self.write_tick(&mut tick, &mut dead, &late).await?;
         self.positions = self.job.positions();
         self.publish(&mut tick)?;
         let rows = written.rows + written.dead_letters + written.late_events;
@@ -240,7 +248,7 @@ impl Runtime {
     async fn write_tick(
         &mut self,
         tick: &mut JobTick,
-        dead: &[DeadLetter],
+        dead: &mut Vec<DeadLetter>,
         late: &[DeadLetter],
     ) -> Result<Written, ProcessError> {
         let mut written = Written::default();
@@ -253,6 +261,8 @@ impl Runtime {
                     let began = std::time::Instant::now();
                     self.write(index, batches).await?;
                     self.sink_busy[sink] += began.elapsed();
+                    // Dead letters are written after the rows: theirs is the same tick.
+                    dead.extend(self.sinks[index].sink.take_rejected());
                     continue;
                 }
                 Feeds::DeadLetters => {

@@ -16,4 +16,7 @@ mod slt;
 mod state;
 mod support;
 mod ticks;
+mod topic_clients;
+mod topic_crashes;
+mod topics;
 mod transactions;

@@ -13,8 +13,8 @@ mod topic;
 
 pub use datagen::{DatagenField, DatagenKind, DatagenTable};
 pub use file::FileTable;
-pub use format::{CsvFormat, Format};
-pub use topic::{StartupMode, TopicTable};
+pub use format::{CsvFormat, Format, JsonEncoding, NullKeys};
+pub use topic::{Delivery, Partitioner, StartupMode, TopicKey, TopicTable, TopicWriting};
 
 use crate::{SqlError, did_you_mean};
 use options::Options;
@@ -23,8 +23,8 @@ use std::collections::BTreeMap;
 /// Where a table's rows are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Connector {
-    /// A topic of the log: `kafka`.
-    Topic(TopicTable),
+    /// A topic of the log: `kafka`, `upsert-kafka`.
+    Topic(Box<TopicTable>),
     /// A table of the lake: `delta`.
     Lake,
     /// Files of a folder: `filesystem`.
@@ -58,8 +58,8 @@ pub struct PrintTable {
 }
 
 /// The connectors' names, as `WITH` has them.
-const CONNECTORS: [&str; 7] =
-    ["kafka", "delta", "filesystem", "socket", "datagen", "print", "blackhole"];
+const CONNECTORS: [&str; 8] =
+    ["kafka", "upsert-kafka", "delta", "filesystem", "socket", "datagen", "print", "blackhole"];
 
 impl Connector {
     /// What `WITH (…)` says. `error` finds the place of a key for an error.
@@ -82,7 +82,8 @@ impl Connector {
 
     fn of(connector: &str, options: &mut Options<'_>) -> Result<Self, SqlError> {
         Ok(match connector {
-            "kafka" => TopicTable::from_options(options).map(Self::Topic)?,
+            "kafka" => Self::Topic(Box::new(TopicTable::from_options(options, false)?)),
+            "upsert-kafka" => Self::Topic(Box::new(TopicTable::from_options(options, true)?)),
             "delta" => Self::Lake,
             "filesystem" => FileTable::from_options(options).map(Self::File)?,
             "socket" => Self::Socket(SocketTable {

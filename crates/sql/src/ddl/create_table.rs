@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use std::collections::BTreeMap;
 
 /// What a record has besides its value.
-const METADATA_KEYS: [&str; 4] = ["offset", "partition", "timestamp", "topic"];
+const METADATA_KEYS: [&str; 5] = ["headers", "offset", "partition", "timestamp", "topic"];
 
 /// The parts between the parentheses.
 #[derive(Default)]
@@ -152,12 +152,12 @@ fn metadata(cursor: &mut Cursor<'_>, name: &str) -> Result<ColumnKind, SqlError>
     let position = cursor.position();
     let key =
         if cursor.eat(&["FROM"]) { cursor.string("a metadata key")? } else { name.to_string() };
-    cursor.eat(&["VIRTUAL"]);
+    let read_only = cursor.eat(&["VIRTUAL"]);
     if !METADATA_KEYS.contains(&key.as_str()) {
         return Err(SqlError::at(position, format!("there is no metadata {key:?}"))
             .maybe_hint(did_you_mean(&key, METADATA_KEYS)));
     }
-    Ok(ColumnKind::Metadata { key })
+    Ok(ColumnKind::Metadata { key, read_only })
 }
 
 fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>, SqlError> {

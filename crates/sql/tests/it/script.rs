@@ -43,7 +43,8 @@ fn a_table_is_read_with_all_its_parts() {
         ("o", Format::Json, StartupMode::Latest)
     );
     assert_eq!(found.columns[7].kind, ColumnKind::Computed("price * 2".into()));
-    assert_eq!(found.columns[8].kind, ColumnKind::Metadata { key: "partition".into() });
+    let partition = ColumnKind::Metadata { key: "partition".into(), read_only: true };
+    assert_eq!(found.columns[8].kind, partition);
     let types: Vec<String> =
         found.schema().fields().iter().map(|field| field_type_name(field)).collect();
     assert_eq!(

@@ -15,6 +15,8 @@ use tradewind_types::log::ProducerFault;
 pub(crate) enum Origin {
     /// This process: no producer, nothing to check.
     Own,
+    /// A pipeline of this process, in a transaction that spans this partition: no sequence numbers.
+    Pipeline,
     /// A client. `verified` is [`Producers::guard`] from before the transaction's coordinator said
     /// that this partition is part of it.
     Client { verified: Option<Offset> },
@@ -97,7 +99,7 @@ impl Producers {
         producer.seen_ms = now_ms;
         let marker = match origin {
             Origin::Marker(marker) => Some(marker),
-            Origin::Own | Origin::Client { .. } | Origin::Offsets { .. } => None,
+            Origin::Own | Origin::Pipeline | Origin::Client { .. } | Origin::Offsets { .. } => None,
         };
         draft.take(producer, marker, header, base);
         Ok(Admitted::New)

@@ -144,6 +144,11 @@ impl<'a> PlanContext<'a> {
         }
         let source: Arc<dyn TableSource> =
             Arc::new(StreamTable { definition: definition.clone(), schema: precise(definition) });
+        if let Some(reason) = definition.topic().and_then(|topic| topic.unreadable()) {
+            return refuse(refusal(format!("{name:?} is written, not read: {reason}")).hint(
+                "declare the topic once more to read its records, with 'connector' = 'kafka'",
+            ));
+        }
         if !definition.connector.is_source() {
             let connector = definition.options.get("connector").map_or("", String::as_str);
             return refuse(

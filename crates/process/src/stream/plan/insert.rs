@@ -6,13 +6,17 @@
 //! Left out: `NOT NULL`, which each row is checked for when it is written.
 
 use super::{errors, refusal};
+use crate::stream::source::ReadFrom;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use tradewind_sql::{
-    Catalogue, Connector, Insert, SqlError, TableDefinition, did_you_mean, type_name,
+    Catalogue, ColumnKind, Connector, Insert, SqlError, TableDefinition, did_you_mean, type_name,
 };
+
+/// What of a record beside key and value a query can give.
+const WRITTEN_METADATA: [&str; 2] = ["headers", "timestamp"];
 
 /// The table an insert writes.
 pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefinition, SqlError> {
@@ -24,11 +28,7 @@ pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefi
     };
     match relation.table() {
         Some(table) => match &table.connector {
-            Connector::Topic(_) => Err(refusal(format!(
-                "{:?} is a topic, and pipelines write lake tables",
-                insert.target
-            ))
-            .hint("CREATE TABLE … WITH ('connector' = 'delta')")),
+            Connector::Topic(_) => writable(table).map(|()| table.clone()),
             Connector::Socket(_) | Connector::Datagen(_) => Err(refusal(format!(
                 "{:?} is read, and nothing can be written to it",
                 insert.target
@@ -40,6 +40,24 @@ pub(super) fn target(insert: &Insert, catalogue: &Catalogue) -> Result<TableDefi
             Err(refusal(format!("{:?} is a view, and nothing can be written to it", insert.target)))
         }
     }
+}
+
+/// Whether every metadata column that is not `VIRTUAL` can be written.
+fn writable(table: &TableDefinition) -> Result<(), SqlError> {
+    for column in table.written() {
+        let ColumnKind::Metadata { key, .. } = &column.kind else { continue };
+        if !WRITTEN_METADATA.contains(&key.as_str()) {
+            let (table, column) = (&table.name, &column.name);
+            return Err(refusal(format!(
+                "column {column:?} of {table:?} is metadata {key:?}, which is read and not written"
+            ))
+            .hint("declare it METADATA VIRTUAL"));
+        }
+        if let Err(reason) = ReadFrom::of(table, &column.name) {
+            return Err(refusal(format!("column {:?} of {:?}: {reason}", column.name, table.name)));
+        }
+    }
+    Ok(())
 }
 
 /// A name that two columns have.
@@ -57,7 +75,7 @@ pub(super) fn fit(
 ) -> Result<LogicalPlan, SqlError> {
     let places = places(&query, insert, target)?;
     let columns = query.schema().columns();
-    let schema = target.schema();
+    let schema = target.written_schema();
     let mut expressions = Vec::new();
     for (field, place) in schema.fields().iter().zip(places) {
         let expression = match place {
@@ -84,7 +102,7 @@ fn places(
     target: &TableDefinition,
 ) -> Result<Vec<Option<usize>>, SqlError> {
     let count = query.schema().fields().len();
-    let schema = target.schema();
+    let schema = target.written_schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let listed: Vec<&str> = match insert.columns.is_empty() {
         true => names.clone(),

@@ -92,18 +92,33 @@ pub fn plan_insert(
         let query = logical(&insert.query, context)?;
         let columns = columns_of(&query);
         let plan = insert::fit(query, insert, &target)?;
-        let schema = target.schema();
-        let only_grows = matches!(target.connector, Connector::Lake | Connector::File(_));
+        let schema = target.written_schema();
+        let grows = only_grows(&target.connector);
         let name = target.name.clone();
         let goal = Goal { target: Target::Table(Box::new(target)), schema, columns };
         let plan = lower(plan, context, goal)?;
-        match plan.sinks.iter().any(|sink| sink.hidden.weight) && only_grows {
-            true => Err(refusal(format!("rows of this query change, and {name:?} only grows"))
-                .hint("use a MATERIALIZED VIEW, or GROUP BY windows of event time")),
-            false => Ok(plan),
+        match grows.filter(|_| plan.sinks.iter().any(|sink| sink.hidden.weight)) {
+            Some(hint) => {
+                let message = format!("rows of this query change, and {name:?} only grows");
+                Err(refusal(message).hint(hint))
+            }
+            None => Ok(plan),
         }
     };
     placed(plan(&PlanContext::new(catalogue, options.into())), &insert.query)
+}
+
+/// What to use in place of a table whose rows are never taken back; `None` for others.
+fn only_grows(connector: &Connector) -> Option<&'static str> {
+    match connector {
+        Connector::Lake | Connector::File(_) => {
+            Some("use a MATERIALIZED VIEW, or GROUP BY windows of event time")
+        }
+        Connector::Topic(topic) if !topic.upserts => Some(
+            "use 'connector' = 'upsert-kafka' with a PRIMARY KEY, or GROUP BY windows of event time",
+        ),
+        _ => None,
+    }
 }
 
 /// Plans a `CREATE MATERIALIZED VIEW`.

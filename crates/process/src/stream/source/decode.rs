@@ -6,13 +6,15 @@
 
 use super::csv::CsvDecoder;
 use super::json::{Decoded, JsonDecoder};
-use super::{ReadColumn, ReadFrom, store_of};
+use super::{KeyRead, Prefilter, ReadColumn, ReadFrom, store_of};
 use crate::stream::plan::Read;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, MapArray, MapBuilder,
+    MapFieldNames, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
@@ -30,9 +32,19 @@ const PIECES_PER_CORE: usize = 2;
 /// A record to decode.
 #[derive(Debug, Clone)]
 pub(super) struct RawRecord<'a> {
+    pub(super) key: Option<&'a [u8]>,
     pub(super) value: &'a [u8],
     pub(super) offset: Offset,
     pub(super) timestamp_us: TimestampMicros,
+    /// Name and value.
+    pub(super) headers: &'a [(Bytes, Option<Bytes>)],
+}
+
+impl<'a> RawRecord<'a> {
+    /// A record that is a line and no more.
+    pub(super) fn of_line(value: &'a [u8], offset: Offset, now_us: TimestampMicros) -> Self {
+        Self { key: None, value, offset, timestamp_us: now_us, headers: &[] }
+    }
 }
 
 /// Where records come from, for rows and dead letters.
@@ -55,7 +67,14 @@ pub(super) struct RowDecoder {
     schema: SchemaRef,
     columns: Vec<ReadFrom>,
     /// One for each piece.
-    values: Vec<Values>,
+    decoders: Vec<Decoders>,
+}
+
+/// What decodes one piece of the records.
+struct Decoders {
+    /// Of the keys, where columns are in them.
+    key: Option<Values>,
+    value: Values,
 }
 
 /// Decodes values.
@@ -74,26 +93,36 @@ enum RawValues {
 }
 
 impl RowDecoder {
-    /// A decoder of a table's records; `all_columns` are the names of all its physical columns in
-    /// order, which a format without names needs.
+    /// A decoder of a table's records; `all_columns` are the names of all columns that their values
+    /// hold, in order, which a format without names needs.
     ///
     /// # Errors
     /// A column's type has no form in the format.
     pub(super) fn new(
         table: &str,
         format: &Format,
-        read: &Read,
         all_columns: &[String],
+        key: Option<&KeyRead>,
+        read: &Read,
     ) -> Result<Self, SourceError> {
+        let of = |from: ReadFrom| -> Fields {
+            let columns = read.columns.iter().filter(|column| column.from == from);
+            columns.map(|column| column.field.clone()).collect()
+        };
+        let decoders = |_| {
+            let key = key.filter(|_| !of(ReadFrom::Key).is_empty());
+            let key = key.map(|key| Values::of_key(key, &of(ReadFrom::Key))).transpose()?;
+            let value = Values::new(format, &of(ReadFrom::Value), &read.prefilters, all_columns)?;
+            Ok(Decoders { key, value })
+        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let decoder = |_| Values::new(format, read, all_columns);
         let pieces = if cores == 1 { 1 } else { cores * PIECES_PER_CORE };
-        let values = (0..pieces).map(decoder).collect::<Result<_, _>>();
-        let values = values
+        let decoders = (0..pieces).map(decoders).collect::<Result<_, _>>();
+        let decoders = decoders
             .map_err(|reason| SourceError::Decode { source_name: table.to_string(), reason })?;
         let from = |column: &ReadColumn| column.from;
         let columns = read.columns.iter().map(from).collect();
-        Ok(Self { table: table.to_string(), schema: read.schema(), columns, values })
+        Ok(Self { table: table.to_string(), schema: read.schema(), columns, decoders })
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -109,14 +138,14 @@ impl RowDecoder {
         records: &[RawRecord<'_>],
         place: &Place<'_>,
     ) -> Result<Vec<SourceBatch>, SourceError> {
-        let Self { table, schema, columns, values } = self;
+        let Self { table, schema, columns, decoders } = self;
         let work = Work { schema, columns, table };
-        if records.len() < PARALLEL_RECORDS_MIN || values.len() == 1 {
-            return Ok(vec![work.run(&mut values[0], records, place)?]);
+        if records.len() < PARALLEL_RECORDS_MIN || decoders.len() == 1 {
+            return Ok(vec![work.run(&mut decoders[0], records, place)?]);
         }
-        let share = records.len().div_ceil(values.len());
-        let pieces = values.par_iter_mut().zip(records.par_chunks(share));
-        pieces.map(|(values, records)| work.run(values, records, place)).collect()
+        let share = records.len().div_ceil(decoders.len());
+        let pieces = decoders.par_iter_mut().zip(records.par_chunks(share));
+        pieces.map(|(decoders, records)| work.run(decoders, records, place)).collect()
     }
 }
 
@@ -131,49 +160,55 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(
         self,
-        values: &mut Values,
+        decoders: &mut Decoders,
         records: &[RawRecord<'_>],
         place: &Place<'_>,
     ) -> Result<SourceBatch, SourceError> {
         let (mut rows, mut rejected) = (Vec::with_capacity(records.len()), Vec::new());
-        values.reserve(records.len());
-        for record in records {
-            match values.decode(record.value) {
-                Decoded::Row => rows.push(record),
-                Decoded::Skipped => {}
-                Decoded::Rejected(reason) => rejected.push(DeadLetter {
-                    store_id: store_of(record.value).unwrap_or_else(|| DEFAULT_STORE.into()),
-                    source: place.reader.to_string(),
-                    reason,
-                    raw: Bytes::copy_from_slice(record.value),
-                    received_at: place.now_us,
-                    position: Some((place.name.to_string(), place.partition, record.offset)),
-                }),
-            }
-        }
-        let columns = self.arrays(values, &rows, place);
-        let batch = RecordBatch::try_new(self.schema.clone(), columns);
-        let batch = batch.map_err(|error| SourceError::Decode {
+        let Decoders { key, value } = decoders;
+        let failed = |error: ArrowError| SourceError::Decode {
             source_name: self.table.to_string(),
             reason: error.to_string(),
-        })?;
+        };
+        // The keys first: of what has one, the row may still fail by its value.
+        let keyed = key.as_mut().map(|key| keyed(key, records, place, &mut rejected));
+        let records = keyed.as_deref().map_or_else(|| records.iter().collect(), <[_]>::to_vec);
+        let mut kept = Vec::with_capacity(records.len());
+        value.reserve(records.len());
+        for record in records {
+            let decoded = value.decode(record.value);
+            kept.push(matches!(decoded, Decoded::Row));
+            match decoded {
+                Decoded::Row => rows.push(record),
+                Decoded::Skipped => {}
+                Decoded::Rejected(reason) => rejected.push(letter(record, reason, place)),
+            }
+        }
+        let of_key = key.as_mut().map_or_else(Vec::new, Values::finish);
+        let kept = BooleanArray::from(kept);
+        let of_key = of_key.iter().map(|column| filter(column, &kept));
+        let of_key = of_key.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let columns = self.arrays(of_key, value.finish(), &rows, place);
+        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed)?;
         let Place { partition, next_offset, .. } = *place;
         Ok(SourceBatch { partition, batch, rejected, next_offset })
     }
 
     fn arrays(
         self,
-        values: &mut Values,
+        of_key: Vec<ArrayRef>,
+        of_value: Vec<ArrayRef>,
         rows: &[&RawRecord<'_>],
         place: &Place<'_>,
     ) -> Vec<ArrayRef> {
-        let mut of_value = values.finish().into_iter();
+        let (mut of_key, mut of_value) = (of_key.into_iter(), of_value.into_iter());
         let offsets: ArrayRef = Arc::new(rows.iter().map(|row| row.offset).collect::<Int64Array>());
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![place.partition; rows.len()]));
         let mut columns = Vec::with_capacity(self.columns.len() + 2);
         for from in self.columns {
             columns.push(match from {
                 ReadFrom::Value => of_value.next().expect("one array for each column of the value"),
+                ReadFrom::Key => of_key.next().expect("one array for each column of the key"),
                 ReadFrom::Partition => numbers.clone(),
                 ReadFrom::Offset => offsets.clone(),
                 ReadFrom::Timestamp => {
@@ -182,6 +217,7 @@ impl Work<'_> {
                     Arc::new(times.with_timezone("UTC"))
                 }
                 ReadFrom::Topic => Arc::new(StringArray::from(vec![place.name; rows.len()])),
+                ReadFrom::Headers => Arc::new(headers(rows)),
             });
         }
         columns.extend([numbers, offsets]);
@@ -189,17 +225,70 @@ impl Work<'_> {
     }
 }
 
+/// The records whose keys can be read.
+fn keyed<'a, 'b>(
+    key: &mut Values,
+    records: &'a [RawRecord<'b>],
+    place: &Place<'_>,
+    rejected: &mut Vec<DeadLetter>,
+) -> Vec<&'a RawRecord<'b>> {
+    key.reserve(records.len());
+    let mut kept = Vec::with_capacity(records.len());
+    for record in records {
+        match key.decode_key(record.key) {
+            Decoded::Row => kept.push(record),
+            Decoded::Skipped => {}
+            Decoded::Rejected(reason) => {
+                rejected.push(letter(record, format!("its key: {reason}"), place));
+            }
+        }
+    }
+    kept
+}
+
+fn letter(record: &RawRecord<'_>, reason: String, place: &Place<'_>) -> DeadLetter {
+    DeadLetter {
+        store_id: store_of(record.value).unwrap_or_else(|| DEFAULT_STORE.into()),
+        source: place.reader.to_string(),
+        reason,
+        raw: Bytes::copy_from_slice(record.value),
+        received_at: place.now_us,
+        position: Some((place.name.to_string(), place.partition, record.offset)),
+    }
+}
+
+/// The headers of each record as a map from name to value.
+fn headers(rows: &[&RawRecord<'_>]) -> MapArray {
+    // As the language's type MAP<STRING, BYTES> has them.
+    let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
+    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
+    for row in rows {
+        for (index, (name, value)) in row.headers.iter().enumerate() {
+            if row.headers[index + 1..].iter().any(|(later, _)| later == name) {
+                continue;
+            }
+            maps.keys().append_value(String::from_utf8_lossy(name));
+            maps.values().append_option(value.as_deref());
+        }
+        maps.append(true).expect("a key was appended with each value");
+    }
+    maps.finish()
+}
+
 impl Values {
-    fn new(format: &Format, read: &Read, all_columns: &[String]) -> Result<Self, String> {
-        let of_value = read.columns.iter().filter(|column| column.from == ReadFrom::Value);
-        let fields: Fields = of_value.map(|column| column.field.clone()).collect();
+    fn new(
+        format: &Format,
+        fields: &Fields,
+        prefilters: &[Prefilter],
+        all_columns: &[String],
+    ) -> Result<Self, String> {
         match format {
             Format::Json => {
-                let decoder = JsonDecoder::new(&fields, read.prefilters.clone())?;
+                let decoder = JsonDecoder::new(fields, prefilters.to_vec())?;
                 Ok(Self::Json(Box::new(decoder)))
             }
             Format::Csv(format) => {
-                let decoder = CsvDecoder::new(format, &fields, all_columns)?;
+                let decoder = CsvDecoder::new(format, fields, all_columns)?;
                 Ok(Self::Csv(Box::new(decoder)))
             }
             Format::Raw => match fields.first().map(|field| field.data_type()) {
@@ -207,6 +296,26 @@ impl Values {
                 Some(_) => Ok(Self::Raw(RawValues::Bytes(BinaryBuilder::new()))),
                 None => Ok(Self::Raw(RawValues::Ignored)),
             },
+        }
+    }
+
+    /// A decoder of keys: the columns `fields`, whose names in the key lack the prefix.
+    fn of_key(key: &KeyRead, fields: &Fields) -> Result<Self, String> {
+        let short = |name: &str| name.strip_prefix(&*key.prefix).unwrap_or(name).to_string();
+        let fields = fields.iter().map(|field| {
+            let name = short(field.name());
+            Field::clone(field).with_name(name)
+        });
+        let all_columns: Vec<String> = key.all_columns.iter().map(|name| short(name)).collect();
+        Self::new(&key.format, &fields.collect(), &[], &all_columns)
+    }
+
+    /// Decodes a key. A record without one has nulls in JSON, and in other formats no row.
+    fn decode_key(&mut self, key: Option<&[u8]>) -> Decoded {
+        match (key, &self) {
+            (Some(key), _) => self.decode(key),
+            (None, Self::Json(_)) => self.decode(b"{}"),
+            (None, _) => Decoded::Rejected("there is none".into()),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::decode::{Place, RawRecord, RowDecoder};
 use super::lines::{Line, Lines};
-use super::{LineReader, physical_columns};
+use super::{LineReader, value_columns};
 use crate::blocking::blocking;
 use crate::stream::plan::SourcePlan;
 use arrow::datatypes::SchemaRef;
@@ -73,8 +73,8 @@ impl FileSource {
         reader: LineReader,
     ) -> Result<Self, SourceError> {
         let definition = &plan.definition;
-        let columns = physical_columns(definition);
-        let decoder = RowDecoder::new(&definition.name, &table.format, &plan.read, &columns)?;
+        let columns = value_columns(definition);
+        let decoder = RowDecoder::new(&definition.name, &table.format, &columns, None, &plan.read)?;
         let mut source = Self {
             table: definition.name.clone(),
             path: PathBuf::from(table.path.strip_prefix("file://").unwrap_or(&table.path)),
@@ -178,7 +178,7 @@ fn records<'a>(
     for line in lines {
         if empty_lines || !line.text.trim_ascii_start().is_empty() {
             let offset = line.position as Offset;
-            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
+            records.push(RawRecord::of_line(line.text, offset, now_us));
         }
     }
     records

@@ -22,7 +22,7 @@ use tradewind_types::{Clock, Log, Source, SourceError};
 
 use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
-use tradewind_sql::{ColumnKind, Connector, Format, TableDefinition};
+use tradewind_sql::{ColumnKind, Connector, Format, TableDefinition, TopicTable};
 
 /// The store a record says it belongs to.
 pub(crate) fn store_of(record: &[u8]) -> Option<String> {
@@ -65,13 +65,7 @@ pub async fn open_source(
                 return Err(SourceError::Decode { source_name, reason }.into());
             };
             let reader = TopicReader { log, clock: reader.clock, name: reader.name };
-            let read = TopicRead {
-                table: definition.name.clone(),
-                topic: topic.topic.clone(),
-                format: topic.format.clone(),
-                all_columns: physical_columns(definition),
-                read: plan.read.clone(),
-            };
+            let read = TopicRead::of(definition, topic, plan.read.clone());
             let mut source = TopicSource::open(&read, reader)?;
             if start_anew {
                 source.seek_to(topic.startup).await?;
@@ -93,10 +87,9 @@ pub async fn open_source(
     }
 }
 
-/// The names of a table's columns that its records hold, in order.
-pub fn physical_columns(definition: &TableDefinition) -> Vec<String> {
-    let physical = definition.columns.iter().filter(|column| column.kind == ColumnKind::Physical);
-    physical.map(|column| column.name.clone()).collect()
+/// The names of a table's columns that its records' values hold, in order.
+fn value_columns(definition: &TableDefinition) -> Vec<String> {
+    definition.record_value().map(|column| column.name.clone()).collect()
 }
 
 /// What is read of a topic.
@@ -110,8 +103,40 @@ pub struct TopicRead {
     pub format: Format,
     /// The names of all columns a value holds, in order: a format without names needs them.
     pub all_columns: Vec<String>,
+    /// How a key is read, where columns are in the keys alone.
+    pub key: Option<KeyRead>,
     /// Which columns and records.
     pub read: Read,
+}
+
+/// How a record's key is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRead {
+    /// Its format.
+    pub format: Format,
+    /// The names of all columns it holds, in order.
+    pub all_columns: Vec<String>,
+    /// What those names begin with and the key's fields do not.
+    pub prefix: String,
+}
+
+impl TopicRead {
+    /// `read` of a table that is a topic.
+    pub fn of(definition: &TableDefinition, topic: &TopicTable, read: Read) -> Self {
+        let key = topic.key.as_ref().filter(|key| !key.in_value).map(|key| KeyRead {
+            format: key.format.clone(),
+            all_columns: definition.record_key().to_vec(),
+            prefix: key.prefix.clone(),
+        });
+        Self {
+            table: definition.name.clone(),
+            topic: topic.topic.clone(),
+            format: topic.format.clone(),
+            all_columns: value_columns(definition),
+            key,
+            read,
+        }
+    }
 }
 
 /// A column to read.
@@ -128,6 +153,8 @@ pub struct ReadColumn {
 pub enum ReadFrom {
     /// The field of that name in the value, or with `raw` the value.
     Value,
+    /// The same in the key.
+    Key,
     /// The partition's number.
     Partition,
     /// The offset.
@@ -136,18 +163,38 @@ pub enum ReadFrom {
     Timestamp,
     /// The topic's name.
     Topic,
+    /// The headers; of several with one name the last counts.
+    Headers,
+}
+
+fn is_headers(data_type: &DataType) -> bool {
+    let DataType::Map(entries, _) = data_type else { return false };
+    match entries.data_type() {
+        DataType::Struct(fields) => {
+            let types = fields.iter().map(|field| field.data_type());
+            types.eq([&DataType::Utf8, &DataType::Binary])
+        }
+        _ => false,
+    }
 }
 
 impl ReadFrom {
     /// Where a column of a table comes from; `Err` says what about its type does not fit.
-    pub(crate) fn of(table: &TableDefinition, column: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is metadata has a type of its own.
+    pub fn of(table: &TableDefinition, column: &str) -> Result<Self, String> {
         let column = table.columns.iter().find(|found| found.name == column);
         let Some(column) = column else { return Ok(Self::Value) };
-        let ColumnKind::Metadata { key } = &column.kind else { return Ok(Self::Value) };
+        let ColumnKind::Metadata { key, .. } = &column.kind else {
+            let in_value = table.record_value().any(|found| found.name == column.name);
+            return Ok(if in_value { Self::Value } else { Self::Key });
+        };
         let (from, fits) = match key.as_str() {
             "partition" => (Self::Partition, column.data_type == DataType::Int32),
             "offset" => (Self::Offset, column.data_type == DataType::Int64),
             "topic" => (Self::Topic, column.data_type == DataType::Utf8),
+            "headers" => (Self::Headers, is_headers(&column.data_type)),
             _ => (Self::Timestamp, matches!(&column.data_type, DataType::Timestamp(_, Some(_)))),
         };
         match fits {
@@ -158,6 +205,7 @@ impl ReadFrom {
                     Self::Partition => "INT",
                     Self::Offset => "BIGINT",
                     Self::Topic => "STRING",
+                    Self::Headers => "MAP<STRING, BYTES>",
                     _ => "TIMESTAMP_LTZ",
                 }
             )),

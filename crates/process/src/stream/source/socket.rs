@@ -6,7 +6,7 @@
 
 use super::decode::{Place, RawRecord, RowDecoder};
 use super::lines::Lines;
-use super::{LineReader, physical_columns};
+use super::{LineReader, value_columns};
 use crate::stream::plan::SourcePlan;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -43,8 +43,8 @@ impl SocketSource {
         reader: LineReader,
     ) -> Result<Self, SourceError> {
         let definition = &plan.definition;
-        let columns = physical_columns(definition);
-        let decoder = RowDecoder::new(&definition.name, &table.format, &plan.read, &columns)?;
+        let columns = value_columns(definition);
+        let decoder = RowDecoder::new(&definition.name, &table.format, &columns, None, &plan.read)?;
         let connection = TcpStream::connect((table.hostname.as_str(), table.port)).await;
         let connection = connection.map_err(|error| SourceError::Decode {
             source_name: definition.name.clone(),
@@ -75,7 +75,7 @@ impl Source for SocketSource {
         let now_us = self.reader.clock.now_us();
         let mut records = Vec::with_capacity(taken.lines.len());
         for (line, offset) in taken.lines.iter().zip(self.count..) {
-            records.push(RawRecord { value: line.text, offset, timestamp_us: now_us });
+            records.push(RawRecord::of_line(line.text, offset, now_us));
         }
         self.count += records.len() as Offset;
         let place = Place {

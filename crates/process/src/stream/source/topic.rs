@@ -75,7 +75,13 @@ impl TopicSource {
         Ok(Self {
             reader,
             topic: read.topic.clone(),
-            decoder: RowDecoder::new(&read.table, &read.format, &read.read, &read.all_columns)?,
+            decoder: RowDecoder::new(
+                &read.table,
+                &read.format,
+                &read.all_columns,
+                read.key.as_ref(),
+                &read.read,
+            )?,
             partitions,
             first: 0,
             lost: 0,
@@ -167,7 +173,10 @@ impl TopicSource {
         for LogRecord { offset, record } in &waiting {
             let timestamp_us = record.timestamp_ms.saturating_mul(1_000);
             let value = record.value.as_deref();
-            records.extend(value.map(|value| RawRecord { value, offset: *offset, timestamp_us }));
+            let (offset, headers) = (*offset, record.headers.as_slice());
+            let key = record.key.as_deref();
+            let raw = |value| RawRecord { key, value, offset, timestamp_us, headers };
+            records.extend(value.map(raw));
         }
         let place = Place {
             reader: &self.reader.name,
