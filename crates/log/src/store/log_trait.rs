@@ -9,7 +9,6 @@ use crate::partition::{Append, Batches, Origin, Partition, Pieces};
 use crate::segment::AbortedBatches;
 use crate::transactions::OwnWriter;
 use async_trait::async_trait;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tradewind_types::log::{

@@ -86,7 +86,9 @@ impl Producers {
                 check_epoch(known.as_ref(), header)?;
                 check_transaction(known.as_ref(), header, verified)?;
             }
-            Origin::Marker(_) | Origin::Own => check_epoch(known.as_ref(), header)?,
+            Origin::Marker(_) | Origin::Own | Origin::Pipeline => {
+                check_epoch(known.as_ref(), header)?;
+            }
         }
         let mut producer = match known {
             Some(known) => known,
