@@ -43,7 +43,7 @@ use tradewind_disk::{Disk, Entry, SimDisk};
 use tradewind_types::{Clock, Log, ManualClock, Offset, PartitionId, TopicSpec};
 use worker::Worker;
 
-const RUNS: u64 = 700;
+const RUNS: u64 = 500;
 /// The rarest flaw is noticed once in a few hundred runs.
 const FLAWED_RUNS: u64 = 6_000;
 const LIVES: u32 = 4;
