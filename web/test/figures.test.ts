@@ -47,6 +47,7 @@ describe("formats", () => {
     expect(german.minute(at)).toBe("00:30");
     expect(german.change(43)).toContain("4,3");
     expect(english.change(-43)).toBe("-4.3%");
+    expect(english.change(9_000)).toBe("×10");
   });
 });
 

@@ -67,8 +67,9 @@ export class Formats {
     return formatted(this.numbers("number", { maximumFractionDigits: 6 }), text(value));
   }
 
-  /** Tenths of a percent, with its sign. */
+  /** Tenths of a percent, with its sign; from ten times on, how many times. */
   change(perMille: number): string {
+    if (perMille >= 9_000) return `×${this.numbers("times", { maximumFractionDigits: 0 }).format(perMille / 1_000 + 1)}`;
     const options = { style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero" } as const;
     return this.numbers("change", options).format(perMille / 1_000);
   }
@@ -94,8 +95,8 @@ export class Formats {
     return this.times("moment", options).format(at);
   }
 
-  /** Everything down to the second, for tables of what happened. */
-  instant(at: number): string {
-    return this.times("instant", { dateStyle: "medium", timeStyle: "medium" }).format(at);
+  /** The time of day, with its date where that is not today's. */
+  recent(at: number): string {
+    return this.day(at) === this.day(Date.now()) ? this.clock(at) : this.moment(at);
   }
 }

@@ -11,8 +11,7 @@ import { Empty, Failure, Loading } from "../ui/states";
 const PIPELINES = `SELECT name, kind, topic, state, reason, lag, lag_seconds, records_in, rows, dead_letters,
     late_events, checkpoint_age_seconds, last_error
 FROM sys.pipelines ORDER BY name`;
-const TOPICS = `SELECT name, count(*) AS partitions, sum(records) AS records, min(log_start) AS log_start,
-    max(high_watermark) AS high_watermark
+const TOPICS = `SELECT name, count(*) AS partitions, sum(records) AS records, sum(high_watermark) AS written
 FROM sys.topics GROUP BY name ORDER BY name`;
 const SOURCES = `SELECT source, type, count(*) AS events, max(received_at) AS newest
 FROM events
@@ -23,7 +22,7 @@ FROM dead_letters WHERE event_date >= CAST(now() - INTERVAL '7 days' AS DATE)
 GROUP BY source, reason ORDER BY letters DESC LIMIT 12`;
 const LETTERS = `SELECT received_at, source, reason, raw, topic, topic_partition, topic_offset
 FROM dead_letters WHERE event_date >= CAST(now() - INTERVAL '7 days' AS DATE)
-ORDER BY received_at DESC LIMIT 25`;
+ORDER BY received_at DESC LIMIT 12`;
 
 export function DataPage() {
   const { t } = useReader();
@@ -154,7 +153,7 @@ function Sources() {
           <th scope="row">{cellText(cell("source"))}</th>
           <td>{cellText(cell("type"))}</td>
           <td className="number">{count(cell("events"))}</td>
-          <td className="number">{formats.instant(instant(cell("newest")) ?? 0)}</td>
+          <td className="number">{formats.recent(instant(cell("newest")) ?? 0)}</td>
         </tr>
       )} />
     </Box>
@@ -167,14 +166,13 @@ function Topics() {
   return (
     <Box id="topics" size="half" note="data.topicsNote">
       <List sql={TOPICS} refreshS={5} label={t("data.topics")} heads={[
-        ["data.name", ""], ["data.partitions", "number"], ["data.records", "number"], ["data.kept", "number"], ["data.end", "number"],
+        ["data.name", ""], ["data.partitions", "number"], ["data.records", "number"], ["data.written", "number"],
       ]} row={(_, cell) => (
         <tr key={cellText(cell("name"))}>
           <th scope="row">{cellText(cell("name"))}</th>
           <td className="number">{count(cell("partitions"))}</td>
           <td className="number">{count(cell("records"))}</td>
-          <td className="number">{count(cell("log_start"))}</td>
-          <td className="number">{count(cell("high_watermark"))}</td>
+          <td className="number">{count(cell("written"))}</td>
         </tr>
       )} />
     </Box>
@@ -205,9 +203,9 @@ function DeadLetters() {
       ]} row={(row, cell) => (
         <tr key={JSON.stringify(row.slice(0, 2))}>
           <th scope="row">{cellText(cell("source"))}</th>
-          <td>{cellText(cell("reason"))}</td>
+          <td className="long">{cellText(cell("reason"))}</td>
           <td className="number">{count(cell("letters"))}</td>
-          <td className="number">{formats.instant(instant(cell("newest")) ?? 0)}</td>
+          <td className="number">{formats.recent(instant(cell("newest")) ?? 0)}</td>
         </tr>
       )} />
       <h3>{t("data.newest")}</h3>
@@ -215,9 +213,9 @@ function DeadLetters() {
         ["data.received", ""], ["data.source", ""], ["data.reason", ""], ["data.place", ""], ["data.raw", ""],
       ]} row={(row, cell) => (
         <tr key={JSON.stringify(row)}>
-          <td>{formats.instant(instant(cell("received_at")) ?? 0)}</td>
+          <td className="time">{formats.recent(instant(cell("received_at")) ?? 0)}</td>
           <td>{cellText(cell("source"))}</td>
-          <td>{cellText(cell("reason"))}</td>
+          <td className="long">{cellText(cell("reason"))}</td>
           <td>{cell("topic") === null ? "–" : `${cellText(cell("topic"))}-${cellText(cell("topic_partition"))}:${cellText(cell("topic_offset"))}`}</td>
           <td><code className="raw" title={readable(cell("raw"))}>{readable(cell("raw"))}</code></td>
         </tr>

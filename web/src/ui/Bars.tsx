@@ -26,7 +26,7 @@ export function Bars(shown: Shown) {
   const heading = (column: string): string => inLanguage(panel.column[column]?.title ?? {}, language) || column;
   return (
     <table className="bars-table">
-      <thead className="visually-hidden">
+      <thead className={also.length > 0 ? "" : "visually-hidden"}>
         <tr>
           <th scope="col">{heading(panel.x ?? "")}</th>
           {also.map((column) => <th key={column} scope="col">{heading(column)}</th>)}

@@ -67,7 +67,8 @@ function useTimes(shown: Shown): { times: number[]; earlier: number[] } {
     if (panel.data.view) {
       const { now } = liveSpans(panel, zone, minute);
       if (!now) return { times: [], earlier: [] };
-      const length = Math.max(1, Math.round((minute - now.from) / MINUTE_MS) + 1);
+      // The minute that is running would look like a fall.
+      const length = Math.max(1, Math.round((minute - now.from) / MINUTE_MS));
       const times = Array.from({ length }, (_, at) => now.from + at * MINUTE_MS);
       return { times, earlier: times.map((at) => weekBefore(at, zone)) };
     }

@@ -21,14 +21,15 @@ export function TablePanel({ panel, table }: Shown) {
   const show = (cell: Cell | undefined, kind: Kind | null, row: Row): string => {
     if (cell === null || cell === undefined) return "–";
     const at = kind === "time" || kind === "date" ? instant(cell) : null;
-    if (at !== null) return kind === "time" ? formats.moment(at) : formats.day(at);
+    if (at !== null) return kind === "time" ? formats.recent(at) : formats.day(at);
     const number = decimal(cell);
     if (!number || kind === null || kind === "text") return cellText(cell);
     const currency = row[currencyAt];
     if (kind === "money") return formats.money(number, typeof currency === "string" ? currency : null);
     return kind === "count" ? formats.count(number) : formats.number(number);
   };
-  const numeric = (kind: Kind | null): string => (kind && !["text", "time", "date"].includes(kind) ? "number" : "");
+  const looks = (kind: Kind | null): string =>
+    kind === "time" || kind === "date" ? "time" : kind && kind !== "text" ? "number" : "";
   const columns = panel.y.map((name) => ({
     name, at: columnAt(table, name), kind: panel.column[name]?.as ?? null,
     title: inLanguage(panel.column[name]?.title ?? {}, language) || name,
@@ -37,12 +38,12 @@ export function TablePanel({ panel, table }: Shown) {
     <div className="scroll" tabIndex={0} role="region" aria-label={inLanguage(panel.title, language)}>
       <table className="rows">
         <thead>
-          <tr>{columns.map((one) => <th key={one.name} scope="col" className={numeric(one.kind)}>{one.title}</th>)}</tr>
+          <tr>{columns.map((one) => <th key={one.name} scope="col" className={looks(one.kind)}>{one.title}</th>)}</tr>
         </thead>
         <tbody>
           {table.rows.slice(0, ROWS_MAX).map((row, index) => (
             <tr key={index}>
-              {columns.map((one) => <td key={one.name} className={numeric(one.kind)}>{show(row[one.at], one.kind, row)}</td>)}
+              {columns.map((one) => <td key={one.name} className={looks(one.kind)}>{show(row[one.at], one.kind, row)}</td>)}
             </tr>
           ))}
         </tbody>
