@@ -153,6 +153,7 @@ export class Feed {
   private stop: AbortController | null = null;
   private planned = false;
   private showing: ReturnType<typeof setTimeout> | null = null;
+  private shownAt = 0;
   private retry = RETRY_MS_MIN;
   private waiting: ReturnType<typeof setTimeout> | null = null;
   private connectionListeners = new Set<() => void>();
@@ -323,8 +324,9 @@ export class Feed {
   private show(): void {
     this.showing ??= setTimeout(() => {
       this.showing = null;
+      this.shownAt = this.now();
       for (const entry of this.entries.values()) if (entry.changed) this.publish(entry);
-    }, SHOW_EVERY_MS);
+    }, Math.max(0, Math.min(SHOW_EVERY_MS, this.shownAt + SHOW_EVERY_MS - this.now())));
   }
 
   private publish(entry: Entry): void {
