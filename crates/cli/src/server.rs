@@ -324,17 +324,7 @@ impl Parts {
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self {
-            log,
-            groups,
-            recovery,
-            collector,
-            lake,
-            engine,
-            catalogue,
-            platform,
-            folder,
-        })
+        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, folder })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {

@@ -59,10 +59,11 @@ async fn index(State(kafka): State<String>, headers: HeaderMap) -> Response {
 fn file(path: &str, headers: &HeaderMap) -> Response {
     let accepted = headers.get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let accepted = accepted.unwrap_or_default();
-    let found = [("br", ".br"), ("gzip", ".gz"), ("", "")].into_iter().find_map(|(name, ending)| {
-        let takes = name.is_empty() || takes(accepted, name);
-        Some((name, takes.then(|| Files::get(&format!("{path}{ending}")))??))
-    });
+    let found =
+        [("br", ".br"), ("gzip", ".gz"), ("", "")].into_iter().find_map(|(name, ending)| {
+            let takes = name.is_empty() || takes(accepted, name);
+            Some((name, takes.then(|| Files::get(&format!("{path}{ending}")))??))
+        });
     let Some((encoding, found)) = found else { return StatusCode::NOT_FOUND.into_response() };
     let mut answer = HeaderMap::new();
     let cache = match path.starts_with(HASHED) {

@@ -242,7 +242,8 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 fn parse(text: &str) -> Result<Panel, String> {
-    let panel: Panel = toml::from_str(text).map_err(|error| error.to_string().trim().to_string())?;
+    let panel: Panel =
+        toml::from_str(text).map_err(|error| error.to_string().trim().to_string())?;
     match panel.mistake() {
         Some(mistake) => Err(mistake.to_string()),
         None => Ok(panel),
@@ -274,7 +275,8 @@ impl Panel {
                 "data.compare needs data.range = \"today\" or \"hours\"",
             ),
             (
-                (*range == Some(Range::Hours)) != hours.is_some_and(|hours| (1..=24).contains(&hours)),
+                (*range == Some(Range::Hours))
+                    != hours.is_some_and(|hours| (1..=24).contains(&hours)),
                 "data.range = \"hours\" goes with data.hours from 1 to 24",
             ),
             (self.y.is_empty(), "y, the columns to show, is missing"),

@@ -120,7 +120,7 @@ function Pipelines() {
               {why && <span className="under why">{why}</span>}
             </td>
             <td className="number">
-              {behind === 0 ? t("data.lagNone") : t("data.lagRecords", { count: count(behind) })}
+              {behind === 0 ? t("data.lagNone") : count(behind)}
               {Number(cell("lag_seconds") ?? 0) >= 1 && <span className="under">{t("data.seconds", { count: seconds(cell("lag_seconds")) })}</span>}
             </td>
             <td className="number">{count(cell("records_in"))}</td>

@@ -97,7 +97,7 @@ export default function SqlPage() {
         <section className="panel sql-result" aria-label={t("sql.result")} aria-busy={busy}>
           {busy && !outcome ? <Loading />
             : outcome === null ? <Empty title={t("sql.empty")} hint={t("sql.emptyHint")} />
-            : outcome.kind === "error" ? <Failure error={outcome.error} title={t("sql.result")} />
+            : outcome.kind === "error" ? <Failure error={outcome.error} title={t("sql.failed")} />
             : outcome.kind === "plan" ? <pre className="plan" tabIndex={0} aria-label={t("sql.plan")}>{outcome.text}</pre>
             : <Result answer={outcome.answer} sql={outcome.sql} />}
         </section>

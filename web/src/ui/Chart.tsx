@@ -80,12 +80,12 @@ function option(props: ChartProps, colours: Colours): Record<string, unknown> {
   let next = 0;
   const drawn = series.map((one, at) => {
     const colour = one.past ? colours.past : at === 0 ? colours.accent : colours.others[next++ % 3];
-    const line = props.kind === "line";
+    const line = props.kind === "line" || one.past;
     return {
       name: one.name, type: line ? "line" : "bar", data: one.values, color: colour,
-      showSymbol: false, symbolSize: 6, barMaxWidth: 28, z: one.past ? 1 : 2,
+      showSymbol: false, step: props.kind === "bars" ? "middle" : undefined, symbolSize: 6, barMaxWidth: 28, z: one.past ? 1 : 2,
       lineStyle: { width: one.past ? 1.5 : 2, type: one.past ? "dashed" : "solid" },
-      areaStyle: line && at === 0 && series.length <= 2 ? { opacity: 0.08 } : undefined,
+      areaStyle: line && !one.past && at === 0 && series.length <= 2 ? { opacity: 0.08 } : undefined,
       itemStyle: line ? undefined : { borderRadius: [2, 2, 0, 0] },
     };
   });

@@ -39,9 +39,11 @@ export function Figure(shown: Shown) {
   const fromSql = panel.before && choices.compare ? total(ofCurrency(table, currency), panel.before) : null;
   const before = shown.before ? (total(shown.before, name) ?? ZERO) : fromSql;
   const compares = panel.data.compare !== null || (panel.before !== null && choices.compare);
+  // Nothing was ever sold: nobody knows in which currency.
+  const unknown = kind === "money" && currency === null && table.rows.length === 0;
   return (
     <div className="figure-body">
-      <p className="value" data-value={name}>{show(kind, value, currency)}</p>
+      <p className="value" data-value={name}>{unknown ? "–" : show(kind, value, currency)}</p>
       {compares && (
         <p className="compare">
           {before && before.units > 0n ? (

@@ -108,7 +108,9 @@ function useChart(shown: Shown): ChartProps {
     const axis = points[0]?.points.map((point) => point.at) ?? [];
     const daily = axis.length > 1 && (axis[1] ?? 0) - (axis[0] ?? 0) > 6 * HOUR_MS;
     return {
-      label: inLanguage(panel.title, language), kind: "line", series: drawn,
+      label: inLanguage(panel.title, language), series: drawn,
+      // Minutes are sums of their own, often of one order: a line between them would say otherwise.
+      kind: panel.data.view ? "bars" : "line",
       labels: axis.map((at) => (daily ? formats.day(at) : formats.minute(at))),
       heads: axis.map((at) => (daily ? formats.day(at) : formats.moment(at))),
       short: (value) => (kind === "money" ? formats.shortMoney(value, currency) : formats.short(value)),
