@@ -162,6 +162,13 @@ def wait_until_seen(url, orders):
     sys.exit(f"{orders} orders were not seen")
 
 
+def built(url):
+    """The binary and the checks need what `npm` makes and fetches."""
+    with urllib.request.urlopen(f"{url}/", timeout=60) as answer:
+        if b"/assets/" not in answer.read() or not AXE.exists():
+            sys.exit("the binary has no dashboard: run scripts/dashboard.sh build, then build it again")
+
+
 def away_from_midnight():
     """Today must not end under the checks, and be some minutes old."""
     now = datetime.datetime.now(datetime.UTC)
@@ -431,6 +438,7 @@ def main():
         away_from_midnight()
         report = common.Report()
         with server.running(arguments.binary) as started:
+            built(started.url)
             send(started.url, first_events())
             wait_until_seen(started.url, 39)
             headers(started.url, report)
