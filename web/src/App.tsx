@@ -45,7 +45,7 @@ export function App() {
   const reader = useReaderOf(place, move);
   const list = usePanelList();
   useQueriesAfterReturn();
-  const currency = useCurrency(place.choices);
+  const currency = useCurrency(place.choices, list !== null);
   const { t, language } = reader;
 
   useEffect(() => {
@@ -140,10 +140,11 @@ export interface Currencies {
 }
 
 /** Without a currency in an address it is the empty text. */
-function useCurrency(choices: Choices): Currencies {
+function useCurrency(choices: Choices, known: boolean): Currencies {
   const [since] = useState(() => addDays(dateOf(Date.now(), "UTC"), -CURRENCY_DAYS));
   const [days] = useViews(
-    useMemo(() => [{ view: "sales_per_day", where: `sold_day >= '${since}'` }], [since]),
+    // Together with the panels' views, so that the connection is made once.
+    useMemo(() => (known ? [{ view: "sales_per_day", where: `sold_day >= '${since}'` }] : []), [known, since]),
   );
   const names = useMemo(() => (days ? currencies(days, "orders") : []), [days]);
   const text = JSON.stringify(names);
