@@ -5,12 +5,14 @@
 # The binary, at target/release/tradewind (or under $CARGO_TARGET_DIR).
 build:
 	scripts/prerequisites.sh build
+	scripts/dashboard.sh build
 	cargo build --release --locked --bin tradewind
 
 # A sample shop with shoppers, everything running, in a folder that is removed afterwards. The
 # build is the one the tests use: half the time of the optimised one.
 demo:
 	scripts/prerequisites.sh build
+	scripts/dashboard.sh build
 	cargo build --locked --workspace --bins
 	"$${CARGO_TARGET_DIR:-target}/debug/tradewind" demo
 

@@ -17,6 +17,7 @@ if [ "$wanted" = test ]; then
         "go:golang-go:the tests with franz-go"
         "node:nodejs:the tests with KafkaJS"
         "npm:npm:the tests with KafkaJS"
+        "chromium:chromium:the tests of the dashboard"
     )
 fi
 
@@ -67,6 +68,10 @@ elif [ "$wanted" = test ]; then
     if command -v python3 >/dev/null 2>&1 &&
         ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         echo "MISSING: Python 3.11 or newer; this is $(python3 --version)" >&2
+        status=1
+    fi
+    if command -v node >/dev/null 2>&1 && ! scripts/dashboard.sh node; then
+        echo "MISSING: Node 20.19 or newer, which the dashboard is built with; this is $(node --version)" >&2
         status=1
     fi
     # From 1.21 on it gets the newer Go by itself that a module asks for.

@@ -20,6 +20,7 @@ export TRADEWIND_PYTHON=$python
 # Ten thousand idle connections are part of the tests; each is a file on either side.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
+step "dashboard" scripts/dashboard.sh test
 step "format" cargo fmt --all --check
 # Not `cargo xtask`: run from the whole workspace it shares what the tests are built from.
 step "house rules" cargo run --quiet --locked --bin xtask -- tidy

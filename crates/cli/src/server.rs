@@ -270,7 +270,7 @@ struct Parts {
     engine: Engine,
     catalogue: Arc<Catalogue>,
     platform: Platform,
-    _folder: DataDir,
+    folder: DataDir,
 }
 
 impl Parts {
@@ -324,17 +324,7 @@ impl Parts {
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self {
-            log,
-            groups,
-            recovery,
-            collector,
-            lake,
-            engine,
-            catalogue,
-            platform,
-            _folder: folder,
-        })
+        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, folder })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {
@@ -357,10 +347,12 @@ impl Parts {
         Ok(Router::new()
             .merge(tradewind_collect::http::router(Arc::clone(&self.collector)))
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
-            .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers))
+            .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers.clone()))
+            .merge(tradewind_serve::live_router(engine.clone(), subscribers))
+            .merge(tradewind_serve::panels_router(self.folder.path.join("panels")))
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
-            .merge(tradewind_serve::home(kafka.to_string())))
+            .merge(tradewind_serve::dashboard(kafka.to_string())))
     }
 
     fn named_groups(&self) -> Groups {

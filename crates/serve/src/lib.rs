@@ -1,25 +1,30 @@
-//! The serving edge over HTTP: `POST /api/sql`, `/api/subscribe`, `/healthz`, `/metrics`, and the
-//! loop that runs every HTTP route of the server.
+//! The serving edge over HTTP: `POST /api/sql`, `/api/subscribe`, `/api/live`, the dashboard and its
+//! panels, `/healthz`, `/metrics`, and the loop that runs every HTTP route of the server.
 //!
 //! Guarantees: what one connection, one request or one answer may cost is bounded by [`Limits`]
 //! and [`SqlLimits`]; a client that goes away ends its query.
 //! Left out: which routes there are beside these; the binary merges the collectors' in.
 
 mod changes;
+mod dashboard;
 mod figures;
+mod filter;
 pub mod health;
-mod home;
 pub mod http;
+mod live;
 pub mod metrics;
 mod origin;
+mod panels;
 pub mod render;
 mod sql;
 mod subscribe;
 
+pub use dashboard::dashboard;
 pub use health::Health;
-pub use home::home;
 pub use http::Limits;
+pub use live::live_router;
 pub use origin::refusal as origin_refusal;
+pub use panels::panels_router;
 pub use sql::{SqlLimits, sql_router};
 pub use subscribe::{SubscribeLimits, Subscribers, subscribe_router};
 

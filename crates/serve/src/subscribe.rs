@@ -6,10 +6,10 @@
 //! `id` is a resume token: a client that comes back with it (`Last-Event-ID`) goes on behind it, or
 //! is sent a `reset` and a snapshot where the changes since are no longer kept. With each token
 //! stands up to which records of its topics the view is the answer.
-//! Left out: filters: a view is the filter.
+//! Left out: filters, and several views at once, which are at `/api/live`.
 
 use crate::{origin, render};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -28,9 +28,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tradewind_process::stream::manifest::SourcePositions;
-use tradewind_process::{
-    Engine, ResumeToken, Subscription, ViewChanges, ViewEvent, reached_by_topic,
-};
+use tradewind_process::{Engine, ResumeToken, Subscription, ViewEvent, reached_by_topic};
 
 /// Silence after which a client is told that the connection is alive: proxies cut after a minute.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -179,10 +177,13 @@ impl Events {
                     data.push_str(&reached(&positions));
                 }
                 data.push('}');
-                framed("snapshot", token, &data)
+                framed("snapshot", token.map(|token| token.to_string()).as_deref(), &data)
             }
             ViewEvent::Changes { changes, token } => {
-                framed("changes", Some(token), &changed(&changes)?)
+                let (deleted, inserted) = changed(&changes.rows)?;
+                let reached = reached(&changes.positions);
+                let data = format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{reached}}}");
+                framed("changes", Some(&token.to_string()), &data)
             }
         })
     }
@@ -193,10 +194,11 @@ fn reached(sources: &[SourcePositions]) -> String {
     format!(",\"positions\":{}", serde_json::json!(reached_by_topic(sources)))
 }
 
-/// `{"delete":[…],"insert":[…]}`: rows taken back, then rows added, each as often as it counts.
-fn changed(tick: &ViewChanges) -> Result<String, ArrowError> {
+/// Rows taken back, and rows added, as JSON arrays with commas between them, each as often as it
+/// counts. `batches` have `_weight` last.
+pub(crate) fn changed(batches: &[RecordBatch]) -> Result<(String, String), ArrowError> {
     let (mut deleted, mut inserted) = (String::new(), String::new());
-    for batch in &tick.rows {
+    for batch in batches {
         let weight = batch.num_columns() - 1;
         let weights = batch.column(weight).as_primitive::<Int64Type>();
         let visible: Vec<usize> = (0..weight).collect();
@@ -213,12 +215,11 @@ fn changed(tick: &ViewChanges) -> Result<String, ArrowError> {
             }
         }
     }
-    let reached = reached(&tick.positions);
-    Ok(format!("{{\"delete\":[{deleted}],\"insert\":[{inserted}]{reached}}}"))
+    Ok((deleted, inserted))
 }
 
-fn framed(name: &str, token: Option<ResumeToken>, data: &str) -> String {
-    let id = token.map(|token| format!("id: {token}\n")).unwrap_or_default();
+pub(crate) fn framed(name: &str, id: Option<&str>, data: &str) -> String {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     // A line feed in the data would end it: each line is a `data:` of its own.
     let data = data.replace('\n', "\ndata: ");
     format!("event: {name}\n{id}data: {data}\n\n")

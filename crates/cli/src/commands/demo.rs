@@ -3,7 +3,7 @@
 //!
 //! Guarantees: every figure is a query anybody can run; the shop's own account of what it sent
 //! stands beside it.
-//! Left out: a dashboard.
+//! Left out: the dashboard, which is at the address it prints.
 
 use super::serve::Configuration;
 use crate::commands;

@@ -1,6 +1,7 @@
 //! The program from outside: the real binary on free ports, and its answers.
 #![allow(clippy::unwrap_used)]
 
+mod dashboard;
 mod demo;
 mod doctor;
 mod errors;

@@ -16,7 +16,11 @@ type Event = (String, String, Value);
 
 impl Events {
     fn of(server: &Served, view: &str, after: Option<&str>) -> Self {
-        let mut request = agent().get(format!("{}/api/subscribe?view={view}", server.url()));
+        Self::at(server, &format!("/api/subscribe?view={view}"), after)
+    }
+
+    fn at(server: &Served, path: &str, after: Option<&str>) -> Self {
+        let mut request = agent().get(format!("{}{path}", server.url()));
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
@@ -73,6 +77,61 @@ fn a_view_follows_the_stream_and_survives_a_kill() {
     let mut events = Events::of(&server, "sales_per_day", Some(&id));
     assert_eq!(events.next().0, "reset");
     assert_eq!(events.next().0, "snapshot");
+    server.stop();
+}
+
+#[test]
+fn several_views_are_followed_over_one_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::start(folder.path(), &[]);
+    server.send(&[order(1), order(2)]);
+    server.wait_for(GROSS, &["2", "60.200000", "60.200000"]);
+    let path = "/api/live?view=sales_per_day&where=currency%20=%20'USD'&view=by_user\
+                &view=sales_per_day&where=orders%20%3E=%203&view=product_sales&where=no_column%20=%201";
+    let mut events = Events::at(&server, path, None);
+    let first: Vec<Event> = (0..4).map(|_| events.next()).collect();
+    let of = |at: u64| first.iter().find(|(_, _, data)| data["at"] == at).unwrap();
+    // No order in dollars, no day of three orders; one view that is not there, one wrong condition.
+    assert_eq!((of(0).0.as_str(), of(0).2["rows"].to_string()), ("snapshot", "[]".into()));
+    assert_eq!((of(2).0.as_str(), of(2).2["last"].to_string()), ("snapshot", "true".into()));
+    assert_eq!(of(2).2["rows"], serde_json::json!([]));
+    assert!(of(1).2["reason"].to_string().contains("does not exist"), "{first:?}");
+    assert!(of(3).2["reason"].to_string().contains("no_column"), "{first:?}");
+    let before = first.last().unwrap().1.clone();
+    let tokens: Vec<&str> = before.split(',').collect();
+    assert!(tokens.len() == 4 && !tokens[0].is_empty() && tokens[1].is_empty(), "{before}");
+    server.send(&[order(3)]);
+    let (name, id, changes) = events.next();
+    assert_eq!((name.as_str(), changes["at"].as_u64()), ("changes", Some(2)));
+    assert_eq!(changes["delete"], serde_json::json!([]));
+    assert!(changes["insert"].to_string().contains("90.300000"), "{changes}");
+    // It comes to be, and is followed without asking again.
+    let made = "CREATE MATERIALIZED VIEW by_user AS SELECT user_id, COUNT(*) AS orders FROM order_events_stream GROUP BY user_id";
+    server.rows(&format!("SET 'dialect' = 'flink'; {made}")).unwrap_or_default();
+    while events.next().2["at"] != 1 {}
+    // Whoever comes back with the tokens before the change is sent the change alone.
+    let mut again = Events::at(&server, path, Some(&before));
+    let resent = loop {
+        let event = again.next();
+        assert_ne!((event.0.as_str(), event.2["at"].as_u64()), ("snapshot", Some(2)));
+        if event.2["at"] == 2 {
+            break event;
+        }
+    };
+    assert_eq!((resent.0.as_str(), &resent.2), ("changes", &changes));
+    server.kill();
+    let server = Served::start(folder.path(), &[]);
+    let mut events = Events::at(&server, path, Some(&id));
+    let mut of_view = |wanted: u64| loop {
+        let event = events.next();
+        if event.2["at"] == wanted && event.0 != "missing" {
+            return event;
+        }
+    };
+    assert_eq!(of_view(2).0, "reset");
+    let (name, _, snapshot) = of_view(2);
+    assert_eq!(name, "snapshot");
+    assert!(snapshot["rows"].to_string().contains("90.300000"), "{snapshot}");
     server.stop();
 }
 
