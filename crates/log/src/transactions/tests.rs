@@ -5,6 +5,7 @@ mod compaction;
 
 use super::*;
 use crate::batch;
+use crate::group::{self, Commit, GroupCoordinator, GroupSettings, PartOf};
 use crate::settings::{LogSettings, TopicDefaults};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -326,4 +327,39 @@ async fn who_was_fenced_is_told_so_while_the_next_transaction_completes() {
     assert_eq!(coordinator.verify("id", heir, &place).await, Ok(()), "it is still open");
     drop(held);
     assert_eq!(ends.await.unwrap(), Ok((heir.0, heir.1 + 1)));
+}
+
+#[tokio::test]
+async fn offsets_of_a_transaction_are_open_in_their_partition_whoever_commits_beside() {
+    let fixture = Fixture::new();
+    let coordinator = fixture.with_topic().await;
+    let store = &coordinator.store;
+    let groups = GroupCoordinator::new(store.clone(), GroupSettings::default());
+    let runs = groups.clone();
+    tokio::spawn(async move { runs.run().await });
+    let at = groups.offsets_partition_of("g").await.unwrap();
+    let client = begin(&coordinator, "id").await;
+    let places = [(OFFSETS_TOPIC.to_owned(), at)].into();
+    coordinator.add_partitions("id", client, places, 0).await.unwrap();
+    let guard = || store.transaction_guard(OFFSETS_TOPIC, at, client).unwrap();
+    let part_of = Some(PartOf { producer: client, verified: guard() });
+    let commit = |partition, part_of| {
+        let who = group::Identity { member_id: "".into(), instance: None, generation: -1 };
+        let offset = group::Committed {
+            offset: 7,
+            leader_epoch: -1,
+            metadata: "".into(),
+            committed_at_ms: 0,
+            expires_at_ms: None,
+            record: 0,
+        };
+        let offsets = vec![(("t".into(), partition), offset)];
+        groups.commit(Commit { group: "g".into(), who, part_of, offsets, retention_ms: None })
+    };
+    // Queued together, so that they could be written together.
+    let (plain, of_transaction) = futures::join!(commit(0, None), commit(1, part_of));
+    assert_eq!((plain, of_transaction), (Ok(vec![Ok(())]), Ok(vec![Ok(())])));
+    assert_eq!(guard(), None, "the partition knows that it is open");
+    let marks = store.watermarks(OFFSETS_TOPIC, at).unwrap();
+    assert_eq!((marks.last_stable, marks.high_watermark), (1, 2));
 }
