@@ -26,5 +26,5 @@ step "format" cargo fmt --all --check
 step "house rules" cargo run --quiet --locked --bin xtask -- tidy
 step "generated pages" cargo run --quiet --locked --bin xtask -- docs --check
 step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
-step "tests" cargo test --workspace --locked
+step "tests" cargo test --workspace --locked --no-fail-fast
 echo "all checks passed"
