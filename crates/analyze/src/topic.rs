@@ -1,7 +1,8 @@
 //! `topic('name')`: a topic's records as rows, from the first one kept to the high watermark.
 //!
 //! Guarantees: the range read is fixed when the query starts; conditions on `_partition` and
-//! `_offset` limit what is read.
+//! `_offset` limit what is read. What retention takes of a partition before the query comes to it is
+//! not there; what it takes from under the query ends that with an error, so that no answer has a gap.
 //! Left out: decoding of values, which is what a declared table is for.
 
 use crate::error::AnalyzeError;
@@ -20,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tradewind_types::log::Isolation;
 use tradewind_types::{
-    Log, LogRecord, OFFSET_COLUMN, Offset, PARTITION_COLUMN, PartitionId, TopicInfo,
+    Log, LogError, LogRecord, OFFSET_COLUMN, Offset, PARTITION_COLUMN, PartitionId, TopicInfo,
 };
 
 /// How much of a partition is read at once.
@@ -206,15 +207,24 @@ struct Place {
 
 impl Place {
     async fn read(&self, log: &dyn Log, schema: &SchemaRef, out: &Out) -> Result<()> {
-        let mut next = self.range.start;
+        let (mut next, mut begun) = (self.range.start, false);
         while next < self.range.end {
             let isolation = Isolation::ReadCommitted;
             let read = log.read_on(&self.topic, self.partition, next, READ_BYTES, isolation).await;
-            let mut read = read.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let mut read = match read {
+                Err(LogError::OutOfRange { log_start, .. }) if log_start > next => {
+                    if begun {
+                        return Err(self.overtaken().into());
+                    }
+                    next = log_start;
+                    continue;
+                }
+                other => other.map_err(|error| DataFusionError::External(Box::new(error)))?,
+            };
             if read.next == next {
                 break;
             }
-            next = read.next;
+            (next, begun) = (read.next, true);
             read.records.retain(|record| self.range.contains(&record.offset));
             if read.records.is_empty() {
                 continue;
@@ -224,6 +234,14 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    fn overtaken(&self) -> AnalyzeError {
+        let Self { topic, partition, .. } = self;
+        AnalyzeError::user(format!(
+            "retention took records of {topic}-{partition} that were being read"
+        ))
+        .hint("ask again: what is kept now will be read")
     }
 }
 

@@ -4,6 +4,7 @@ use crate::support::{ask, columns, error};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use tradewind_analyze::{Platform, PlatformParts, Session};
@@ -19,6 +20,8 @@ use tradewind_types::{
 struct FixedLog {
     /// Offsets readers are not shown: markers of transactions, and what was aborted.
     hidden: &'static [Offset],
+    /// Offsets that retention takes once a query knows of them.
+    taken: Range<Offset>,
 }
 
 #[async_trait]
@@ -76,6 +79,17 @@ impl Log for FixedLog {
         max_bytes: usize,
         _isolation: Isolation,
     ) -> Result<Records, LogError> {
+        if self.taken.contains(&from) {
+            let (topic, log_start) = (topic.to_owned(), self.taken.end);
+            let (offset, high_watermark) = (from, 3);
+            return Err(LogError::OutOfRange {
+                topic,
+                partition,
+                offset,
+                log_start,
+                high_watermark,
+            });
+        }
         let mut records = self.read(topic, partition, from, max_bytes).await?;
         let next = records.last().map_or(from, |last| last.offset + 1);
         records.retain(|found| !self.hidden.contains(&found.offset));
@@ -99,11 +113,11 @@ impl Log for FixedLog {
 }
 
 fn topics_only() -> Session {
-    topics_without(&[])
+    topics_of(FixedLog::default())
 }
 
-fn topics_without(hidden: &'static [Offset]) -> Session {
-    let log = Arc::new(FixedLog { hidden });
+fn topics_of(log: FixedLog) -> Session {
+    let log = Arc::new(log);
     let parts = PlatformParts { log: Some(log), ..PlatformParts::default() };
     Platform::new(parts).unwrap().session()
 }
@@ -117,9 +131,21 @@ async fn a_topic_is_read_past_what_is_hidden() {
         (&[1], "0-0\n0-2\n1-0\n1-2"),
         (&[0, 1, 2], ""),
     ] {
-        let mut session = topics_without(hidden);
+        let mut session = topics_of(FixedLog { hidden, ..FixedLog::default() });
         assert_eq!(ask(&mut session, sql).await.unwrap(), shown, "without {hidden:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_takes_from_a_query_leaves_no_gap_in_its_answer() {
+    let sql = "SELECT value FROM topic('events') ORDER BY value";
+    for (taken, shown) in [(0..2, "0-2\n1-2"), (0..3, "")] {
+        let mut session = topics_of(FixedLog { taken, ..FixedLog::default() });
+        assert_eq!(ask(&mut session, sql).await.unwrap(), shown);
+    }
+    let mut session = topics_of(FixedLog { taken: 2..3, ..FixedLog::default() });
+    let message = error(&mut session, sql).await;
+    assert!(message.contains("retention took records of events-"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
