@@ -174,7 +174,7 @@ async fn nothing_is_taken_for_a_reader_that_reads_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_what_has_no_end() {
-    let (edge, _) = edge().await;
+    let (edge, asked) = edge().await;
     let mut stream = edge.connect().await;
     let timed = r#"{"sql": "SUBSCRIBE silent", "timeout_ms": 20}"#;
     let timed =
@@ -185,9 +185,13 @@ async fn a_stop_ends_what_has_no_end() {
     let mut stream = edge.connect().await;
     stream.write_all(request("SUBSCRIBE silent").as_bytes()).await.unwrap();
     let reading = tokio::spawn(async move { read_all(&mut stream).await });
-    while edge.ask("SUBSCRIBE broken").await.starts_with("HTTP/1.1 200") {
-        tokio::task::yield_now().await;
-    }
+    // It is there when it waits for its fourth change, as the one before did.
+    let there = async {
+        while asked.load(Ordering::Relaxed) < 8 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, there).await.expect("nobody follows the view");
     edge.stop().await;
     let answer = timeout(PATIENCE, reading).await.unwrap().unwrap();
     assert!(lines(&answer).last().unwrap().starts_with(r#"{"end":"stopping""#), "{answer}");
