@@ -384,8 +384,8 @@ fn watch_log(health: &Health, log: &LogStore) {
     });
 }
 
-/// How often retention looks at the topics: segments are hours old when they go.
-const LOG_MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often retention and compaction look at the topics: as often as Kafka looks for what to compact.
+const LOG_MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 
 async fn maintain_lake(lake: Lake, every: Duration) {
     loop {
