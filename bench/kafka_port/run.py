@@ -9,6 +9,7 @@ case, and what one of them left unwritten is written out before the next one beg
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import re
@@ -36,44 +37,28 @@ LATENCY_SECONDS = max(3, int(15 * benchlib.SCALE))
 HEAP = "-Xmx512m"
 
 
-class Ours:
-    """Our server, with what the bench asks of a broker."""
-
-    def __init__(self, running):
-        self.port, self.pid = running.kafka_port, running.process.pid
-
-
-class Peer:
-    """A running Apache Kafka."""
-
-    def __init__(self, broker):
-        self.port, self.pid = broker.port, broker.process.pid
+@dataclasses.dataclass
+class Broker:
+    """What the bench asks of a running broker."""
+    port: int
+    pid: int
 
 
-def most_resident(pid):
-    """The most memory a process ever had, bytes."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
-
-
-def java(artifact, *command):
+def printed(*command):
     """What a program of Kafka's prints."""
-    quiet = benchlib.FOLDER / "log4j2.properties"
-    quiet.write_text("rootLogger.level = off\n")
-    done = subprocess.run(
-        ["java", HEAP, f"-Dlog4j2.configurationFile={quiet}", "-cp",
-         f"{apache_kafka.jars(artifact)}/*", *map(str, command)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = apache_kafka.java("kafka-tools", benchlib.FOLDER, [HEAP], *command)
+    done = subprocess.run(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"{command[0]} failed with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        said = done.stdout[-2000:] + done.stderr[-2000:]
+        sys.exit(f"{command[0]} failed with {done.returncode}\n{said}")
     return done.stdout
 
 
 def produced(broker, topic, records, size):
     """Records a second, all acknowledged."""
-    said = java("kafka-tools", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
-                "--num-records", records, "--record-size", size, "--throughput", -1,
-                "--producer-props", f"bootstrap.servers=127.0.0.1:{broker.port}", *PRODUCER)
+    said = printed("org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
+                   "--num-records", records, "--record-size", size, "--throughput", -1,
+                   "--producer-props", f"bootstrap.servers=127.0.0.1:{broker.port}", *PRODUCER)
     last = said.strip().splitlines()[-1]
     sent, rate = re.match(r"(\d+) records sent, ([\d.]+) records/sec", last).groups()
     if int(sent) != records:
@@ -83,9 +68,9 @@ def produced(broker, topic, records, size):
 
 def consumed(broker, topic, records):
     """Records a second while fetching, joining the group left out."""
-    said = java("kafka-tools", "org.apache.kafka.tools.ConsumerPerformance", "--topic", topic,
-                "--bootstrap-server", f"127.0.0.1:{broker.port}", "--messages", records,
-                "--timeout", 60_000)
+    said = printed("org.apache.kafka.tools.ConsumerPerformance", "--topic", topic,
+                   "--bootstrap-server", f"127.0.0.1:{broker.port}", "--messages", records,
+                   "--timeout", 60_000)
     lines = [line.split(", ") for line in said.strip().splitlines() if ", " in line]
     row = dict(zip((name.strip() for name in lines[0]), lines[-1]))
     if int(row["data.consumed.in.nMsg"]) < records:
@@ -96,8 +81,8 @@ def consumed(broker, topic, records):
 def end_to_end(broker, topic, size, rate):
     """(p50, p99) of the time from send to poll, milliseconds."""
     program = pathlib.Path(__file__).with_name("EndToEnd.java")
-    said = java("kafka-tools", program, f"127.0.0.1:{broker.port}", topic, LATENCY_PARTITIONS, size,
-                rate, LATENCY_SECONDS)
+    said = printed(program, f"127.0.0.1:{broker.port}", topic, LATENCY_PARTITIONS, size, rate,
+                   LATENCY_SECONDS)
     _, _, reached, p50, p99, _ = map(float, said.split())
     if reached < 0.9 * rate:
         print(f"  {topic}: {reached:,.0f} of {rate:,} records a second were reached")
@@ -167,10 +152,12 @@ def main():
     fsync = "log.flush.interval.messages=1"
     with server.running(benchlib.BINARY, folder=benchlib.FOLDER) as ours, \
             apache_kafka.running() as kafka, apache_kafka.running(fsync) as kafka_fsync:
-        brokers = {OURS: Ours(ours), KAFKA: Peer(kafka), KAFKA_FSYNC: Peer(kafka_fsync)}
+        brokers = {OURS: Broker(ours.kafka_port, ours.process.pid),
+                   KAFKA: Broker(kafka.port, kafka.process.pid),
+                   KAFKA_FSYNC: Broker(kafka_fsync.port, kafka_fsync.process.pid)}
         rates = measure_throughput(brokers)
         latencies = measure_latency(brokers, rates)
-        memory = {name: most_resident(broker.pid) for name, broker in brokers.items()}
+        memory = {name: server.resident_bytes(broker.pid)[1] for name, broker in brokers.items()}
     rows = [[name, benchlib.megabytes(most), f"{most / memory[OURS]:.1f}x"]
             for name, most in memory.items()]
     benchlib.show(["most resident memory", "", "of ours"], rows)

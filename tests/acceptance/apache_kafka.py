@@ -58,6 +58,14 @@ def jars(artifact):
     return folder
 
 
+def java(artifact, folder, flags, *command):
+    """The command line of one of Kafka's programs, which writes no log; `folder` is for its files."""
+    settings = pathlib.Path(folder) / "log4j2.properties"
+    settings.write_text("rootLogger.level = off\n")
+    return ["java", *flags, f"-Dlog4j2.configurationFile={settings}", "-cp", f"{jars(artifact)}/*",
+            *map(str, command)]
+
+
 class Broker:
     """A running broker."""
 
@@ -70,16 +78,14 @@ class Broker:
         self.process = None
 
     def java(self, *command):
-        """The command line of one of Kafka's programs."""
-        (self.folder / "log4j2.properties").write_text("rootLogger.level = off\n")
-        return ["java", *JVM, f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
-                "-cp", f"{jars('kafka_2.13')}/*", *command]
+        """The command line of one of the broker's programs."""
+        return java("kafka_2.13", self.folder, JVM, *command)
 
     def start(self):
         """Returns once clients can connect."""
         subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", "tradewindtradewindtrad",
-                                 "-c", str(self.settings)), check=True, stdout=subprocess.DEVNULL)
-        self.process = subprocess.Popen(self.java("kafka.Kafka", str(self.settings)),
+                                 "-c", self.settings), check=True, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.java("kafka.Kafka", self.settings),
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + START_SECONDS
         from confluent_kafka import KafkaException

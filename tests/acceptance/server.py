@@ -29,6 +29,13 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def resident_bytes(pid):
+    """A process's memory: (now, the most so far)."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    return tuple(int(values[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+
+
 class Server:
     """A running `tradewind serve`."""
 
@@ -91,9 +98,7 @@ class Server:
 
     def resident_bytes(self):
         """Its memory: (now, the most so far)."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        values = dict(line.split(":", 1) for line in status.splitlines())
-        return tuple(int(values[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+        return resident_bytes(self.process.pid)
 
     def processor_seconds(self):
         """Processor time it has used."""
