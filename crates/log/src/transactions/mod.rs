@@ -20,7 +20,7 @@ mod transaction;
 pub(crate) use crate::group::OFFSETS_TOPIC;
 pub(crate) use load::STATE_TOPIC;
 pub(crate) use own::OwnWriter;
-pub(crate) use transaction::{Ending, Identity, Phase, Place, Transaction};
+pub(crate) use transaction::{Ending, Identity, Phase, Place, RISING_EPOCHS, Transaction};
 
 use crate::settings::TransactionSettings;
 use crate::{LogStore, batch::Marker};

@@ -5,7 +5,7 @@
 //! commit is answered when readers see it; what was committed once stays so.
 //! Left out: which transaction is to be committed after a crash, which the pipeline's manifest says.
 
-use super::transaction::OWN_TIMEOUT_MS;
+use super::transaction::{OWN_TIMEOUT_MS, RISING_EPOCHS};
 use super::{Coordinator, Ending, Entry, Identity, Phase, TransactionError};
 use crate::{LogStore, batch};
 use async_trait::async_trait;
@@ -15,9 +15,6 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tradewind_types::{LogError, Offset, PartitionId, Producer, Record, TopicLimits, TopicWriter};
 
-/// The epoch rises with each transaction, as for Kafka's newest clients: which of two transactions
-/// of an id a manifest means is never in doubt.
-const RISING: i16 = 2;
 /// How long the markers of a transaction are waited for: as long as a client waits for an answer.
 /// They are written all the same, however long that takes.
 const MARKERS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,7 +57,8 @@ impl TopicWriter for OwnWriter {
         partitions: &BTreeSet<PartitionId>,
     ) -> Result<(), LogError> {
         let places = partitions.iter().map(|partition| (topic.to_owned(), *partition)).collect();
-        let added = self.coordinator.add(id, identity(producer), places, RISING).await;
+        // Which of two transactions of an id a manifest means is never in doubt.
+        let added = self.coordinator.add(id, identity(producer), places, RISING_EPOCHS).await;
         added.map_err(|error| failed(id, &error))
     }
 

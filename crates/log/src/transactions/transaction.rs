@@ -18,6 +18,9 @@ pub(crate) const NO_EPOCH: i16 = -1;
 /// How long a transaction of this process may be open: for ever. Kafka says so of transactions that
 /// take part in a two-phase commit (KIP-939), and no client may ask for it.
 pub(crate) const OWN_TIMEOUT_MS: i32 = i32::MAX;
+/// The level of Kafka's feature `transaction.version` (KIP-890) from which on an epoch rises with each
+/// transaction, and Produce and TxnOffsetCommit add partitions by themselves.
+pub(crate) const RISING_EPOCHS: i16 = 2;
 /// The last epoch a client is given: the one after it fences him.
 const EPOCH_MAX: i16 = i16::MAX - 1;
 
@@ -79,7 +82,7 @@ pub(crate) struct Transaction {
     pub(crate) updated_ms: i64,
     /// When the transaction began, -1 without one.
     pub(crate) started_ms: i64,
-    /// 2 when the client's epoch rises with each transaction, else 0.
+    /// [`RISING_EPOCHS`] when the client's epoch rises with each transaction, else 0.
     pub(crate) client_version: i16,
 }
 
@@ -342,7 +345,7 @@ impl Transaction {
             let identity = next.identity();
             return Ok(End::Write(next, identity));
         }
-        next.client_version = 2;
+        next.client_version = RISING_EPOCHS;
         next.last_epoch = self.epoch;
         next.epoch += 1;
         let mut identity = next.identity();

@@ -16,6 +16,7 @@ mod error_code;
 mod frame;
 mod group_error;
 pub mod guard;
+mod in_transaction;
 mod limits;
 mod listener;
 mod message_set;

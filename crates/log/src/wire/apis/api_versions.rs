@@ -7,6 +7,7 @@
 //! is announced: [`TRANSACTION_VERSION`].
 
 use super::{APIS, Api, Pending, answered};
+use crate::transactions::RISING_EPOCHS;
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
 use crate::wire::error_code::number;
@@ -38,7 +39,7 @@ pub(crate) const API: Api = Api {
 /// The feature that tells clients to leave out AddPartitionsToTxn and AddOffsetsToTxn, because
 /// Produce and TxnOffsetCommit do what those do, and to expect a new epoch from each EndTxn
 /// (KIP-890). Kafka's name and level.
-const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
+const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", RISING_EPOCHS);
 /// Features never change while a server runs, so neither does their epoch.
 const FEATURES_EPOCH: i64 = 0;
 /// The first version with features.

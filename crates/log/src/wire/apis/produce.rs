@@ -13,6 +13,7 @@ use crate::transactions::{Identity, TransactionError};
 use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape};
+use crate::wire::in_transaction::{InTransaction, Unverified, VERIFIED_AGAIN_MAX};
 use crate::wire::request::{Reply, Request};
 use crate::wire::{WireError, message_set, topics};
 use crate::{LogStore, RawAppended};
@@ -74,9 +75,6 @@ const ADDS_PARTITIONS_FROM: i16 = 12;
 const REASONS_FROM: i16 = 8;
 /// Bad records that one answer names: it stays small whatever was sent.
 const BAD_RECORDS_TOLD_MAX: usize = 1_000;
-/// How often a batch is checked again because its producer's last transaction ended meanwhile. Twice
-/// is more than one producer can bring about.
-const VERIFIED_AGAIN_MAX: usize = 3;
 
 /// Why a partition's records were not taken.
 struct Refusal {
@@ -166,15 +164,17 @@ impl Asked<'_> {
         let by_id = self.version >= 13;
         let known = topics::resolve(&self.broker.store, by_id, &topic.name, topic.topic_id);
         let known = known.map(Arc::new);
-        let mut partitions = Vec::with_capacity(topic.partition_data.len());
-        for data in topic.partition_data {
+        let writes = topic.partition_data.into_iter().map(async |data| {
             let index = data.index;
             let outcome = match &known {
                 Ok(info) => self.write(info, data).await,
                 Err(code) => Err(Refusal::of_topic(*code)),
             };
-            partitions.push((index, outcome));
-        }
+            (index, outcome)
+        });
+        // Side by side: each is a change of thread, which takes long on a busy machine. Each puts
+        // itself in its partition's line before it waits.
+        let partitions = join_all(writes).await;
         let head =
             TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
         Topic { head, partitions }
@@ -210,16 +210,20 @@ impl Asked<'_> {
     ) -> Outcome {
         let Checked { records, transaction } = check_attributes(&batches, self.version)?;
         let store = &self.broker.store;
+        let (id, adds) = (self.transactional_id, self.version >= ADDS_PARTITIONS_FROM);
+        let by =
+            transaction.map(|client| InTransaction { id: id.unwrap_or_default(), client, adds });
         let mut again = 0;
         let appended = loop {
-            let verified = match transaction {
-                Some(client) => self.verify(client, &topic.name, partition).await?,
-                None => None,
+            let verified = match by {
+                Some(by) => by.verify(self.broker, &topic.name, partition).await,
+                None => Ok(None),
             };
+            let verified = verified.map_err(|error| self.unverified(&error))?;
             let sent = batches.clone();
             match store.append_verified(&topic.name, partition, sent, false, verified).await {
                 Err(LogError::Producer { fault: ProducerFault::NoTransaction { .. }, .. })
-                    if transaction.is_some() && again < VERIFIED_AGAIN_MAX =>
+                    if by.is_some() && again < VERIFIED_AGAIN_MAX =>
                 {
                     again += 1;
                 }
@@ -232,33 +236,13 @@ impl Asked<'_> {
         Ok(Written { topic, partition, base_offset, end, log_start, append_time_ms })
     }
 
-    /// Asks the coordinator whether the partition is part of the client's transaction, unless the
-    /// partition knows it: what an append needs to begin one there.
-    async fn verify(
-        &self,
-        client: Identity,
-        topic: &str,
-        partition: PartitionId,
-    ) -> Result<Option<Offset>, Refusal> {
-        let guard = self.broker.store.transaction_guard(topic, partition, client);
-        let Some(guard) = guard.map_err(|error| Refusal::of(&error))? else { return Ok(None) };
-        let coordinator = &self.broker.transactions;
-        let place = (topic.to_owned(), partition);
-        let id = self.transactional_id.unwrap_or_default();
-        let verified = if self.version >= ADDS_PARTITIONS_FROM {
-            coordinator.add_partitions(id, client, [place].into(), 2).await
-        } else {
-            coordinator.verify(id, client, &place).await
-        };
-        match verified {
-            Ok(()) => Ok(Some(guard)),
-            Err(error) => Err(self.unverified(&error)),
-        }
-    }
-
     /// What a producer is told whose batch is not part of a transaction, in codes that every
     /// version's clients know how to take.
-    fn unverified(&self, error: &TransactionError) -> Refusal {
+    fn unverified(&self, error: &Unverified) -> Refusal {
+        let error = match error {
+            Unverified::Log(error) => return Refusal::of(error),
+            Unverified::Transaction(error) => error,
+        };
         let code = match error {
             TransactionError::Fenced => ResponseError::InvalidProducerEpoch,
             TransactionError::Concurrent if self.version >= ADDS_PARTITIONS_FROM => {

@@ -14,6 +14,7 @@ use crate::wire::broker::Broker;
 use crate::wire::error_code::{number, of_log_error, of_transaction_error};
 use crate::wire::group_error::{group_error, own};
 use crate::wire::guard::{Field, Kind, Shape};
+use crate::wire::in_transaction::{InTransaction, Unverified, VERIFIED_AGAIN_MAX};
 use crate::wire::request::{Reply, Request};
 use futures::FutureExt;
 use kafka_protocol::ResponseError;
@@ -22,7 +23,7 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use std::sync::Arc;
-use tradewind_types::{Offset, PartitionId};
+use tradewind_types::PartitionId;
 use uuid::Uuid;
 
 const PARTITION: Shape = Shape {
@@ -58,9 +59,6 @@ pub(crate) const API: Api = Api {
 const ABORTABLE_FROM: i16 = 4;
 /// The first version that makes the group's partition part of the transaction.
 const ADDS_PARTITIONS_FROM: i16 = 5;
-/// How often a commit is checked again because its producer's last transaction ended meanwhile.
-/// Twice is more than one producer can bring about.
-const VERIFIED_AGAIN_MAX: usize = 3;
 
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: TxnOffsetCommitRequest = request.decode()?;
@@ -95,11 +93,11 @@ async fn serve(
         retention_ms: None,
     };
     let client = (asked.producer_id.0, asked.producer_epoch);
-    let by =
-        Transactional { broker, id: &asked.transactional_id, client, version: request.version };
+    let adds = request.version >= ADDS_PARTITIONS_FROM;
+    let by = InTransaction { id: &asked.transactional_id, client, adds };
     let committed = match commit.offsets.is_empty() {
         true => Ok(Vec::new()),
-        false => by.commit(commit).await,
+        false => commit_in(by, broker, commit, request.version).await,
     };
     let mut codes = Sorted::codes(unknown, committed.map_err(number));
     let topics = asked.topics.into_iter().map(|topic| {
@@ -115,51 +113,37 @@ async fn serve(
     request.reply(&TxnOffsetCommitResponse::default().with_topics(topics))
 }
 
-/// Who commits in which transaction.
-struct Transactional<'a> {
-    broker: &'a Broker,
-    id: &'a str,
-    client: (i64, i16),
+async fn commit_in(
+    by: InTransaction<'_>,
+    broker: &Broker,
+    commit: Commit,
     version: i16,
-}
-
-impl Transactional<'_> {
-    async fn commit(&self, commit: Commit) -> Result<Vec<Result<(), GroupError>>, ResponseError> {
-        if commit.group.is_empty() {
-            return Err(ResponseError::InvalidGroupId);
-        }
-        let groups = &self.broker.groups;
-        let partition = groups.offsets_partition_of(&commit.group).await.map_err(group_error)?;
-        let mut again = 0;
-        loop {
-            let verified = self.verify(partition).await?;
-            let part_of = Some(PartOf { producer: self.client, verified });
-            match groups.commit(Commit { part_of, ..commit.clone() }).await {
-                Err(GroupError::NoTransaction) if again < VERIFIED_AGAIN_MAX => again += 1,
-                Err(GroupError::NotFound) => return Err(ResponseError::IllegalGeneration),
-                other => return other.map_err(group_error),
-            }
+) -> Result<Vec<Result<(), GroupError>>, ResponseError> {
+    if commit.group.is_empty() {
+        return Err(ResponseError::InvalidGroupId);
+    }
+    let groups = &broker.groups;
+    let partition = groups.offsets_partition_of(&commit.group).await.map_err(group_error)?;
+    let mut again = 0;
+    loop {
+        let verified = by.verify(broker, OFFSETS_TOPIC, partition).await;
+        let verified = verified.map_err(|error| unverified(&error, version))?;
+        let part_of = Some(PartOf { producer: by.client, verified });
+        match groups.commit(Commit { part_of, ..commit.clone() }).await {
+            Err(GroupError::NoTransaction) if again < VERIFIED_AGAIN_MAX => again += 1,
+            Err(GroupError::NotFound) => return Err(ResponseError::IllegalGeneration),
+            other => return other.map_err(group_error),
         }
     }
+}
 
-    /// Asks the coordinator whether the group's partition is part of the transaction, unless the
-    /// partition knows it.
-    async fn verify(&self, partition: PartitionId) -> Result<Option<Offset>, ResponseError> {
-        let guard = self.broker.store.transaction_guard(OFFSETS_TOPIC, partition, self.client);
-        let Some(guard) = guard.map_err(|error| of_log_error(&error))? else { return Ok(None) };
-        let coordinator = &self.broker.transactions;
-        let place = (OFFSETS_TOPIC.to_owned(), partition);
-        let verified = if self.version >= ADDS_PARTITIONS_FROM {
-            coordinator.add_partitions(self.id, self.client, [place].into(), 2).await
-        } else {
-            coordinator.verify(self.id, self.client, &place).await
-        };
-        verified.map(|()| Some(guard)).map_err(|error| match error {
-            TransactionError::WrongState if self.version >= ABORTABLE_FROM => {
-                ResponseError::TransactionAbortable
-            }
-            // Of being fenced clients expect to hear as they do from Produce.
-            error => of_transaction_error(&error, false),
-        })
+fn unverified(error: &Unverified, version: i16) -> ResponseError {
+    match error {
+        Unverified::Log(error) => of_log_error(error),
+        Unverified::Transaction(TransactionError::WrongState) if version >= ABORTABLE_FROM => {
+            ResponseError::TransactionAbortable
+        }
+        // Of being fenced clients expect to hear as they do from Produce.
+        Unverified::Transaction(error) => of_transaction_error(error, false),
     }
 }

@@ -68,13 +68,17 @@ pub(super) struct TopicSink {
 /// The transactions of a sink: those of two epochs in turn, since rows are written while the epoch
 /// before is committed.
 struct Transactions {
-    ids: [String; 2],
-    /// Who writes under each id, once somebody does.
-    producers: Arc<Mutex<[Option<Producer>; 2]>>,
+    writers: Arc<Writers>,
     /// Which of them the open epoch writes in.
     turn: usize,
     /// The partitions that are part of it.
     spanned: BTreeSet<PartitionId>,
+}
+
+/// Transactional ids, and who writes under each, once somebody does.
+struct Writers {
+    ids: [String; 2],
+    producers: Mutex<[Option<Producer>; 2]>,
 }
 
 impl TopicSink {
@@ -98,8 +102,10 @@ impl TopicSink {
         let prefix = topic.writing.transactional_id_prefix.as_deref();
         let transactions =
             (topic.writing.delivery == Delivery::ExactlyOnce).then(|| Transactions {
-                ids: [0, 1].map(|turn| OpenTransaction::id(prefix, &environment.id, turn)),
-                producers: Arc::default(),
+                writers: Arc::new(Writers {
+                    ids: [0, 1].map(|turn| OpenTransaction::id(prefix, &environment.id, turn)),
+                    producers: Mutex::default(),
+                }),
                 turn: 0,
                 spanned: BTreeSet::new(),
             });
@@ -195,13 +201,13 @@ impl TopicSink {
         partitions: BTreeSet<PartitionId>,
     ) -> Result<Option<Producer>, LogError> {
         let Some(transactions) = &mut self.transactions else { return Ok(None) };
-        let (turn, id) = (transactions.turn, &transactions.ids[transactions.turn]);
-        let known = transactions.producers.lock()[turn];
+        let (turn, writers) = (transactions.turn, &transactions.writers);
+        let (id, known) = (&writers.ids[turn], writers.producers.lock()[turn]);
         let producer = match known {
             Some(producer) => producer,
             None => self.writer.begin(id).await?,
         };
-        transactions.producers.lock()[turn] = Some(producer);
+        writers.producers.lock()[turn] = Some(producer);
         if !partitions.is_subset(&transactions.spanned) {
             let fresh = &partitions - &transactions.spanned;
             self.writer.span(id, producer, &self.topic, &fresh).await?;
@@ -330,8 +336,8 @@ impl Sink for TopicSink {
         let mut work = serde_json::Value::Null;
         if let Some(transactions) = self.transactions.as_mut().filter(|_| rows > 0) {
             let turn = transactions.turn;
-            if let Some(producer) = transactions.producers.lock()[turn] {
-                let id = transactions.ids[turn].clone();
+            if let Some(producer) = transactions.writers.producers.lock()[turn] {
+                let id = transactions.writers.ids[turn].clone();
                 work = OpenTransaction { topic: topic.clone(), id, producer }.to_work();
             }
             transactions.turn = 1 - turn;
@@ -350,10 +356,7 @@ impl Sink for TopicSink {
     fn committer(&self) -> Option<Box<dyn Committer>> {
         Some(Box::new(TopicCommitter {
             writer: self.writer.clone(),
-            transactions: self
-                .transactions
-                .as_ref()
-                .map(|transactions| (transactions.ids.clone(), transactions.producers.clone())),
+            writers: self.transactions.as_ref().map(|it| Arc::clone(&it.writers)),
         }))
     }
 
@@ -361,7 +364,7 @@ impl Sink for TopicSink {
         if let Some(staged) = last {
             self.commit(staged).await?;
         }
-        for id in self.transactions.iter().flat_map(|transactions| &transactions.ids) {
+        for id in self.transactions.iter().flat_map(|transactions| &transactions.writers.ids) {
             self.writer.abort(id).await.map_err(|error| self.failed(&error))?;
         }
         Ok(())
@@ -371,8 +374,7 @@ impl Sink for TopicSink {
 /// Commits what a [`TopicSink`] has staged.
 struct TopicCommitter {
     writer: Arc<dyn TopicWriter>,
-    #[expect(clippy::type_complexity, reason = "ids and who writes under them, side by side")]
-    transactions: Option<([String; 2], Arc<Mutex<[Option<Producer>; 2]>>)>,
+    writers: Option<Arc<Writers>>,
 }
 
 #[async_trait]
@@ -381,9 +383,9 @@ impl Committer for TopicCommitter {
         let Some(open) = OpenTransaction::of(staged) else { return Ok(()) };
         let next = self.writer.commit(&open.id, open.producer).await;
         let next = next.map_err(|error| log_failed(&staged.table, &error))?;
-        let Some((ids, producers)) = &self.transactions else { return Ok(()) };
-        let mut producers = producers.lock();
-        for (id, known) in ids.iter().zip(producers.iter_mut()) {
+        let Some(writers) = &self.writers else { return Ok(()) };
+        let mut producers = writers.producers.lock();
+        for (id, known) in writers.ids.iter().zip(producers.iter_mut()) {
             if *id == open.id && *known == Some(open.producer) {
                 *known = Some(next);
             }
