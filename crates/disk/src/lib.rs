@@ -122,6 +122,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Fills `buffer` from `position`; `UnexpectedEof` when the file ends before.
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()>;
 
+    /// `bytes` bytes from `position`; `UnexpectedEof` when the file ends before.
+    fn read_at(&self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        self.read_exact_at(&mut buffer, position).map(|()| buffer)
+    }
+
     /// Writes all of `bytes` at `position`.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
 

@@ -101,6 +101,22 @@ impl DiskFile for OsFile {
         self.0.read_exact_at(buffer, position)
     }
 
+    /// Without zeroing first what is then read over.
+    fn read_at(&self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::with_capacity(bytes);
+        while buffer.len() < bytes {
+            let at = position + buffer.len() as u64;
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(&mut buffer), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocator may have given more room than was asked for.
+        buffer.truncate(bytes);
+        Ok(buffer)
+    }
+
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, position)
     }

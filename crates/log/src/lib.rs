@@ -32,5 +32,5 @@ pub use settings::{
     Cleanup, Flush, KafkaLayout, LogSettings, TimestampType, TopicCompression, TopicDefaults,
     TransactionSettings,
 };
-pub use store::{AbortedTransaction, LogStore, Maintained, PartitionStats, RawAppended, RawRead};
+pub use store::{LogStore, Maintained, PartitionStats, RawAppended, RawRead};
 pub use topic_settings::{SettingKind, TOPIC_SETTINGS, TopicSetting, topic_setting};

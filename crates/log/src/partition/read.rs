@@ -54,6 +54,53 @@ struct Stretch {
     end: Offset,
 }
 
+impl Pieces {
+    /// Nothing, of a partition that reaches so far.
+    pub(crate) fn none(watermarks: Watermarks) -> Self {
+        Self { pieces: Vec::new(), watermarks, aborted: Vec::new() }
+    }
+
+    /// What of these batches such a reader sees; what was aborted is not filled in.
+    fn committed(pieces: Vec<Bytes>, watermarks: Watermarks, isolation: Isolation) -> Self {
+        let mut read = Self { pieces, watermarks, aborted: Vec::new() };
+        if isolation == Isolation::ReadCommitted
+            && watermarks.last_stable < watermarks.high_watermark
+        {
+            cut_at(&mut read.pieces, watermarks.last_stable);
+        }
+        read
+    }
+
+    /// The end of the last transactional batch, if there is one.
+    fn transactional_end(&self) -> Option<Offset> {
+        let mut end = None;
+        for piece in &self.pieces {
+            let mut position = 0;
+            while let Ok(header) = batch::parse_header(&piece[position..]) {
+                if header.transactional() {
+                    end = Some(header.end_offset());
+                }
+                position += header.bytes;
+                if position >= piece.len() {
+                    break;
+                }
+            }
+        }
+        end
+    }
+
+    /// Tells `/metrics` of it.
+    fn counted(self) -> Self {
+        metrics::counter!(names::READ_BYTES).increment(self.bytes() as u64);
+        self
+    }
+
+    /// How many bytes the batches have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+}
+
 impl Partition {
     /// Whole batches from the one that holds `from`: about `max_bytes`, at least one batch.
     pub(crate) async fn read(
@@ -62,46 +109,73 @@ impl Partition {
         max_bytes: usize,
         isolation: Isolation,
     ) -> Result<Pieces, LogError> {
+        if let Some(read) = self.read_recent(from, max_bytes, isolation)? {
+            return Ok(read);
+        }
+        let this = Arc::clone(self);
+        blocking::run(move || this.read_blocking(from, max_bytes, isolation)).await
+    }
+
+    /// The same, when it can be told without the disk.
+    pub(crate) fn read_recent(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Option<Pieces>, LogError> {
+        let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
+        let (watermarks, located) = self.locate(from, max_bytes, isolation)?;
+        let pieces = match located {
+            Located::Nowhere => Vec::new(),
+            Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
+            Located::Sealed | Located::Active(_) => return Ok(None),
+        };
+        let read = Pieces::committed(pieces, watermarks, isolation);
+        // What was aborted may have to be read.
+        let known = isolation == Isolation::ReadUncommitted || read.transactional_end().is_none();
+        Ok(known.then(|| read.counted()))
+    }
+
+    /// The same as [`Partition::read`]; blocks.
+    pub(crate) fn read_blocking(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Pieces, LogError> {
         let max_bytes = max_bytes.min(self.shared.settings.read_bytes_max);
         loop {
             let swaps = self.state.lock().swaps;
-            let read = self.read_once(from, max_bytes, isolation).await?;
+            let read = self.read_once(from, max_bytes, isolation)?;
             // What was aborted is asked for after the batches were read: were other segments put
             // in place between the two, those batches may have gone from the answer.
             if isolation == Isolation::ReadUncommitted || self.state.lock().swaps == swaps {
-                return Ok(read);
+                return Ok(read.counted());
             }
         }
     }
 
-    async fn read_once(
-        self: &Arc<Self>,
+    fn read_once(
+        &self,
         from: Offset,
         max_bytes: usize,
         isolation: Isolation,
     ) -> Result<Pieces, LogError> {
         let (watermarks, located) = self.locate(from, max_bytes, isolation)?;
-        let mut pieces = match located {
+        let pieces = match located {
             Located::Nowhere => Vec::new(),
             Located::Memory(chunks) => cut_chunks(&chunks, from, max_bytes),
             located => {
-                let (this, end) = (Arc::clone(self), watermarks.end(isolation));
-                vec![blocking::run(move || this.read_file(located, (from, end), max_bytes)).await?]
+                vec![self.read_file(located, (from, watermarks.end(isolation)), max_bytes)?]
             }
         };
-        let bytes: usize = pieces.iter().map(Bytes::len).sum();
-        metrics::counter!(names::READ_BYTES).increment(bytes as u64);
-        let mut aborted = Vec::new();
-        if isolation == Isolation::ReadCommitted {
-            if watermarks.last_stable < watermarks.high_watermark {
-                cut_at(&mut pieces, watermarks.last_stable);
-            }
-            if let Some(end) = transactional_end(&pieces) {
-                let this = Arc::clone(self);
-                aborted = blocking::run(move || this.aborted_in(from, end)).await?;
-            }
+        let mut read = Pieces::committed(pieces, watermarks, isolation);
+        if isolation == Isolation::ReadCommitted
+            && let Some(end) = read.transactional_end()
+        {
+            read.aborted = self.aborted_in(from, end)?;
         }
-        Ok(Pieces { pieces, watermarks, aborted })
+        Ok(read)
     }
 
     /// The aborted transactions that have records from `from` up to `to`, by their begin. Blocks.
@@ -365,9 +439,8 @@ impl Stretch {
     }
 
     fn read(&self, position: u64, bytes: u64) -> Result<Vec<u8>, LogError> {
-        let mut buffer = vec![0; bytes as usize];
-        match self.file.read_exact_at(&mut buffer, position) {
-            Ok(()) => Ok(buffer),
+        match self.file.read_at(position, bytes as usize) {
+            Ok(buffer) => Ok(buffer),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.corrupt(position, "the file ends before what was written"))
             }
@@ -484,24 +557,6 @@ fn cut_at(pieces: &mut Vec<Bytes>, end: Offset) {
             position += header.bytes;
         }
     }
-}
-
-/// The end of the last transactional batch, if there is one.
-fn transactional_end(pieces: &[Bytes]) -> Option<Offset> {
-    let mut end = None;
-    for piece in pieces {
-        let mut position = 0;
-        while let Ok(header) = batch::parse_header(&piece[position..]) {
-            if header.transactional() {
-                end = Some(header.end_offset());
-            }
-            position += header.bytes;
-            if position >= piece.len() {
-                break;
-            }
-        }
-    }
-    end
 }
 
 /// Cuts the batches from the one that holds `from` on out of `chunks`.

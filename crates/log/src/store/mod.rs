@@ -13,7 +13,7 @@ pub(crate) use alter::Change;
 
 use crate::batch::{self, BatchFault, Marker};
 use crate::blocking;
-use crate::partition::{Append, Batches, Origin, Partition, ProducerFacts, Shared};
+use crate::partition::{Append, Batches, Origin, Partition, Pieces, ProducerFacts, Shared};
 use crate::report::RecoveryReport;
 use crate::settings::{LiveSettings, LogSettings, TimestampType};
 use crate::topic_file::TopicFile;
@@ -81,15 +81,6 @@ pub struct RawAppended {
     pub log_start: Offset,
 }
 
-/// A transaction that was aborted, as a reader of batches needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AbortedTransaction {
-    /// Whose it was.
-    pub producer_id: i64,
-    /// Where it begins in the partition.
-    pub first_offset: Offset,
-}
-
 /// Whole record batches as they lie on disk.
 #[derive(Debug, Clone)]
 pub struct RawRead {
@@ -98,8 +89,6 @@ pub struct RawRead {
     pub bytes: Bytes,
     /// The readable range at the time of the read.
     pub watermarks: Watermarks,
-    /// The aborted transactions that have batches among these, by first offset.
-    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// A partition as it is, for system tables, `/metrics` and administrators.
@@ -302,37 +291,31 @@ impl LogStore {
         from: Offset,
         max_bytes: usize,
     ) -> Result<RawRead, LogError> {
-        self.read_isolated(topic, partition, from, max_bytes, Isolation::ReadUncommitted).await
+        let (_, partition) = self.partition(topic, partition)?;
+        let read = partition.read(from, max_bytes, Isolation::ReadUncommitted).await?;
+        let mut bytes = BytesMut::with_capacity(read.bytes());
+        read.pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        Ok(RawRead { bytes: bytes.freeze(), watermarks: read.watermarks })
     }
 
-    /// As [`LogStore::read_raw`]; for who reads what is committed only up to the last stable
-    /// offset, and with what was aborted.
+    /// As [`LogStore::read_raw`], in the pieces it is found in; for who reads what is committed only
+    /// up to the last stable offset, and with what was aborted. Without `may_block` it is `None`
+    /// when that cannot be told from memory.
     ///
     /// # Errors
     /// Those of [`LogStore::read_raw`].
-    pub async fn read_isolated(
+    pub(crate) fn read_pieces(
         &self,
-        topic: &str,
-        partition: PartitionId,
-        from: Offset,
-        max_bytes: usize,
+        (topic, partition): (&str, PartitionId),
+        (from, max_bytes): (Offset, usize),
         isolation: Isolation,
-    ) -> Result<RawRead, LogError> {
+        may_block: bool,
+    ) -> Result<Option<Pieces>, LogError> {
         let (_, partition) = self.partition(topic, partition)?;
-        let read = partition.read(from, max_bytes, isolation).await?;
-        let bytes = match <[Bytes; 1]>::try_from(read.pieces) {
-            Ok([piece]) => piece,
-            Err(pieces) => {
-                let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-                pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-                joined.freeze()
-            }
-        };
-        let aborted = read.aborted.iter().map(|aborted| AbortedTransaction {
-            producer_id: aborted.producer_id,
-            first_offset: aborted.first,
-        });
-        Ok(RawRead { bytes, watermarks: read.watermarks, aborted: aborted.collect() })
+        match may_block {
+            true => partition.read_blocking(from, max_bytes, isolation).map(Some),
+            false => partition.read_recent(from, max_bytes, isolation),
+        }
     }
 
     /// A topic by Kafka's topic id.

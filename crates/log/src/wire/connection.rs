@@ -16,13 +16,19 @@ use super::frame::{Arrived, Frame, FrameReader};
 use super::limits::{TRANSFER_TICK, Transfer};
 use super::quota;
 use super::request::{self, ELEMENT_BYTES, Opened, Reply};
+use bytes::{Buf, Bytes};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
+use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+/// Pieces of an answer handed to the system at once.
+const PIECES_PER_WRITE: usize = 64;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.answering.push_back(Box::pin(async move {
             let mut reply = pending.await;
             let answered = match &reply {
-                Ok(Some(reply)) => reply.bytes.len(),
+                Ok(Some(reply)) => reply.len(),
                 _ => 0,
             };
             let throttle = broker.quotas.note(&client, key, asked, answered);
@@ -230,16 +236,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends an answer to a peer that reads it at the slowest allowed speed or faster.
     async fn write(&mut self, reply: Reply) -> Result<(), WireError> {
         let mut transfer = Transfer::begin();
-        let mut left = &reply.bytes[..];
-        while !left.is_empty() {
+        let Reply { mut pieces, charge: _charge } = reply;
+        while !pieces.is_empty() {
             let pressed = self.broker.answers.pressed();
             let deadline = self.broker.limits.stalled_at(&transfer, pressed);
             let tick = deadline.min(Instant::now() + TRANSFER_TICK);
-            match timeout_at(tick, self.stream.write(left)).await {
+            let mut next = [IoSlice::new(&[]); PIECES_PER_WRITE];
+            next.iter_mut().zip(&pieces).for_each(|(slice, piece)| *slice = IoSlice::new(piece));
+            let next = &next[..pieces.len().min(PIECES_PER_WRITE)];
+            match timeout_at(tick, self.stream.write_vectored(next)).await {
                 Ok(written) => match written? {
                     0 => return Err(WireError::Cut),
                     written => {
-                        left = &left[written..];
+                        forget_written(&mut pieces, written);
                         transfer.moved(written);
                     }
                 },
@@ -248,6 +257,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         Ok(())
+    }
+}
+
+/// Lets go of what the peer has been sent.
+fn forget_written(pieces: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = pieces.front_mut() {
+        if first.len() > written {
+            first.advance(written);
+            return;
+        }
+        written -= first.len();
+        pieces.pop_front();
     }
 }
 

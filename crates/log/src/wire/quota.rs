@@ -166,20 +166,20 @@ const HEAD_BYTES: usize = 8;
 pub(crate) fn stamp(reply: &mut Reply, key: i16, version: i16, throttle: Duration) {
     let Some(flexible) = apis::by_key(key).map(|api| version >= api.flexible_from) else { return };
     let at = if key == apis::PRODUCE_KEY {
-        // Before the tags, of which there are none.
+        // Before the tags, of which there are none. The answer is in one piece.
         let after = 4 + usize::from(flexible);
-        (version >= PRODUCE_FROM).then(|| reply.bytes.len() - after)
+        (version >= PRODUCE_FROM).then(|| reply.len() - after)
     } else {
         let leads = LEADING.iter().any(|(leading, from)| *leading == key && version >= *from);
         leads.then_some(HEAD_BYTES + usize::from(flexible))
     };
-    let Some(at) = at else { return };
+    let (Some(at), Some(first)) = (at, reply.pieces.front_mut()) else { return };
     let millis = i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX);
-    let mut bytes = BytesMut::from(std::mem::take(&mut reply.bytes));
+    let mut bytes = BytesMut::from(std::mem::take(first));
     if let Some(place) = bytes.get_mut(at..at + 4) {
         place.copy_from_slice(&millis.to_be_bytes());
     }
-    reply.bytes = bytes.freeze();
+    *first = bytes.freeze();
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::budget::Charge;
 use super::guard::{self, Cursor};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What one decoded element, and its part of the answer, takes at most.
@@ -42,8 +43,21 @@ pub(crate) enum Opened {
 /// An encoded answer and what it holds of the budget.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    pub(crate) bytes: Bytes,
+    /// In order; the first begins with the length of all.
+    pub(crate) pieces: VecDeque<Bytes>,
     pub(crate) charge: Charge,
+}
+
+impl Reply {
+    /// An answer in one piece.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self { pieces: VecDeque::from([bytes]), charge: Charge::default() }
+    }
+
+    /// Its bytes, the length before them among them.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
 }
 
 /// Reads a frame's header and checks its body.
@@ -113,7 +127,7 @@ impl Request {
         encode(self.correlation, self.version, response).map_err(|reason| self.unanswerable(reason))
     }
 
-    fn unanswerable(&self, reason: String) -> WireError {
+    pub(crate) fn unanswerable(&self, reason: String) -> WireError {
         WireError::Unanswerable { api: self.api.name, version: self.version, reason }
     }
 }
@@ -134,7 +148,7 @@ where
     }
     response.encode(&mut bytes, version).map_err(|error| error.to_string())?;
     debug_assert_eq!(bytes.len(), 4 + length, "the size was computed from the same response");
-    Ok(Reply { bytes: bytes.freeze(), charge: Charge::default() })
+    Ok(Reply::whole(bytes.freeze()))
 }
 
 #[cfg(test)]

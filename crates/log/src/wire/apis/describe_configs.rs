@@ -91,7 +91,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         });
         let response = DescribeConfigsResponse::default().with_results(results.collect());
         let mut reply = request.reply(&response)?;
-        charge.shrink_to(reply.bytes.len());
+        charge.shrink_to(reply.len());
         reply.charge = charge;
         Ok(Some(reply))
     }

@@ -83,7 +83,7 @@ async fn serve(
         }
     }
     let mut reply = request.reply(&DescribeGroupsResponse::default().with_groups(groups))?;
-    charge.shrink_to(reply.bytes.len());
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(reply)
 }

@@ -70,7 +70,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
             }
         }]);
         let mut reply = request.reply(&response)?;
-        charge.shrink_to(reply.bytes.len());
+        charge.shrink_to(reply.len());
         reply.charge = charge;
         Ok(Some(reply))
     }

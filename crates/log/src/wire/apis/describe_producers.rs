@@ -56,7 +56,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
             topics.push(TopicResponse::default().with_name(topic.name).with_partitions(partitions));
         }
         let mut reply = request.reply(&DescribeProducersResponse::default().with_topics(topics))?;
-        charge.shrink_to(reply.bytes.len());
+        charge.shrink_to(reply.len());
         reply.charge = charge;
         Ok(Some(reply))
     }

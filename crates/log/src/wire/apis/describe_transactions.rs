@@ -83,7 +83,7 @@ async fn describe(broker: Arc<Broker>, request: Request) -> Result<Pending, Wire
 }
 
 fn charged(mut reply: Reply, mut charge: Charge) -> Result<Option<Reply>, WireError> {
-    charge.shrink_to(reply.bytes.len());
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(Some(reply))
 }

@@ -7,7 +7,12 @@
 //! aborted below. Left out: fetch sessions, which are answered as a broker that keeps none; follower
 //! fetching.
 
+use super::fetch_answer::{self, Fetched, FetchedTopic};
 use super::{Api, Pending};
+use crate::LogStore;
+use crate::blocking;
+use crate::partition::Pieces;
+use crate::segment::Aborted;
 use crate::wire::WireError;
 use crate::wire::broker::Broker;
 use crate::wire::budget::Charge;
@@ -15,8 +20,6 @@ use crate::wire::error_code::{number, of_log_error};
 use crate::wire::guard::{Field, Kind, Shape, Tag};
 use crate::wire::request::{Reply, Request};
 use crate::wire::topics;
-use crate::{LogStore, RawRead};
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::select_all;
 use kafka_protocol::ResponseError;
@@ -30,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tradewind_types::log::Isolation;
-use tradewind_types::{Log, LogError, Offset, TopicInfo};
+use tradewind_types::{Log, Offset, TopicInfo};
 
 const PARTITION: Shape = Shape {
     fields: &[
@@ -98,13 +101,13 @@ const GATHER: Duration = Duration::from_millis(5);
 
 async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireError> {
     let asked: FetchRequest = request.decode()?;
-    Ok(async move { fetch(&broker, &request, &asked).await.map(Some) }.boxed())
+    Ok(async move { fetch(&broker, &request, asked).await.map(Some) }.boxed())
 }
 
 async fn fetch(
     broker: &Broker,
     request: &Request,
-    asked: &FetchRequest,
+    asked: FetchRequest,
 ) -> Result<Reply, WireError> {
     if asked.session_id != 0 {
         let error = number(ResponseError::FetchSessionIdNotFound);
@@ -115,12 +118,12 @@ async fn fetch(
     let limit = usize::try_from(asked.max_bytes).unwrap_or(0).min(broker.limits.fetch_bytes_max);
     let enough = usize::try_from(asked.min_bytes).unwrap_or(0);
     let isolation = isolation(asked.isolation_level);
+    let asked = Arc::new(asked);
     loop {
         let mut charge = Charge::default();
         let limit = broker.answers.charge_up_to(&mut charge, limit, ANSWER_BYTES_MIN).await;
         let enough = enough.min(limit);
-        let gathered = Gathering::new(&broker.store, request.version, limit, isolation);
-        let gathered = gathered.all(asked).await;
+        let gathered = gather(&broker.store, &asked, request.version, limit).await;
         let late = Instant::now() >= deadline || *broker.closing.borrow();
         if gathered.failed || gathered.bytes >= enough || late || asked.topics.is_empty() {
             return answer(request, gathered, charge);
@@ -136,14 +139,28 @@ async fn fetch(
     }
 }
 
-fn answer(
-    request: &Request,
-    gathered: Gathering<'_>,
-    mut charge: Charge,
-) -> Result<Reply, WireError> {
+/// One pass over the asked partitions: from memory, or when that does not hold all of it, with the
+/// disk's help and one change of thread.
+async fn gather(
+    store: &LogStore,
+    asked: &Arc<FetchRequest>,
+    version: i16,
+    limit: usize,
+) -> Gathered {
+    let pass = Pass { store: store.clone(), asked: Arc::clone(asked), version, limit };
+    match pass.run(false) {
+        Some(gathered) => gathered,
+        None => {
+            let whole = move || pass.run(true).expect("a pass that may block brings everything");
+            blocking::run(whole).await
+        }
+    }
+}
+
+fn answer(request: &Request, gathered: Gathered, mut charge: Charge) -> Result<Reply, WireError> {
     metrics::counter!("tradewind_kafka_fetched_bytes_total").increment(gathered.bytes as u64);
-    let mut reply = request.reply(&FetchResponse::default().with_responses(gathered.topics))?;
-    charge.shrink_to(reply.bytes.len());
+    let mut reply = fetch_answer::reply(request, gathered.topics)?;
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(reply)
 }
@@ -169,67 +186,75 @@ async fn wait_for_more(
     }
 }
 
-/// What one pass over the asked partitions has found.
-struct Gathering<'a> {
-    store: &'a LogStore,
+/// A pass over the asked partitions.
+struct Pass {
+    store: LogStore,
+    asked: Arc<FetchRequest>,
     version: i16,
-    isolation: Isolation,
-    left: usize,
+    limit: usize,
+}
+
+/// What one pass has found.
+#[derive(Default)]
+struct Gathered {
     bytes: usize,
     failed: bool,
-    topics: Vec<FetchableTopicResponse>,
+    topics: Vec<FetchedTopic>,
     /// By topic, how far each partition reached; those not asked for are never waited for.
     seen: BTreeMap<String, Vec<Offset>>,
 }
 
-impl<'a> Gathering<'a> {
-    fn new(store: &'a LogStore, version: i16, limit: usize, isolation: Isolation) -> Self {
-        let (topics, seen) = Default::default();
-        Self { store, version, isolation, left: limit, bytes: 0, failed: false, topics, seen }
-    }
-
-    async fn all(mut self, asked: &FetchRequest) -> Self {
-        for topic in &asked.topics {
-            let partitions = self.topic(topic).await;
-            let topic = FetchableTopicResponse::default()
+impl Pass {
+    /// What can be read now; `None` when that takes the disk and `may_block` is false.
+    fn run(&self, may_block: bool) -> Option<Gathered> {
+        let mut gathered = Gathered::default();
+        for topic in &self.asked.topics {
+            let partitions = self.topic(topic, &mut gathered, may_block)?;
+            let head = FetchableTopicResponse::default()
                 .with_topic(topic.topic.clone())
-                .with_topic_id(topic.topic_id)
-                .with_partitions(partitions);
-            self.topics.push(topic);
+                .with_topic_id(topic.topic_id);
+            gathered.topics.push(FetchedTopic { head, partitions });
         }
-        self
+        Some(gathered)
     }
 
-    async fn topic(&mut self, topic: &FetchTopic) -> Vec<PartitionData> {
+    fn topic(
+        &self,
+        topic: &FetchTopic,
+        gathered: &mut Gathered,
+        may_block: bool,
+    ) -> Option<Vec<Fetched>> {
         let by_id = self.version >= 13;
-        let known = topics::resolve(self.store, by_id, &topic.topic, topic.topic_id);
+        let known = topics::resolve(&self.store, by_id, &topic.topic, topic.topic_id);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for partition in &topic.partitions {
-            let data = match &known {
+        for asked in &topic.partitions {
+            let fetched = match &known {
                 Err(error) => Err(*error),
-                Ok(info) => {
-                    let data = self.partition(&info.name, partition).await;
-                    if let Ok(data) = &data {
-                        self.note_seen(info, data);
+                Ok(info) => match self.partition(&info.name, asked, gathered, may_block) {
+                    Ok(fetched) => {
+                        let fetched = fetched?;
+                        self.note_seen(info, &fetched.data, gathered);
+                        Ok(fetched)
                     }
-                    data
-                }
+                    Err(error) => Err(error),
+                },
             };
-            partitions.push(data.unwrap_or_else(|error| {
-                self.failed = true;
-                refused(partition, error)
+            partitions.push(fetched.unwrap_or_else(|error| {
+                gathered.failed = true;
+                Fetched { data: refused(asked, error), records: Vec::new() }
             }));
         }
-        partitions
+        Some(partitions)
     }
 
     /// Remembers how far the partition reached when it was looked at.
-    fn note_seen(&mut self, topic: &TopicInfo, data: &PartitionData) {
+    fn note_seen(&self, topic: &TopicInfo, data: &PartitionData, gathered: &mut Gathered) {
         let count = usize::try_from(topic.partitions).unwrap_or(0);
-        let seen = self.seen.entry(topic.name.clone()).or_insert_with(|| vec![Offset::MAX; count]);
+        let seen = gathered.seen.entry(topic.name.clone());
+        let seen = seen.or_insert_with(|| vec![Offset::MAX; count]);
         let index = usize::try_from(data.partition_index).unwrap_or(usize::MAX);
         if let Some(seen) = seen.get_mut(index) {
-            let end = match self.isolation {
+            let end = match isolation(self.asked.isolation_level) {
                 Isolation::ReadCommitted => data.last_stable_offset,
                 Isolation::ReadUncommitted => data.high_watermark,
             };
@@ -237,43 +262,37 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    async fn partition(
-        &mut self,
+    fn partition(
+        &self,
         topic: &str,
         asked: &FetchPartition,
-    ) -> Result<PartitionData, ResponseError> {
+        gathered: &mut Gathered,
+        may_block: bool,
+    ) -> Result<Option<Fetched>, ResponseError> {
         topics::check_leader_epoch(asked.current_leader_epoch)?;
-        let room = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(self.left);
-        let read = self.read(topic, asked, room).await.map_err(|error| of_log_error(&error))?;
+        let left = self.limit.saturating_sub(gathered.bytes);
+        let room = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
+        let read = if room == 0 && gathered.bytes > 0 {
+            // The answer is full: what a read would bring could not be sent.
+            self.store.watermarks(topic, asked.partition).map(|marks| Some(Pieces::none(marks)))
+        } else {
+            let (place, from) = ((topic, asked.partition), (asked.fetch_offset, room));
+            self.store.read_pieces(place, from, isolation(self.asked.isolation_level), may_block)
+        };
+        let Some(read) = read.map_err(|error| of_log_error(&error))? else { return Ok(None) };
+        let bytes = read.bytes();
         // A batch is returned even if it is too large; only the answer's first may stay.
-        let fits = read.bytes.len() <= room || self.bytes == 0;
-        let bytes = if fits { read.bytes } else { Bytes::new() };
-        let aborted = (self.isolation == Isolation::ReadCommitted)
-            .then(|| read.aborted.iter().map(aborted_transaction).collect());
-        self.bytes += bytes.len();
-        self.left = self.left.saturating_sub(bytes.len());
-        Ok(PartitionData::default()
+        let fits = bytes <= room || gathered.bytes == 0;
+        gathered.bytes += if fits { bytes } else { 0 };
+        let committed = isolation(self.asked.isolation_level) == Isolation::ReadCommitted;
+        let aborted = committed.then(|| read.aborted.iter().map(aborted_transaction).collect());
+        let data = PartitionData::default()
             .with_partition_index(asked.partition)
             .with_high_watermark(read.watermarks.high_watermark)
             .with_last_stable_offset(read.watermarks.last_stable)
             .with_log_start_offset(read.watermarks.log_start)
-            .with_aborted_transactions(aborted)
-            .with_records(Some(bytes)))
-    }
-
-    async fn read(
-        &self,
-        topic: &str,
-        asked: &FetchPartition,
-        room: usize,
-    ) -> Result<RawRead, LogError> {
-        if room == 0 && self.bytes > 0 {
-            // The answer is full: what a read would bring could not be sent.
-            let watermarks = self.store.watermarks(topic, asked.partition)?;
-            return Ok(RawRead { bytes: Bytes::new(), watermarks, aborted: Vec::new() });
-        }
-        let (partition, from) = (asked.partition, asked.fetch_offset);
-        self.store.read_isolated(topic, partition, from, room, self.isolation).await
+            .with_aborted_transactions(aborted);
+        Ok(Some(Fetched { data, records: if fits { read.pieces } else { Vec::new() } }))
     }
 }
 
@@ -282,10 +301,10 @@ pub(super) fn isolation(level: i8) -> Isolation {
     if level == 0 { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
 }
 
-fn aborted_transaction(aborted: &crate::AbortedTransaction) -> AbortedTransaction {
+fn aborted_transaction(aborted: &Aborted) -> AbortedTransaction {
     AbortedTransaction::default()
         .with_producer_id(aborted.producer_id.into())
-        .with_first_offset(aborted.first_offset)
+        .with_first_offset(aborted.first)
 }
 
 fn refused(asked: &FetchPartition, error: ResponseError) -> PartitionData {
@@ -294,5 +313,4 @@ fn refused(asked: &FetchPartition, error: ResponseError) -> PartitionData {
         .with_error_code(number(error))
         .with_high_watermark(-1)
         .with_aborted_transactions(None)
-        .with_records(Some(Bytes::new()))
 }

@@ -116,7 +116,7 @@ async fn reply(broker: &Broker, request: &Request, answer: JoinAnswer) -> Result
         broker.answers.charge(&mut charge, bytes).await;
     }
     let mut reply = request.reply(&response(answer, request.version))?;
-    charge.shrink_to(reply.bytes.len());
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(reply)
 }

@@ -65,7 +65,7 @@ async fn serve(
     groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
     let response = ListGroupsResponse::default().with_error_code(code(&ready)).with_groups(groups);
     let mut reply = request.reply(&response)?;
-    charge.shrink_to(reply.bytes.len());
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(reply)
 }

@@ -65,7 +65,7 @@ async fn handle(broker: Arc<Broker>, request: Request) -> Result<Pending, WireEr
         let mut charge = Charge::default();
         broker.answers.charge(&mut charge, estimate(&broker, &asked)).await;
         let mut reply = request.reply(&response(&broker, &asked, request.version))?;
-        charge.shrink_to(reply.bytes.len());
+        charge.shrink_to(reply.len());
         reply.charge = charge;
         Ok(Some(reply))
     }

@@ -24,6 +24,7 @@ mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
 mod fetch;
+mod fetch_answer;
 mod find_coordinator;
 mod heartbeat;
 mod incremental_alter_configs;

@@ -137,7 +137,7 @@ async fn serve(
         one(topics, found, request.version)
     };
     let mut reply = request.reply(&response)?;
-    charge.shrink_to(reply.bytes.len());
+    charge.shrink_to(reply.len());
     reply.charge = charge;
     Ok(reply)
 }

@@ -5,7 +5,6 @@
 
 use super::produce::API;
 use crate::wire::WireError;
-use crate::wire::budget::Charge;
 use crate::wire::guard::{Cursor, Malformed};
 use crate::wire::request::{Reply, Request};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -75,5 +74,5 @@ pub(crate) fn reply(request: &Request, response: &ProduceResponse) -> Reply {
     }
     let length = (bytes.len() - 4) as i32;
     bytes[..4].copy_from_slice(&length.to_be_bytes());
-    Reply { bytes: bytes.freeze(), charge: Charge::default() }
+    Reply::whole(bytes.freeze())
 }
