@@ -4,10 +4,11 @@
  * Records are sent at a steady rate by the clock, not when the one before was answered, and each
  * carries the moment it SHOULD have been sent, so that a broker that stands still is charged for
  * every record that waits meanwhile. Partitions are assigned; no group is involved. The first
- * second is not counted.
+ * second is not counted. At a rate of 0 they are sent as fast as the producer takes them, for that
+ * time: what then arrives is what the broker, with these clients beside it, can carry.
  *
  * Arguments: brokers, topic, partitions, bytes of a record, records a second, seconds.
- * Prints: sent, received, records received a second, p50, p99 and most, milliseconds.
+ * Prints: records received a second, and at a given rate p50 and p99, milliseconds.
  */
 
 import java.nio.ByteBuffer;
@@ -33,40 +34,48 @@ public class EndToEnd {
         String brokers = arguments[0], topic = arguments[1];
         int partitions = Integer.parseInt(arguments[2]), bytes = Integer.parseInt(arguments[3]);
         long rate = Long.parseLong(arguments[4]), seconds = Long.parseLong(arguments[5]);
-        long wanted = rate * seconds;
-        int[] micros = new int[(int) wanted];
-        AtomicLong failed = new AtomicLong();
+        long wanted = rate > 0 ? rate * seconds : Long.MAX_VALUE;
+        int[] micros = new int[rate > 0 ? (int) wanted : 0];
+        AtomicLong failed = new AtomicLong(), sent = new AtomicLong(wanted);
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(brokers, topic, partitions);
                 KafkaProducer<byte[], byte[]> producer = producer(brokers)) {
             producer.partitionsFor(topic);
             long started = System.nanoTime();
-            Thread sender = new Thread(() -> send(producer, topic, bytes, rate, wanted, started, failed));
+            long until = started + seconds * 1_000_000_000L;
+            Thread sender = new Thread(() -> sent.set(rate > 0
+                ? send(producer, topic, bytes, rate, wanted, started, failed)
+                : sendAll(producer, topic, bytes, until, failed)));
             sender.start();
             int received = 0, counted = 0;
             long last = started;
-            while (received < wanted && System.nanoTime() - last < PATIENCE_NANOS) {
+            while (received < sent.get() && System.nanoTime() - last < PATIENCE_NANOS) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
                     last = System.nanoTime();
                     long due = ByteBuffer.wrap(record.value()).getLong();
                     received++;
-                    if (due - started >= WARM_UP_NANOS) {
+                    if (rate > 0 && due - started >= WARM_UP_NANOS) {
                         micros[counted++] = (int) Math.min(Integer.MAX_VALUE, (last - due) / 1_000);
                     }
                 }
             }
             sender.join();
-            if (received < wanted || failed.get() > 0 || counted == 0) {
-                System.err.println(received + " of " + wanted + " received, " + failed + " failed");
+            if (received < sent.get() || failed.get() > 0 || (rate > 0 && counted == 0)) {
+                System.err.println(received + " of " + sent + " received, " + failed + " failed");
                 System.exit(1);
             }
+            if (rate == 0) {
+                System.out.printf("%.1f%n", received / ((last - started) / 1e9));
+                return;
+            }
             Arrays.sort(micros, 0, counted);
-            System.out.printf("%d %d %.1f %.3f %.3f %.3f%n", wanted, received,
+            System.out.printf("%.1f %.3f %.3f%n",
                 received / ((last - started) / 1e9), micros[counted / 2] / 1e3,
-                micros[(int) (counted * 0.99)] / 1e3, micros[counted - 1] / 1e3);
+                micros[(int) (counted * 0.99)] / 1e3);
         }
     }
 
-    static void send(KafkaProducer<byte[], byte[]> producer, String topic, int bytes, long rate,
+    /** What was sent by the clock. */
+    static long send(KafkaProducer<byte[], byte[]> producer, String topic, int bytes, long rate,
             long wanted, long started, AtomicLong failed) {
         for (long number = 0; number < wanted; number++) {
             long due = started + number * 1_000_000_000L / rate;
@@ -74,15 +83,33 @@ public class EndToEnd {
             if (early > 0) {
                 java.util.concurrent.locks.LockSupport.parkNanos(early);
             }
-            byte[] value = new byte[bytes];
-            ByteBuffer.wrap(value).putLong(due);
-            producer.send(new ProducerRecord<>(topic, value), (sent, error) -> {
-                if (error != null) {
-                    failed.incrementAndGet();
-                }
-            });
+            sendOne(producer, topic, bytes, due, failed);
         }
         producer.flush();
+        return wanted;
+    }
+
+    /** What was sent until then. */
+    static long sendAll(KafkaProducer<byte[], byte[]> producer, String topic, int bytes,
+            long until, AtomicLong failed) {
+        long number = 0;
+        for (long now = System.nanoTime(); now < until; now = System.nanoTime()) {
+            sendOne(producer, topic, bytes, now, failed);
+            number++;
+        }
+        producer.flush();
+        return number;
+    }
+
+    static void sendOne(KafkaProducer<byte[], byte[]> producer, String topic, int bytes, long due,
+            AtomicLong failed) {
+        byte[] value = new byte[bytes];
+        ByteBuffer.wrap(value).putLong(due);
+        producer.send(new ProducerRecord<>(topic, value), (sent, error) -> {
+            if (error != null) {
+                failed.incrementAndGet();
+            }
+        });
     }
 
     static KafkaProducer<byte[], byte[]> producer(String brokers) {

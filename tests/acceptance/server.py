@@ -29,11 +29,21 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def resident_bytes(pid):
-    """A process's memory: (now, the most so far)."""
+def status_bytes(pid, *keys):
+    """Sizes the system tells of a process."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     values = dict(line.split(":", 1) for line in status.splitlines())
-    return tuple(int(values[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+    return tuple(int(values[key].split()[0]) * 1024 for key in keys)
+
+
+def resident_bytes(pid):
+    """A process's memory: (now, the most so far)."""
+    return status_bytes(pid, "VmRSS", "VmHWM")
+
+
+def mapped_bytes(pid):
+    """What of it are pages of files that others may share, the program's own above all."""
+    return status_bytes(pid, "RssFile")[0]
 
 
 class Server:
