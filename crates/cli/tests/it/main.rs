@@ -3,6 +3,7 @@
 
 mod dashboard;
 mod demo;
+mod docs;
 mod doctor;
 mod errors;
 mod examples;
