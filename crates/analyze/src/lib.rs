@@ -22,6 +22,7 @@ mod sys;
 mod sys_pipelines;
 mod tables;
 mod topic;
+mod write;
 
 pub use changes::{Change, ChangeStream, Changes};
 pub use control::{Asked, Control, OperatorRow, PipelineRow, SourceRow};

@@ -9,6 +9,7 @@ use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
 use crate::platform::Platform;
 use crate::tables;
+use crate::write::{Inserted, Temporaries};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
@@ -33,6 +34,7 @@ pub struct Session {
     time_zone: String,
     /// What the next pipeline is to be called.
     pipeline_name: Option<String>,
+    temporaries: Arc<Temporaries>,
 }
 
 /// What a statement came to.
@@ -88,7 +90,13 @@ impl From<SqlError> for AnalyzeError {
 impl Session {
     pub(crate) fn new(platform: Platform) -> Self {
         let dialect = platform.parts().settings.dialect;
-        Self { platform, dialect, time_zone: "UTC".into(), pipeline_name: None }
+        Self {
+            platform,
+            dialect,
+            time_zone: "UTC".into(),
+            pipeline_name: None,
+            temporaries: Arc::default(),
+        }
     }
 
     /// The dialect statements are read in.
@@ -158,21 +166,45 @@ impl Session {
             StatementKind::Other(other) if let Some((key, value)) = assignment(other) => {
                 self.set(&key, &value)
             }
+            StatementKind::CreateView(view) => {
+                // A view that cannot be planned now is a mistake now. It stands on no temporary
+                // tables, which a view that asks sees none of.
+                let query = ast::Statement::Query(view.query.clone());
+                let state = self.state()?;
+                tables::plan(&self.platform, &state, query, self.dialect, 1).await?;
+                self.change(statement).await
+            }
+            StatementKind::Other(other) if matches!(**other, ast::Statement::Delete(_)) => {
+                self.delete(other).await
+            }
+            StatementKind::Other(other) if matches!(**other, ast::Statement::Update(_)) => {
+                self.update(other).await
+            }
+            StatementKind::Truncate(name) => self.truncate(name).await,
+            StatementKind::CreateTableAs(create) => self.create_table_as(create).await,
+            StatementKind::CreateTemporary(create) => self.create_temporary(create),
+            StatementKind::Drop { kind, if_exists, name, cascade } => {
+                self.drop_object(statement, *kind, name, *if_exists, *cascade).await
+            }
+            StatementKind::DropSchema { name, if_exists, cascade } => {
+                self.drop_schema(name, *if_exists, *cascade).await
+            }
+            StatementKind::CreateSchema { .. }
+            | StatementKind::Rename(_)
+            | StatementKind::Comment(_) => self.define(&statement.kind),
+            StatementKind::Insert(insert) => match self.insert(insert).await? {
+                Inserted::Rows(rows) => Ok(Answer::Done(format!("INSERT 0 {rows}"))),
+                Inserted::Endless => self.change(statement).await,
+            },
             StatementKind::Other(other) => Err(AnalyzeError::user(format!(
                 "not supported: {}",
                 other.to_string().split_whitespace().next().unwrap_or_default()
             ))),
-            StatementKind::CreateView(view) => {
-                // A view that cannot be planned now is a mistake now.
-                let query = ast::Statement::Query(view.query.clone());
-                self.plan(&self.state()?, &query).await?;
-                self.change(statement).await
-            }
             _ => self.change(statement).await,
         }
     }
 
-    async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+    pub(crate) async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
         let pipeline_name = self.pipeline_name.as_deref();
         let asked = Asked { statement, dialect: self.dialect, pipeline_name };
         let tag = self.control()?.run(asked).await?;
@@ -190,18 +222,32 @@ impl Session {
         })
     }
 
+    /// Whether this session may change anything at all.
+    pub(crate) fn check_changes(&self) -> Result<(), AnalyzeError> {
+        self.control().map(drop)
+    }
+
+    pub(crate) fn temporaries(&self) -> &Arc<Temporaries> {
+        &self.temporaries
+    }
+
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// The engine's state for one execution.
-    fn state(&self) -> Result<SessionState, AnalyzeError> {
+    pub(crate) fn state(&self) -> Result<SessionState, AnalyzeError> {
         let mut state = self.platform.state();
         let options = state.config_mut().options_mut();
         options.execution.time_zone = Some(self.time_zone.clone());
         // One snapshot of each lake table, however often the statement names it.
         state.config_mut().set_extension(Arc::new(tradewind_lake::ReadSnapshots::default()));
+        state.config_mut().set_extension(Arc::clone(&self.temporaries));
         state.mark_start_execution();
         Ok(state)
     }
 
-    async fn plan(
+    pub(crate) async fn plan(
         &self,
         state: &SessionState,
         query: &ast::Statement,
@@ -209,7 +255,11 @@ impl Session {
         tables::plan(&self.platform, state, query.clone(), self.dialect, 0).await
     }
 
-    async fn rows(&self, state: SessionState, plan: LogicalPlan) -> Result<Rows, AnalyzeError> {
+    pub(crate) async fn rows(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<Rows, AnalyzeError> {
         let permit = self.platform.admit()?;
         let plan = state.create_physical_plan(&plan).await?;
         let stream = execute_stream(plan, state.task_ctx())?;
