@@ -9,7 +9,7 @@ use super::insert::{stream_of, write};
 use super::target::{Store, Target};
 use super::temporary::Temporary;
 use crate::error::AnalyzeError;
-use crate::session::{Answer, Session};
+use crate::session::{Call, Session};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::sql::sqlparser::ast;
 use std::pin::pin;
@@ -27,27 +27,28 @@ impl Session {
     pub(crate) async fn create_table_as(
         &mut self,
         create: &CreateTableAs,
-    ) -> Result<Answer, AnalyzeError> {
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
         if create.temporary {
-            return self.create_temporary_as(create).await;
+            return self.create_temporary_as(create, call).await;
         }
         self.check_changes()?;
         let parts = self.platform().parts();
         let (Some(catalogue), Some(lake)) = (parts.catalogue.clone(), parts.lake.clone()) else {
             return Err(AnalyzeError::user("there is no data folder to change"));
         };
-        if let Some(stream) = catalogue.streams_of(&create.query, self.dialect()).first() {
+        if let Some(stream) = catalogue.streams_of(&create.query, call.dialect).first() {
             return Err(AnalyzeError::user(format!("\"{stream}\" has no end, and a table made of it would"))
                 .hint("CREATE TABLE with its columns and INSERT INTO … SELECT is a pipeline; CREATE MATERIALIZED VIEW keeps an answer"));
         }
         let flags = (create.if_not_exists, create.or_replace);
         let reserved = catalogue.reserve(&create.name, flags, |folder| !lake.is_free(folder));
         let Some(reservation) = reserved.map_err(of_catalogue)? else {
-            return Ok(Answer::Done("CREATE TABLE AS".into()));
+            return Ok("CREATE TABLE AS".into());
         };
         let query = ast::Statement::Query(create.query.clone());
         let state = self.state()?;
-        let plan = self.plan(&state, &query).await?;
+        let plan = self.plan_with(&state, &query, call.dialect, call.parameters).await?;
         let schema = table_schema(plan.schema().as_arrow(), &create.columns)?;
         let table = definition(create, &schema)?;
         let spec = TableSpec {
@@ -71,18 +72,19 @@ impl Session {
         catalogue.create_reserved(&reservation, &table).map_err(of_catalogue)?;
         unfinished.folder = None;
         finish(&lake, &spec.name, reservation.replaces()).await;
-        Ok(Answer::Done(format!("SELECT {rows}")))
+        Ok(format!("SELECT {rows}"))
     }
 
     async fn create_temporary_as(
         &mut self,
         create: &CreateTableAs,
-    ) -> Result<Answer, AnalyzeError> {
-        let state = self.state()?;
-        let plan = self.plan(&state, &ast::Statement::Query(create.query.clone())).await?;
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
+        let (state, query) = (self.state()?, ast::Statement::Query(create.query.clone()));
+        let plan = self.plan_with(&state, &query, call.dialect, call.parameters).await?;
         let schema = table_schema(plan.schema().as_arrow(), &create.columns)?;
         let Some(table) = self.new_temporary(&create.name, schema, create.if_not_exists)? else {
-            return Ok(Answer::Done("CREATE TABLE AS".into()));
+            return Ok("CREATE TABLE AS".into());
         };
         let table = Arc::new(table);
         let target = Target::all(&create.name, Store::Temporary(Arc::clone(&table)));
@@ -95,19 +97,16 @@ impl Session {
         };
         drop(target);
         self.temporaries().insert(&create.name, table)?;
-        Ok(Answer::Done(format!("SELECT {rows}")))
+        Ok(format!("SELECT {rows}"))
     }
 
     /// `CREATE TEMPORARY TABLE name (columns)`
-    pub(crate) fn create_temporary(
-        &mut self,
-        create: &CreateTable,
-    ) -> Result<Answer, AnalyzeError> {
+    pub(crate) fn create_temporary(&self, create: &CreateTable) -> Result<String, AnalyzeError> {
         let (name, schema) = (&create.definition.name, create.definition.schema());
         if let Some(table) = self.new_temporary(name, schema, create.if_not_exists)? {
             self.temporaries().insert(name, Arc::new(table))?;
         }
-        Ok(Answer::Done("CREATE TABLE".into()))
+        Ok("CREATE TABLE".into())
     }
 
     fn new_temporary(

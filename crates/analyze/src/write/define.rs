@@ -7,13 +7,13 @@
 
 use super::create_as::of_catalogue;
 use crate::error::AnalyzeError;
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Call, Session};
 use std::sync::Arc;
 use tradewind_sql::{Catalogue, ObjectKind, Statement, StatementKind, split_key};
 
 impl Session {
     /// What is the catalogue's alone.
-    pub(crate) fn define(&self, kind: &StatementKind) -> Result<Answer, AnalyzeError> {
+    pub(crate) fn define(&self, kind: &StatementKind) -> Result<String, AnalyzeError> {
         let catalogue = self.catalogue()?;
         let tag = match kind {
             StatementKind::CreateSchema { name, if_not_exists } => {
@@ -33,7 +33,7 @@ impl Session {
             }
             _ => return Err(AnalyzeError::bug("a statement the catalogue does not know")),
         };
-        Ok(Answer::Done(tag.into()))
+        Ok(tag.into())
     }
 
     fn catalogue(&self) -> Result<Arc<Catalogue>, AnalyzeError> {
@@ -45,26 +45,27 @@ impl Session {
     pub(crate) async fn drop_object(
         &mut self,
         statement: &Statement,
-        kind: ObjectKind,
-        name: &str,
-        if_exists: bool,
-        cascade: bool,
+        call: Call<'_>,
     ) -> Result<Answer, AnalyzeError> {
-        if kind == ObjectKind::Table && self.temporaries().remove(name) {
-            return Ok(Answer::Done("DROP TABLE".into()));
+        let StatementKind::Drop { kind, if_exists, name, cascade } = &statement.kind else {
+            return Err(AnalyzeError::bug("no DROP"));
+        };
+        let tag = format!("DROP {}", kind.name().to_uppercase());
+        if *kind == ObjectKind::Table && self.temporaries().remove(name) {
+            return Ok(Answer::Done(tag));
         }
-        if !cascade || kind == ObjectKind::Pipeline {
-            return self.change(statement).await;
+        if !cascade || *kind == ObjectKind::Pipeline {
+            return self.change(statement, call).await;
         }
         let catalogue = self.catalogue()?;
         match catalogue.relation(name) {
-            Some(found) if found.kind() == kind => {
-                self.drop_readers(&catalogue, name).await?;
-                self.drop_one(kind, name).await?;
-                Ok(Answer::Done(format!("DROP {}", kind.name().to_uppercase())))
+            Some(found) if found.kind() == *kind => {
+                self.drop_readers(&catalogue, name, call).await?;
+                self.drop_one(*kind, name, call).await?;
+                Ok(Answer::Done(tag))
             }
-            _ if if_exists => Ok(Answer::Done(format!("DROP {}", kind.name().to_uppercase()))),
-            _ => self.change(statement).await,
+            _ if *if_exists => Ok(Answer::Done(tag)),
+            _ => self.change(statement, call).await,
         }
     }
 
@@ -72,39 +73,45 @@ impl Session {
         &mut self,
         catalogue: &Catalogue,
         name: &str,
+        call: Call<'_>,
     ) -> Result<(), AnalyzeError> {
         for reader in catalogue.readers(name) {
-            self.drop_one(reader.kind(), reader.name()).await?;
+            self.drop_one(reader.kind(), reader.name(), call).await?;
         }
         Ok(())
     }
 
-    async fn drop_one(&mut self, kind: ObjectKind, name: &str) -> Result<(), AnalyzeError> {
+    async fn drop_one(
+        &mut self,
+        kind: ObjectKind,
+        name: &str,
+        call: Call<'_>,
+    ) -> Result<(), AnalyzeError> {
         let drop =
             StatementKind::Drop { kind, if_exists: true, name: name.to_string(), cascade: false };
         let span = tradewind_sql::Span { start: START, end: START };
-        let statement = Statement { kind: drop, text: String::new(), span };
-        self.change(&statement).await.map(|_| ())
+        let statement = Statement { kind: drop, text: "DROP".into(), span };
+        self.change(&statement, call).await.map(|_| ())
     }
 
     pub(crate) async fn drop_schema(
         &mut self,
         name: &str,
-        if_exists: bool,
-        cascade: bool,
-    ) -> Result<Answer, AnalyzeError> {
+        (if_exists, cascade): (bool, bool),
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
         let catalogue = self.catalogue()?;
         if cascade && catalogue.schemas().iter().any(|schema| schema.name == name) {
             let within =
                 |relation: &&Arc<tradewind_sql::Relation>| split_key(relation.name()).0 == name;
             // Each may go with one before it.
             while let Some(first) = catalogue.relations().iter().find(within) {
-                self.drop_readers(&catalogue, first.name()).await?;
-                self.drop_one(first.kind(), first.name()).await?;
+                self.drop_readers(&catalogue, first.name(), call).await?;
+                self.drop_one(first.kind(), first.name(), call).await?;
             }
         }
         catalogue.drop_schema(name, if_exists).map_err(of_catalogue)?;
-        Ok(Answer::Done("DROP SCHEMA".into()))
+        Ok("DROP SCHEMA".into())
     }
 }
 

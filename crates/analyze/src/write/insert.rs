@@ -8,7 +8,7 @@
 use super::assign::Source;
 use super::target::Target;
 use crate::error::AnalyzeError;
-use crate::session::{Rows, Session};
+use crate::session::{Call, Rows, Session};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
@@ -16,7 +16,7 @@ use futures::{Stream, StreamExt};
 use std::pin::pin;
 use std::sync::Arc;
 use tradewind_lake::LakeError;
-use tradewind_sql::Insert;
+use tradewind_sql::{Dialect, Insert};
 
 /// What became of an `INSERT`.
 pub(crate) enum Inserted {
@@ -48,10 +48,26 @@ impl Session {
         columns: &[String],
         rows: impl Stream<Item = Result<RecordBatch, AnalyzeError>> + Send,
     ) -> Result<u64, AnalyzeError> {
+        self.admit_in_block(false)?;
+        let added = self.add_batches(table, columns, rows).await;
+        match &added {
+            Ok(rows) => self.changed(&format!("COPY {rows}")),
+            Err(_) => self.fail_transaction(),
+        }
+        added
+    }
+
+    async fn add_batches(
+        &self,
+        table: &str,
+        columns: &[String],
+        rows: impl Stream<Item = Result<RecordBatch, AnalyzeError>> + Send,
+    ) -> Result<u64, AnalyzeError> {
+        self.admit_change("COPY")?;
         if self.temporaries().get(table).is_none() {
             self.check_changes()?;
         }
-        let target = Target::find(self, table, columns)?;
+        let target = Target::find(self, self.dialect(), table, columns)?;
         write(&target, pin!(rows), |_| true).await
     }
 
@@ -65,25 +81,30 @@ impl Session {
         table: &str,
         columns: &[String],
     ) -> Result<SchemaRef, AnalyzeError> {
-        let target = Target::find(self, table, columns)?;
+        let target = Target::find(self, self.dialect(), table, columns)?;
         let fields: Vec<_> = target.fields().cloned().collect();
         Ok(Arc::new(Schema::new(fields)))
     }
 
     /// Carries out an `INSERT` whose rows have an end.
-    pub(crate) async fn insert(&mut self, insert: &Insert) -> Result<Inserted, AnalyzeError> {
-        if !self.is_batch(insert)? {
+    pub(crate) async fn insert(
+        &mut self,
+        insert: &Insert,
+        call: Call<'_>,
+    ) -> Result<Inserted, AnalyzeError> {
+        if !self.is_batch(insert, call.dialect)? {
             return Ok(Inserted::Endless);
         }
         if self.temporaries().get(&insert.target).is_none() {
             self.check_changes()?;
         }
-        let target = Target::find(self, &insert.target, &insert.columns)?;
+        let target = Target::find(self, call.dialect, &insert.target, &insert.columns)?;
         let mut query = insert.query.clone();
         defaults_to_null(&mut query);
         let untyped = untyped(&query);
         let state = self.state()?;
-        let plan = self.plan(&state, &ast::Statement::Query(query)).await?;
+        let query = ast::Statement::Query(query);
+        let plan = self.plan_with(&state, &query, call.dialect, call.parameters).await?;
         let mut rows = self.rows(state, plan).await?;
         let rows = pin!(stream_of(&mut rows));
         let inserted = write(&target, rows, |column| untyped.get(column) == Some(&true)).await?;
@@ -91,17 +112,23 @@ impl Session {
     }
 
     /// Whether an `INSERT` is one batch: a lake table is written and no stream is read.
-    fn is_batch(&self, insert: &Insert) -> Result<bool, AnalyzeError> {
+    fn is_batch(&self, insert: &Insert, dialect: Dialect) -> Result<bool, AnalyzeError> {
         if self.temporaries().get(&insert.target).is_some() {
             return Ok(true);
         }
-        let Some(catalogue) = &self.platform().parts().catalogue else { return Ok(true) };
+        let parts = self.platform().parts();
+        let Some(catalogue) = &parts.catalogue else {
+            return Ok(parts
+                .lake
+                .as_ref()
+                .is_some_and(|lake| lake.table(&insert.target).is_some()));
+        };
         let user = |error: tradewind_sql::CatalogueError| AnalyzeError::user(error.to_string());
-        let target = catalogue.resolve(&insert.target, self.dialect()).map_err(user)?;
+        let target = catalogue.resolve(&insert.target, dialect).map_err(user)?;
         if target.is_some_and(|target| !target.table().is_some_and(|table| table.is_lake())) {
             return Ok(false);
         }
-        Ok(catalogue.streams_of(&insert.query, self.dialect()).is_empty())
+        Ok(catalogue.streams_of(&insert.query, dialect).is_empty())
     }
 }
 

@@ -10,7 +10,7 @@ use super::assign::{Assignment, Source};
 use super::insert::untyped;
 use super::target::place_of;
 use crate::error::AnalyzeError;
-use crate::session::{Answer, Session};
+use crate::session::{Call, Rows, Session};
 use crate::tables;
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
@@ -42,11 +42,9 @@ struct Changed {
 impl Session {
     pub(crate) async fn delete(
         &mut self,
-        statement: &ast::Statement,
-    ) -> Result<Answer, AnalyzeError> {
-        let ast::Statement::Delete(delete) = statement else {
-            return Err(AnalyzeError::bug("no DELETE"));
-        };
+        delete: &ast::Delete,
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
         let refused = [
             (delete.returning.is_some(), "RETURNING"),
             (delete.limit.is_some(), "LIMIT"),
@@ -56,36 +54,34 @@ impl Session {
         refuse("DELETE", &refused)?;
         let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
             &delete.from;
-        let changed = self.changed(from)?;
+        let changed = self.changed_table(from, call.dialect)?;
         let mut froms = vec![changed.from.clone()];
         froms.extend(delete.using.iter().flatten().map(ToString::to_string));
         let mut rewrite = begin(&changed.table).await?;
         let items = places(&changed.alias);
         let sql = select(&items, &froms, delete.selection.as_ref());
-        let mut found = self.found(&changed, &rewrite, &sql).await?;
+        let mut found = self.found(&changed, &rewrite, &sql, call).await?;
         let mut count = 0;
         while let Some(places) = found.next().await.transpose()? {
             count += rewrite.remove(&places).true_count();
         }
         drop(found);
         rewrite.commit().await?;
-        Ok(Answer::Done(format!("DELETE {count}")))
+        Ok(format!("DELETE {count}"))
     }
 
     pub(crate) async fn update(
         &mut self,
-        statement: &ast::Statement,
-    ) -> Result<Answer, AnalyzeError> {
-        let ast::Statement::Update(update) = statement else {
-            return Err(AnalyzeError::bug("no UPDATE"));
-        };
+        update: &ast::Update,
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
         let refused = [
             (update.returning.is_some(), "RETURNING"),
             (update.limit.is_some(), "LIMIT"),
             (!update.order_by.is_empty(), "ORDER BY"),
         ];
         refuse("UPDATE", &refused)?;
-        let changed = self.changed(std::slice::from_ref(&update.table))?;
+        let changed = self.changed_table(std::slice::from_ref(&update.table), call.dialect)?;
         let mut froms = vec![changed.from.clone()];
         if let Some(
             ast::UpdateTableFromKind::BeforeSet(from) | ast::UpdateTableFromKind::AfterSet(from),
@@ -93,14 +89,14 @@ impl Session {
         {
             froms.extend(from.iter().map(ToString::to_string));
         }
-        let mut items = self.new_values(&changed, &update.assignments)?;
-        let qualified = |column| format!("{}.{}", changed.alias, self.quoted(column));
+        let mut items = new_values(&changed, &update.assignments, call.dialect)?;
+        let qualified = |column| format!("{}.{}", changed.alias, quoted(column, call.dialect));
         items.extend([PARTITION_COLUMN, OFFSET_COLUMN].map(qualified));
         items.extend(places(&changed.alias));
         let sql = select(&items, &froms, update.selection.as_ref());
-        let literals = untyped(&self.query(&sql)?);
+        let literals = untyped(&query(&sql, call.dialect)?);
         let mut rewrite = begin(&changed.table).await?;
-        let mut found = self.found(&changed, &rewrite, &sql).await?;
+        let mut found = self.found(&changed, &rewrite, &sql, call).await?;
         let mut rows = NewRows::new(&changed, &literals);
         let mut count = 0;
         while let Some(batch) = found.next().await.transpose()? {
@@ -112,21 +108,29 @@ impl Session {
         }
         drop(found);
         rewrite.commit().await?;
-        Ok(Answer::Done(format!("UPDATE {count}")))
+        Ok(format!("UPDATE {count}"))
     }
 
-    pub(crate) async fn truncate(&mut self, name: &str) -> Result<Answer, AnalyzeError> {
+    pub(crate) async fn truncate(
+        &mut self,
+        name: &str,
+        call: Call<'_>,
+    ) -> Result<String, AnalyzeError> {
         self.check_changes()?;
         self.check_lasting(name)?;
-        let (_, table) = tables::lake_table(self.platform(), self.dialect(), name)?;
+        let (_, table) = tables::lake_table(self.platform(), call.dialect, name)?;
         let mut rewrite = begin(&table).await?;
         rewrite.remove_all();
         rewrite.commit().await?;
-        Ok(Answer::Done("TRUNCATE TABLE".into()))
+        Ok("TRUNCATE TABLE".into())
     }
 
     /// The table that is changed, which is named first.
-    fn changed(&self, from: &[ast::TableWithJoins]) -> Result<Changed, AnalyzeError> {
+    fn changed_table(
+        &self,
+        from: &[ast::TableWithJoins],
+        dialect: Dialect,
+    ) -> Result<Changed, AnalyzeError> {
         self.check_changes()?;
         let [ast::TableWithJoins { relation, joins }] = from else {
             return Err(AnalyzeError::user("one table is changed at a time"));
@@ -139,17 +143,17 @@ impl Session {
                 .hint("name the other table behind USING or FROM"));
         }
         let parts = name.0.iter().filter_map(ast::ObjectNamePart::as_ident);
-        let parts: Vec<String> = parts.map(|part| self.dialect().fold(part)).collect();
+        let parts: Vec<String> = parts.map(|part| dialect.fold(part)).collect();
         let last = parts.last().cloned().unwrap_or_default();
         let alias = match alias {
-            Some(alias) => self.dialect().fold(&alias.name),
+            Some(alias) => dialect.fold(&alias.name),
             None => last,
         };
         let key = relation_key(parts);
         self.check_lasting(&key)?;
-        let (name, table) = tables::lake_table(self.platform(), self.dialect(), &key)?;
+        let (name, table) = tables::lake_table(self.platform(), dialect, &key)?;
         let from = relation.to_string();
-        Ok(Changed { name, table, from, alias: self.quoted(&alias) })
+        Ok(Changed { name, table, from, alias: quoted(&alias, dialect) })
     }
 
     fn check_lasting(&self, name: &str) -> Result<(), AnalyzeError> {
@@ -162,74 +166,75 @@ impl Session {
         }
     }
 
-    /// For each column of the table what an `UPDATE` makes of it.
-    fn new_values(
-        &self,
-        changed: &Changed,
-        assignments: &[ast::Assignment],
-    ) -> Result<Vec<String>, AnalyzeError> {
-        let fields = changed.table.visible_schema().fields();
-        let column = |name: &String| format!("{}.{}", changed.alias, self.quoted(name));
-        let mut values: Vec<String> = fields.iter().map(|field| column(field.name())).collect();
-        let mut given = vec![false; values.len()];
-        for assignment in assignments {
-            let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(AnalyzeError::user("not supported: SET of several columns at once")
-                    .hint("SET a = …, b = …"));
-            };
-            let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
-            let name = last.map(|last| self.dialect().fold(last)).unwrap_or_default();
-            let place = place_of(&changed.name, fields, &name, self.dialect())?;
-            if std::mem::replace(&mut given[place], true) {
-                return Err(AnalyzeError::user(format!("column \"{name}\" is set twice")));
-            }
-            values[place] = match &assignment.value {
-                ast::Expr::Identifier(word)
-                    if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") =>
-                {
-                    "NULL".into()
-                }
-                value => value.to_string(),
-            };
-        }
-        // Two columns may get the same value: the planner wants names that differ.
-        let named = values.into_iter().enumerate();
-        Ok(named
-            .map(|(place, value)| format!("{value} AS {}", self.quoted(&format!("_new_{place}"))))
-            .collect())
-    }
-
     /// The rows that are meant, with their places.
     async fn found(
         &self,
         changed: &Changed,
         rewrite: &Rewrite<'_>,
         sql: &str,
-    ) -> Result<crate::session::Rows, AnalyzeError> {
+        call: Call<'_>,
+    ) -> Result<Rows, AnalyzeError> {
         let mut state = self.state()?;
         let placed = Placed { name: changed.name.clone(), rows: rewrite.rows() };
         state.config_mut().set_extension(Arc::new(placed));
-        let query = ast::Statement::Query(Box::new(self.query(sql)?));
-        let plan = self.plan(&state, &query).await?;
+        let query = ast::Statement::Query(Box::new(query(sql, call.dialect)?));
+        let plan = self.plan_with(&state, &query, call.dialect, call.parameters).await?;
         self.rows(state, plan).await
     }
+}
 
-    fn query(&self, sql: &str) -> Result<ast::Query, AnalyzeError> {
-        let parsed = parse_script(sql, self.dialect())?.pop().map(|statement| statement.kind);
-        match parsed {
-            Some(StatementKind::Other(other)) => match *other {
-                ast::Statement::Query(query) => Ok(*query),
-                _ => Err(AnalyzeError::bug(format!("no query: {sql}"))),
-            },
-            _ => Err(AnalyzeError::bug(format!("no query: {sql}"))),
+/// For each column of the table what an `UPDATE` makes of it.
+fn new_values(
+    changed: &Changed,
+    assignments: &[ast::Assignment],
+    dialect: Dialect,
+) -> Result<Vec<String>, AnalyzeError> {
+    let fields = changed.table.visible_schema().fields();
+    let column = |name: &String| format!("{}.{}", changed.alias, quoted(name, dialect));
+    let mut values: Vec<String> = fields.iter().map(|field| column(field.name())).collect();
+    let mut given = vec![false; values.len()];
+    for assignment in assignments {
+        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
+            return Err(AnalyzeError::user("not supported: SET of several columns at once")
+                .hint("SET a = …, b = …"));
+        };
+        let last = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+        let name = last.map(|last| dialect.fold(last)).unwrap_or_default();
+        let place = place_of(&changed.name, fields, &name, dialect)?;
+        if std::mem::replace(&mut given[place], true) {
+            return Err(AnalyzeError::user(format!("column \"{name}\" is set twice")));
         }
+        values[place] = match &assignment.value {
+            ast::Expr::Identifier(word)
+                if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") =>
+            {
+                "NULL".into()
+            }
+            value => value.to_string(),
+        };
     }
+    // Two columns may get the same value: the planner wants names that differ.
+    let named = values.into_iter().enumerate();
+    Ok(named
+        .map(|(place, value)| format!("{value} AS {}", quoted(&format!("_new_{place}"), dialect)))
+        .collect())
+}
 
-    fn quoted(&self, name: &str) -> String {
-        match self.dialect() {
-            Dialect::Flink => format!("`{}`", name.replace('`', "``")),
-            Dialect::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
-        }
+fn query(sql: &str, dialect: Dialect) -> Result<ast::Query, AnalyzeError> {
+    let parsed = parse_script(sql, dialect)?.pop().map(|statement| statement.kind);
+    match parsed {
+        Some(StatementKind::Other(other)) => match *other {
+            ast::Statement::Query(query) => Ok(*query),
+            _ => Err(AnalyzeError::bug(format!("no query: {sql}"))),
+        },
+        _ => Err(AnalyzeError::bug(format!("no query: {sql}"))),
+    }
+}
+
+fn quoted(name: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Flink => format!("`{}`", name.replace('`', "``")),
+        Dialect::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
     }
 }
 

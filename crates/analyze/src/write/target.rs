@@ -43,10 +43,10 @@ impl Target {
     /// `columns` are as written in the statement; none means all.
     pub(crate) fn find(
         session: &Session,
+        dialect: Dialect,
         name: &str,
         columns: &[String],
     ) -> Result<Self, AnalyzeError> {
-        let dialect = session.dialect();
         let (name, store) = match session.temporaries().get(name) {
             Some(table) => (name.to_string(), Store::Temporary(table)),
             None => {
