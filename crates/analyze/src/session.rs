@@ -340,8 +340,17 @@ impl Session {
         analyze: bool,
         call: Call<'_>,
     ) -> Result<Rows, AnalyzeError> {
+        let inserted;
         let query = match &statement.kind {
             StatementKind::Other(query) => query,
+            StatementKind::Insert(insert) if self.is_batch(insert, call.dialect)? => {
+                if analyze {
+                    return Err(AnalyzeError::user("EXPLAIN ANALYZE would insert the rows")
+                        .hint("EXPLAIN without ANALYZE says how it would run"));
+                }
+                inserted = Box::new(ast::Statement::Query(insert.query.clone()));
+                &inserted
+            }
             StatementKind::Insert(_) | StatementKind::CreateMaterializedView(_) if analyze => {
                 return Err(AnalyzeError::user(
                     "a pipeline does not end, so EXPLAIN cannot run it",

@@ -112,7 +112,7 @@ impl Session {
     }
 
     /// Whether an `INSERT` is one batch: a lake table is written and no stream is read.
-    fn is_batch(&self, insert: &Insert, dialect: Dialect) -> Result<bool, AnalyzeError> {
+    pub(crate) fn is_batch(&self, insert: &Insert, dialect: Dialect) -> Result<bool, AnalyzeError> {
         if self.temporaries().get(&insert.target).is_some() {
             return Ok(true);
         }
