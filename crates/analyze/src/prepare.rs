@@ -68,6 +68,20 @@ impl Session {
                 (types, Some(schema))
             }
             StatementKind::Insert(insert) => (self.insert_types(insert, types).await, None),
+            StatementKind::Other(other) => match self.parameters_of_change(other)? {
+                Some((query, assigned)) => {
+                    for (parameter, data_type) in assigned {
+                        let number = number_of(&parameter).unwrap_or(0);
+                        let slot = types.get_mut(number.wrapping_sub(1));
+                        slot.map(|slot| slot.get_or_insert(data_type));
+                    }
+                    (self.prepare_query(&query, types).await?.0, None)
+                }
+                None => {
+                    let types = types.into_iter().map(|one| one.unwrap_or(DataType::Utf8));
+                    (types.collect(), self.fixed_schema(statement, count).await?)
+                }
+            },
             _ => {
                 let types = types.into_iter().map(|one| one.unwrap_or(DataType::Utf8)).collect();
                 (types, self.fixed_schema(statement, count).await?)

@@ -106,11 +106,16 @@ fn kind(relation: &Relation) -> &'static str {
 fn tables(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let relations = relations(platform);
     let owners: Vec<String> = relations.iter().map(|each| each.owner.to_string()).collect();
+    let folders = relations.iter().map(|each| {
+        let table = each.table().filter(|table| table.is_lake())?;
+        Some(table.folder.as_str())
+    });
     vec![
         ("name", text(relations.iter().map(|each| each.name()))),
         ("kind", text(relations.iter().map(|each| kind(each)))),
         ("owner", text(owners.iter().map(String::as_str))),
         ("sql", text(relations.iter().map(|each| each.sql()))),
+        ("folder", Arc::new(StringArray::from_iter(folders))),
     ]
 }
 

@@ -14,6 +14,7 @@ use crate::session::{Call, Rows, Session};
 use crate::tables;
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::sql::sqlparser::ast;
 use std::sync::Arc;
@@ -83,12 +84,7 @@ impl Session {
         refuse("UPDATE", &refused)?;
         let changed = self.changed_table(std::slice::from_ref(&update.table), call.dialect)?;
         let mut froms = vec![changed.from.clone()];
-        if let Some(
-            ast::UpdateTableFromKind::BeforeSet(from) | ast::UpdateTableFromKind::AfterSet(from),
-        ) = &update.from
-        {
-            froms.extend(from.iter().map(ToString::to_string));
-        }
+        froms.extend(other_tables(update));
         let mut items = new_values(&changed, &update.assignments, call.dialect)?;
         let qualified = |column| format!("{}.{}", changed.alias, quoted(column, call.dialect));
         items.extend([PARTITION_COLUMN, OFFSET_COLUMN].map(qualified));
@@ -123,6 +119,50 @@ impl Session {
         rewrite.remove_all();
         rewrite.commit().await?;
         Ok("TRUNCATE TABLE".into())
+    }
+
+    /// For the parameters of a `DELETE` or `UPDATE`: a query with its condition, and the types of
+    /// columns that parameters are assigned to by themselves, by the parameters' texts. `None` for
+    /// any other statement.
+    pub(crate) fn parameters_of_change(
+        &self,
+        statement: &ast::Statement,
+    ) -> Result<Option<(ast::Statement, Vec<(String, DataType)>)>, AnalyzeError> {
+        let dialect = self.dialect();
+        let (changed, others, condition, assignments) = match statement {
+            ast::Statement::Delete(delete) => {
+                let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
+                    &delete.from;
+                let others = delete.using.iter().flatten().map(ToString::to_string).collect();
+                (self.changed_table(from, dialect)?, others, &delete.selection, &[][..])
+            }
+            ast::Statement::Update(update) => {
+                let table = std::slice::from_ref(&update.table);
+                let others = other_tables(update);
+                let assignments = update.assignments.as_slice();
+                (self.changed_table(table, dialect)?, others, &update.selection, assignments)
+            }
+            _ => return Ok(None),
+        };
+        let mut types = Vec::new();
+        for assignment in assignments {
+            let (ast::AssignmentTarget::ColumnName(name), ast::Expr::Value(value)) =
+                (&assignment.target, &assignment.value)
+            else {
+                continue;
+            };
+            let (ast::Value::Placeholder(parameter), Some(column)) =
+                (&value.value, name.0.last().and_then(ast::ObjectNamePart::as_ident))
+            else {
+                continue;
+            };
+            let fields = changed.table.visible_schema().fields();
+            let place = place_of(&changed.name, fields, &dialect.fold(column), dialect)?;
+            types.push((parameter.clone(), fields[place].data_type().clone()));
+        }
+        let froms: Vec<String> = std::iter::once(changed.from).chain(others).collect();
+        let sql = select(&["1".to_string()], &froms, condition.as_ref());
+        Ok(Some((ast::Statement::Query(Box::new(query(&sql, dialect)?)), types)))
     }
 
     /// The table that is changed, which is named first.
@@ -235,6 +275,16 @@ fn quoted(name: &str, dialect: Dialect) -> String {
     match dialect {
         Dialect::Flink => format!("`{}`", name.replace('`', "``")),
         Dialect::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+/// The tables behind `FROM`.
+fn other_tables(update: &ast::Update) -> Vec<String> {
+    match &update.from {
+        Some(
+            ast::UpdateTableFromKind::BeforeSet(from) | ast::UpdateTableFromKind::AfterSet(from),
+        ) => from.iter().map(ToString::to_string).collect(),
+        None => Vec::new(),
     }
 }
 
