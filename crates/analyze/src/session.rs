@@ -8,6 +8,7 @@ use crate::changes::Changes;
 use crate::class::ErrorClass;
 use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
+use crate::pg_catalog::Identity;
 use crate::platform::Platform;
 use crate::prepare::ends_block;
 use crate::tables;
@@ -296,6 +297,8 @@ impl Session {
         options.execution.time_zone = Some(self.kept.time_zone.clone());
         // One snapshot of each lake table, however often the statement names it.
         state.config_mut().set_extension(self.snapshots());
+        let (variables, time_zone) = (self.kept.variables.clone(), self.kept.time_zone.clone());
+        state.config_mut().set_extension(Arc::new(Identity { variables, time_zone }));
         state.mark_start_execution();
         Ok(state)
     }

@@ -7,6 +7,7 @@
 use crate::declared::DeclaredTopic;
 use crate::error::AnalyzeError;
 use crate::names::{self, Known, is_hidden};
+use crate::pg_catalog::{self, PG_CATALOG};
 use crate::platform::{CATALOG, FileAccess, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
 use crate::scan::ScanTable;
 use crate::{files, sys};
@@ -44,6 +45,9 @@ pub(crate) async fn plan(
 ) -> Result<LogicalPlan, AnalyzeError> {
     if depth > VIEW_DEPTH_MAX {
         return Err(AnalyzeError::user("views stand on each other more than 16 deep"));
+    }
+    if let Some(question) = pg_catalog::plan(platform, state, &statement, dialect)? {
+        return Ok(question);
     }
     let fold = dialect == Dialect::Postgres;
     if dialect == Dialect::Flink {
@@ -182,11 +186,19 @@ impl Finder<'_> {
             };
         }
         match reference.schema() {
+            None if pg_catalog::is_implicit(name) => self.catalogue(PG_CATALOG, name),
             None | Some(PUBLIC) => self.public(name).await,
             Some(SYS) => sys::table(self.platform, name).await,
-            Some(INFORMATION_SCHEMA) => sys::information_schema(self.platform, name),
+            Some(schema) if pg_catalog::is_schema(schema) => self.catalogue(schema, name),
             Some(other) => Err(AnalyzeError::user(format!("schema \"{other}\" does not exist"))
-                .did_you_mean(other, [PUBLIC, SYS, INFORMATION_SCHEMA])),
+                .did_you_mean(other, [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA])),
+        }
+    }
+
+    fn catalogue(&self, schema: &str, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+        match pg_catalog::table(self.platform, self.state, schema, name)? {
+            Some(table) => Ok(table),
+            None => Err(sys::missing(schema, name, &pg_catalog::names(schema))),
         }
     }
 
@@ -345,7 +357,7 @@ impl CatalogProviderList for Found {
 
 impl CatalogProvider for Found {
     fn schema_names(&self) -> Vec<String> {
-        vec![PUBLIC.into(), SYS.into(), INFORMATION_SCHEMA.into()]
+        [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA].map(String::from).to_vec()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {

@@ -29,6 +29,7 @@ pub use connector::{
     JsonEncoding, NullKeys, Partitioner, PrintTable, SocketTable, StartupMode, TopicKey,
     TopicTable, TopicWriting,
 };
+pub use ddl::parse_type;
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
 pub use script::parse_script;

@@ -258,6 +258,37 @@ impl Binder {
         Ok(shaped)
     }
 
+    /// All of a relation.
+    pub(super) fn whole(mut self, definition: &'static Definition) -> Result<Query> {
+        let source = match definition.query {
+            Some(sql) => Source::Query { query: self.view(definition, sql)?, lateral: false },
+            None => Source::Relation(definition),
+        };
+        let slots: Vec<(usize, usize)> = (0..definition.columns.len()).map(|at| (0, at)).collect();
+        let output = (0..slots.len()).map(|slot| Expr::Slot { depth: 0, slot });
+        let mut select = Select::plain(From::new(source, 1), output.collect());
+        select.from.settle(&slots);
+        select.width = slots.len();
+        Ok(self.selected(select, definition))
+    }
+
+    fn selected(&mut self, select: Select, definition: &Definition) -> Query {
+        let columns = definition.columns.iter().map(|column| Column {
+            name: column.name.into(),
+            ty: column.ty,
+            fields: None,
+        });
+        Query {
+            id: self.next_id(),
+            body: Body::Select(Box::new(select)),
+            columns: columns.collect(),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            correlated: false,
+        }
+    }
+
     /// A query with the columns of a relation: those it has by name, null for the others.
     fn shaped(&mut self, query: Query, definition: &Definition) -> Query {
         let mut slots = Vec::new();
@@ -280,20 +311,7 @@ impl Binder {
         let mut select = Select::plain(From::new(source, 1), output);
         select.from.settle(&slots);
         select.width = slots.len();
-        let columns = definition.columns.iter().map(|column| Column {
-            name: column.name.into(),
-            ty: column.ty,
-            fields: None,
-        });
-        Query {
-            id: self.next_id(),
-            body: Body::Select(Box::new(select)),
-            columns: columns.collect(),
-            order: Vec::new(),
-            limit: None,
-            offset: None,
-            correlated: false,
-        }
+        self.selected(select, definition)
     }
 }
 

@@ -123,7 +123,7 @@ fn name(context: &Context, oid: i64, ty: Type) -> Option<String> {
         Type::REGTYPE => Type(u32::try_from(oid).ok()?).row().map(|row| row.ty.format(None)),
         Type::REGPROC | Type::REGPROCEDURE => procs::name(context, oid).map(|name| quote_ident(&name)),
         Type::REGNAMESPACE => snapshot.namespace(oid).map(quote_ident),
-        Type::REGROLE => (oid == i64::from(OWNER)).then(|| quote_ident(&context.identity.user)),
+        Type::REGROLE => (oid == i64::from(OWNER)).then(|| quote_ident(context.identity.user())),
         _ => None,
     }
 }
@@ -239,7 +239,7 @@ fn named(context: &Context, ty: Type, parts: &[String]) -> Option<u32> {
             let oid = namespace_oid(name);
             snapshot.namespace(oid.into()).map(|_| oid)
         }
-        (Type::REGROLE, [name]) => (*name == context.identity.user).then_some(OWNER),
+        (Type::REGROLE, [name]) => (name == context.identity.user()).then_some(OWNER),
         _ => None,
     }
 }

@@ -10,7 +10,6 @@ use super::snapshot::{Key, PG_CATALOG, Relation};
 use super::text::{quote_ident, str_of};
 use super::types::Type;
 use super::value::Value;
-use crate::error::AnalyzeError;
 use crate::platform::PUBLIC;
 
 /// The schemas that a name without one is looked for in.
@@ -32,15 +31,12 @@ pub(super) fn is_visible(context: &Context, oid: &Value) -> Value {
 /// A setting's value, as the session has set it or the server has it.
 pub(super) fn setting(context: &Context, of: &[Value], missing_ok: bool) -> Answer {
     let name = str_of(&of[0]).to_lowercase();
-    if let Some(value) = context.identity.settings.get(&name) {
-        return Ok(Value::text(value));
-    }
-    match context.snapshot.settings.iter().find(|one| one.name.eq_ignore_ascii_case(&name)) {
-        Some(found) => Ok(Value::text(&found.value)),
+    let server = || context.snapshot.settings.iter().find(|one| one.name == name);
+    let own = context.identity.setting(&name).map(Value::text);
+    match own.or_else(|| server().map(|found| Value::text(&found.value))) {
+        Some(value) => Ok(value),
         None if missing_ok => Ok(Value::Null),
-        None => Err(AnalyzeError::user(format!(
-            "unrecognized configuration parameter \"{name}\""
-        ))),
+        None => Err(crate::variables::unknown(&name)),
     }
 }
 

@@ -297,7 +297,7 @@ fn roles(context: &Context, definition: &Definition) -> Vec<Row> {
         ["oid", "rolname", "rolsuper", "rolinherit", "rolcreatedb", "rolcanlogin", "rolconnlimit"];
     let mut maker = Maker::new(definition, &columns);
     let yes = || Value::Bool(true);
-    let name = text(&context.identity.user);
+    let name = text(&context.identity.user());
     maker.push([int(OWNER), name, yes(), yes(), yes(), yes(), int(-1)]);
     maker.rows()
 }
@@ -384,20 +384,25 @@ fn settings(context: &Context, definition: &Definition) -> Vec<Row> {
         "reset_val", "pending_restart",
     ];
     let mut maker = Maker::new(definition, &columns);
-    for one in &context.snapshot.settings {
-        let value = context.identity.settings.get(&one.name.to_lowercase()).unwrap_or(&one.value);
+    let mut push = |name: &str, value: &str, default: &str, source: &str, description: &str| {
         maker.push([
-            text(&one.name),
+            text(name),
             text(value),
             text("Tradewind"),
-            text(&one.description),
+            text(description),
             text(SETTINGS_CONTEXT),
             text("string"),
-            text(&one.source),
-            text(&one.default),
-            text(&one.value),
+            text(source),
+            text(default),
+            text(value),
             Value::Bool(false),
         ]);
+    };
+    for (name, value) in context.identity.settings() {
+        push(&name, &value, &value, "session", "");
+    }
+    for one in &context.snapshot.settings {
+        push(&one.name, &one.value, &one.default, &one.source, &one.description);
     }
     maker.rows()
 }
@@ -409,13 +414,13 @@ fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
         "state", "backend_type",
     ];
     let mut maker = Maker::new(definition, &columns);
-    let application = context.identity.settings.get("application_name");
+    let application = context.identity.setting("application_name");
     maker.push([
         int(oid("database", "", DATABASE)),
         text(DATABASE),
-        int(context.identity.backend_pid),
+        int(std::process::id()),
         int(OWNER),
-        text(&context.identity.user),
+        text(&context.identity.user()),
         application.map_or_else(|| text(""), text),
         Value::Micros(context.started_at),
         text("active"),

@@ -367,23 +367,16 @@ fn topic_comment(table: &TableDefinition) -> Option<String> {
     table.topic().map(|topic| format!("topic {}", topic.topic))
 }
 
-/// Settings of PostgreSQL's that clients ask for, with the values that hold here; then our own.
+/// The server's own settings; those of PostgreSQL's are the session's.
 fn settings(platform: &Platform) -> Vec<Setting> {
-    let own = platform.parts().configuration.iter().map(|row| Setting {
+    let setting = |row: &crate::platform::SettingRow| Setting {
         name: row.name.clone(),
         value: row.value.clone(),
         default: row.default.clone(),
         source: row.source.clone(),
         description: row.description.clone(),
-    });
-    let known = super::SETTINGS.iter().map(|(name, value, description)| Setting {
-        name: (*name).into(),
-        value: (*value).into(),
-        default: (*value).into(),
-        source: "default".into(),
-        description: (*description).into(),
-    });
-    known.chain(own).collect()
+    };
+    platform.parts().configuration.iter().map(setting).collect()
 }
 
 fn functions(state: &SessionState) -> Vec<(String, char)> {

@@ -1,6 +1,7 @@
 //! The SQL session from outside: statements in, rows or one-line errors out.
 #![allow(clippy::unwrap_used)]
 
+mod clients;
 mod control;
 mod files;
 mod flink;
