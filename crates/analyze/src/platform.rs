@@ -201,6 +201,8 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
     let options = config.options_mut();
     // 0.1 is a tenth: money is compared with and multiplied by exact numbers.
     options.sql_parser.parse_float_as_decimal = true;
+    // Errors say where.
+    options.sql_parser.collect_spans = true;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
