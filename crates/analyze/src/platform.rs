@@ -13,7 +13,7 @@ use crate::sums::WideSum;
 use crate::topic::TopicFunction;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
@@ -158,6 +158,11 @@ impl Platform {
 
     pub(crate) fn state(&self) -> SessionState {
         self.inner.state.clone()
+    }
+
+    /// What bounds the memory of all queries.
+    pub(crate) fn memory_pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.inner.state.runtime_env().memory_pool)
     }
 
     /// What a text of a dialect is planned with, in the surroundings of `state`.

@@ -10,6 +10,7 @@ mod answer;
 mod cancel;
 mod civil;
 mod connection;
+mod copy_in;
 mod copy_out;
 mod decode;
 mod encode;

@@ -109,9 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.fetch(cursor, *direction, *moves, forms).await?;
             }
             Asked::Close(name) => self.close_cursor(name.as_deref())?,
-            Asked::Copy(copy) if copy.from => {
-                return Err(refused(ErrorClass::NotSupported, "COPY FROM").into());
-            }
+            Asked::Copy(copy) if copy.from => self.copy_in(copy).await?,
             Asked::Copy(copy) => self.copy_out(copy).await?,
             _ => return Ok(false),
         }

@@ -4,9 +4,12 @@
 //! never skipped.
 //! Left out: queries and expressions, which sqlparser reads.
 
+pub(crate) mod change;
 mod create_table;
 mod cursor;
 mod data_type;
+mod renamed;
 
 pub(crate) use create_table::create_table;
 pub(crate) use cursor::{Cursor, byte_at, line_starts};
+pub(crate) use renamed::renamed;
