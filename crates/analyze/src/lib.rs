@@ -28,6 +28,7 @@ mod tables;
 mod topic;
 mod transaction;
 mod variables;
+mod write;
 
 pub use changes::{Change, ChangeStream, Changes};
 pub use class::ErrorClass;

@@ -14,7 +14,7 @@ use crate::sums::WideSum;
 use crate::topic::TopicFunction;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
@@ -183,6 +183,11 @@ impl Platform {
         self.inner.state.clone()
     }
 
+    /// What bounds the memory of all queries.
+    pub(crate) fn memory_pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.inner.state.runtime_env().memory_pool)
+    }
+
     /// What a text of a dialect is planned with, in the surroundings of `state`.
     pub(crate) fn planning_state(&self, state: &SessionState, dialect: Dialect) -> SessionState {
         match dialect {
@@ -224,6 +229,8 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
     let options = config.options_mut();
     // 0.1 is a tenth: money is compared with and multiplied by exact numbers.
     options.sql_parser.parse_float_as_decimal = true;
+    // Errors say where.
+    options.sql_parser.collect_spans = true;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)

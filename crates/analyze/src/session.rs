@@ -14,6 +14,7 @@ use crate::prepare::ends_block;
 use crate::tables;
 use crate::transaction::{Block, Notice};
 use crate::variables::Variables;
+use crate::write::{Inserted, Temporaries};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -42,6 +43,9 @@ pub struct Session {
     pub(crate) pipeline_name: Option<String>,
     pub(crate) block: Option<Block>,
     pub(crate) notices: Vec<Notice>,
+    temporaries: Arc<Temporaries>,
+    /// The values of `$1` and its like in the statement that is carried out.
+    parameters: Vec<ScalarValue>,
 }
 
 /// What a connection has set: a transaction that is rolled back takes it back.
@@ -118,7 +122,16 @@ impl Session {
         let dialect = platform.parts().settings.dialect;
         let kept = Kept { dialect, time_zone: "UTC".into(), variables: Variables::default() };
         let initial = (kept.time_zone.clone(), dialect);
-        Self { platform, kept, initial, pipeline_name: None, block: None, notices: Vec::new() }
+        Self {
+            platform,
+            kept,
+            initial,
+            pipeline_name: None,
+            block: None,
+            notices: Vec::new(),
+            temporaries: Arc::default(),
+            parameters: Vec::new(),
+        }
     }
 
     pub(crate) fn platform(&self) -> &Platform {
@@ -181,6 +194,7 @@ impl Session {
         call: Call<'_>,
     ) -> Result<Answer, AnalyzeError> {
         self.admit_in_block(ends_block(&statement.kind))?;
+        self.parameters = call.parameters.to_vec();
         let answer = self.carry_out(statement, call).await;
         if answer.is_err() {
             self.fail_transaction();
@@ -202,16 +216,55 @@ impl Session {
                 self.subscribe(subscribe).await.map(Answer::Changes)
             }
             StatementKind::Connection(connection) => self.connection(connection),
-            StatementKind::CreateView(view) => {
-                // A view that cannot be planned now is a mistake now.
-                let query = ast::Statement::Query(view.query.clone());
-                self.plan_with(&self.state()?, &query, call.dialect, &[]).await?;
-                self.change(statement, call).await
-            }
             _ => match self.read(statement, call).await? {
                 Some(rows) => Ok(Answer::Rows(rows)),
-                None => self.change(statement, call).await,
+                None => {
+                    let word = statement.text.split_whitespace().next().unwrap_or_default();
+                    self.admit_change(&word.to_uppercase())?;
+                    let answer = self.alter(statement).await?;
+                    if let Answer::Done(tag) = &answer {
+                        self.changed(tag);
+                    }
+                    Ok(answer)
+                }
             },
+        }
+    }
+
+    /// Carries out a statement that changes something.
+    async fn alter(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        match &statement.kind {
+            StatementKind::CreateView(view) => {
+                // A view that cannot be planned now is a mistake now. It stands on no temporary
+                // tables, which a view that asks sees none of.
+                let query = ast::Statement::Query(view.query.clone());
+                let state = self.state()?;
+                tables::plan(&self.platform, &state, query, self.dialect(), 1).await?;
+                self.change(statement).await
+            }
+            StatementKind::Other(other) if matches!(**other, ast::Statement::Delete(_)) => {
+                self.delete(other).await
+            }
+            StatementKind::Other(other) if matches!(**other, ast::Statement::Update(_)) => {
+                self.update(other).await
+            }
+            StatementKind::Truncate(name) => self.truncate(name).await,
+            StatementKind::CreateTableAs(create) => self.create_table_as(create).await,
+            StatementKind::CreateTemporary(create) => self.create_temporary(create),
+            StatementKind::Drop { kind, if_exists, name, cascade } => {
+                self.drop_object(statement, *kind, name, *if_exists, *cascade).await
+            }
+            StatementKind::DropSchema { name, if_exists, cascade } => {
+                self.drop_schema(name, *if_exists, *cascade).await
+            }
+            StatementKind::CreateSchema { .. }
+            | StatementKind::Rename(_)
+            | StatementKind::Comment(_) => self.define(&statement.kind),
+            StatementKind::Insert(insert) => match self.insert(insert).await? {
+                Inserted::Rows(rows) => Ok(Answer::Done(format!("INSERT 0 {rows}"))),
+                Inserted::Endless => self.change(statement).await,
+            },
+            _ => self.change(statement).await,
         }
     }
 
@@ -227,7 +280,10 @@ impl Session {
                 let plan = self.plan_with(&state, query, call.dialect, call.parameters).await?;
                 self.rows(state, plan).await?
             }
-            StatementKind::Other(other) => return Err(not_supported(&other.to_string())),
+            StatementKind::Other(other) => match **other {
+                ast::Statement::Delete(_) | ast::Statement::Update(_) => return Ok(None),
+                _ => return Err(not_supported(&other.to_string())),
+            },
             StatementKind::Explain { analyze, statement } => {
                 self.explain(statement, *analyze, call).await?
             }
@@ -262,20 +318,13 @@ impl Session {
         }
     }
 
-    async fn change(
-        &mut self,
-        statement: &Statement,
-        call: Call<'_>,
-    ) -> Result<Answer, AnalyzeError> {
-        let what = statement.text.split_whitespace().next().unwrap_or_default().to_uppercase();
-        self.admit_change(&what)?;
-        if !call.parameters.is_empty() {
-            return Err(AnalyzeError::user(format!("not supported: parameters in {what}")));
+    pub(crate) async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        if !self.parameters.is_empty() {
+            return Err(not_supported("parameters in a definition").hint("write the values out"));
         }
         let pipeline_name = self.pipeline_name.as_deref();
-        let asked = Asked { statement, dialect: call.dialect, pipeline_name };
+        let asked = Asked { statement, dialect: self.dialect(), pipeline_name };
         let tag = self.control()?.run(asked).await?;
-        self.changed(&tag);
         // A name is for one pipeline. One that could not be made keeps it for the next attempt.
         if matches!(statement.kind, StatementKind::Insert(_)) {
             self.pipeline_name = None;
@@ -290,6 +339,15 @@ impl Session {
         })
     }
 
+    /// Whether this session may change anything at all.
+    pub(crate) fn check_changes(&self) -> Result<(), AnalyzeError> {
+        self.control().map(drop)
+    }
+
+    pub(crate) fn temporaries(&self) -> &Arc<Temporaries> {
+        &self.temporaries
+    }
+
     /// The engine's state for one execution.
     pub(crate) fn state(&self) -> Result<SessionState, AnalyzeError> {
         let mut state = self.platform.state();
@@ -299,11 +357,25 @@ impl Session {
         state.config_mut().set_extension(self.snapshots());
         let (variables, time_zone) = (self.kept.variables.clone(), self.kept.time_zone.clone());
         state.config_mut().set_extension(Arc::new(Identity { variables, time_zone }));
+        state.config_mut().set_extension(Arc::clone(&self.temporaries));
         state.mark_start_execution();
         Ok(state)
     }
 
-    async fn rows(&self, state: SessionState, plan: LogicalPlan) -> Result<Rows, AnalyzeError> {
+    /// A query's plan, with the values of the statement that is carried out.
+    pub(crate) async fn plan(
+        &self,
+        state: &SessionState,
+        query: &ast::Statement,
+    ) -> Result<LogicalPlan, AnalyzeError> {
+        self.plan_with(state, query, self.dialect(), &self.parameters).await
+    }
+
+    pub(crate) async fn rows(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<Rows, AnalyzeError> {
         let permit = self.platform.admit()?;
         let plan = state.create_physical_plan(&plan).await?;
         let stream = execute_stream(plan, state.task_ctx())?;

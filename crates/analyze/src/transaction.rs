@@ -69,6 +69,14 @@ impl Session {
         }
     }
 
+    /// Whether the transaction, if there is one, still answers statements that do not end it.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub fn check_block(&self) -> Result<(), AnalyzeError> {
+        self.admit_in_block(false)
+    }
+
     /// Tells the session that something it has answered with has failed after all: its block,
     /// if there is one, has failed too.
     pub fn fail_transaction(&mut self) {

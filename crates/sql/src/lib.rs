@@ -13,6 +13,7 @@ mod ddl;
 mod dialect;
 mod error;
 pub mod functions;
+mod relation_name;
 mod script;
 mod statement;
 mod table;
@@ -32,10 +33,11 @@ pub use connector::{
 pub use ddl::parse_type;
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
+pub use relation_name::{CATALOG, PUBLIC, SYSTEM_SCHEMAS, relation_key, split_key};
 pub use script::parse_script;
 pub use statement::{
-    CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind, Subscribe, Subscribed,
-    sets_dialect,
+    Comment, Commented, CreateTable, CreateTableAs, CreateView, Insert, ObjectKind, Rename,
+    Statement, StatementKind, Subscribe, Subscribed, sets_dialect,
 };
 pub use table::{Column, ColumnKind, TableDefinition, Watermark};
 pub use types::{FlinkTypes, PRECISION, field_type_name, precision_of, type_name, with_precision};

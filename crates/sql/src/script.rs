@@ -7,7 +7,7 @@
 //! Left out: running the inserts of a statement set as one job.
 
 use crate::connection_words::{connection, show_setting};
-use crate::ddl::{Cursor, byte_at, create_table, line_starts};
+use crate::ddl::{Cursor, byte_at, change, create_table, line_starts};
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
     Subscribe, Subscribed, did_you_mean,
@@ -22,7 +22,7 @@ pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
 const DIALECT_CHANGES_MAX: usize = 64;
 
 /// Words a statement may start with, for suggestions.
-const FIRST_WORDS: [&str; 16] = [
+const FIRST_WORDS: [&str; 18] = [
     "CREATE",
     "INSERT",
     "DROP",
@@ -35,6 +35,8 @@ const FIRST_WORDS: [&str; 16] = [
     "WITH",
     "SET",
     "ALTER",
+    "COMMENT",
+    "TRUNCATE",
     "VALUES",
     "DELETE",
     "UPDATE",
@@ -242,6 +244,7 @@ fn drop_table_words(tokens: &mut [TokenWithSpan]) {
 
 fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let start = cursor.position();
+    change::refuse(cursor)?;
     if cursor.eat(&["CREATE"]) {
         return create(cursor, start);
     }
@@ -249,13 +252,13 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         return insert(cursor, start);
     }
     if cursor.eat(&["DROP"]) {
-        return drop_object(cursor);
+        return change::drop_object(cursor);
     }
     if cursor.eat(&["SHOW"]) {
         return show(cursor);
     }
     if cursor.eat(&["DESCRIBE"]) || cursor.eat(&["DESC"]) {
-        return cursor.identifier("a table or view").map(StatementKind::Describe);
+        return cursor.relation("a table or view").map(StatementKind::Describe);
     }
     if cursor.eat(&["EXPLAIN"]) {
         return explain(cursor);
@@ -263,8 +266,14 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.eat(&["SUBSCRIBE"]) {
         return subscribe(cursor);
     }
-    if cursor.eat(&["ALTER", "PIPELINE"]) || cursor.eat(&["ALTER", "MATERIALIZED", "VIEW"]) {
-        return alter_pipeline(cursor);
+    if cursor.eat(&["TRUNCATE"]) {
+        return change::truncate(cursor);
+    }
+    if cursor.eat(&["COMMENT", "ON"]) {
+        return change::comment_on(cursor);
+    }
+    if cursor.eat(&["ALTER"]) {
+        return alter(cursor);
     }
     if sets_quoted(cursor) {
         return set(cursor);
@@ -285,9 +294,16 @@ pub(crate) fn statement_within(cursor: &mut Cursor<'_>) -> Result<Statement, Sql
 
 fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
     let or_replace = cursor.eat(&["OR", "REPLACE"]);
+    let at = cursor.position();
+    let temporary = cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]);
     if cursor.eat(&["TABLE"]) {
-        let table = create_table(cursor, start, or_replace)?;
-        return Ok(StatementKind::CreateTable(Box::new(table)));
+        return create_table(cursor, start, or_replace, temporary);
+    }
+    if temporary {
+        return Err(SqlError::at(at, "only tables can be temporary").hint("CREATE TEMPORARY TABLE"));
+    }
+    if cursor.eat(&["UNLOGGED", "TABLE"]) {
+        return Err(SqlError::at(at, "every table is durable").hint("leave out UNLOGGED"));
     }
     if cursor.eat(&["VIEW"]) {
         return create_view(cursor, start, or_replace).map(StatementKind::CreateView);
@@ -296,11 +312,26 @@ fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
         let view = create_view(cursor, start, or_replace)?;
         return Ok(StatementKind::CreateMaterializedView(view));
     }
-    if cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]) {
-        return Err(SqlError::at(start, "nothing here is temporary")
-            .hint("leave out TEMPORARY, and DROP it when you are done"));
+    if !or_replace && cursor.eat(&["SCHEMA"]) {
+        return change::create_schema(cursor);
     }
-    Err(cursor.expected("TABLE, VIEW or MATERIALIZED VIEW"))
+    Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or SCHEMA"))
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    if cursor.eat(&["PIPELINE"]) {
+        return alter_pipeline(cursor);
+    }
+    if cursor.eat(&["TABLE"]) {
+        return change::alter(cursor, ObjectKind::Table);
+    }
+    if cursor.eat(&["VIEW"]) {
+        return change::alter(cursor, ObjectKind::View);
+    }
+    if cursor.eat(&["MATERIALIZED", "VIEW"]) {
+        return alter_pipeline(cursor);
+    }
+    Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"))
 }
 
 fn create_view(
@@ -309,7 +340,7 @@ fn create_view(
     or_replace: bool,
 ) -> Result<Box<CreateView>, SqlError> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
-    let name = cursor.identifier("a view's name")?;
+    let name = cursor.relation("a view's name")?;
     let columns = if cursor.at_token(&Token::LParen) {
         cursor.list(|cursor| cursor.identifier("a column"))?
     } else {
@@ -333,7 +364,7 @@ fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
         );
     }
     cursor.expect(&["INTO"])?;
-    let target = cursor.identifier("a table")?;
+    let target = cursor.relation("a table")?;
     let columns = if cursor.at_token(&Token::LParen) && !cursor.at_subquery() {
         cursor.list(|cursor| cursor.identifier("a column"))?
     } else {
@@ -345,33 +376,15 @@ fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
     Ok(StatementKind::Insert(Box::new(Insert { target, columns, query, query_sql, sql })))
 }
 
-fn object_kind(cursor: &mut Cursor<'_>, plural: bool) -> Option<ObjectKind> {
-    let kinds =
-        [ObjectKind::Table, ObjectKind::View, ObjectKind::MaterializedView, ObjectKind::Pipeline];
-    kinds.into_iter().find(|kind| {
-        let words = if plural { format!("{}s", kind.name()) } else { kind.name().to_string() };
-        cursor.eat(&words.split(' ').collect::<Vec<_>>())
-    })
-}
-
-fn drop_object(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let Some(kind) = object_kind(cursor, false) else {
-        return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
-    };
-    let if_exists = cursor.eat(&["IF", "EXISTS"]);
-    let name = cursor.identifier("a name")?;
-    Ok(StatementKind::Drop { kind, if_exists, name })
-}
-
 fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    if let Some(kind) = object_kind(cursor, true) {
+    if let Some(kind) = change::object_kind(cursor, true) {
         return Ok(StatementKind::Show(kind));
     }
     if cursor.eat(&["CREATE"]) {
-        let Some(kind) = object_kind(cursor, false) else {
+        let Some(kind) = change::object_kind(cursor, false) else {
             return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
         };
-        let name = cursor.identifier("a name")?;
+        let name = cursor.relation("a name")?;
         return Ok(StatementKind::ShowCreate { kind, name });
     }
     if !matches!(cursor.parser().peek_token_ref().token, Token::Word(_)) {
@@ -403,7 +416,7 @@ fn subscribe(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             Subscribed::Query(query)
         }
         false => {
-            let view = cursor.identifier("a materialized view, or a query in parentheses")?;
+            let view = cursor.relation("a materialized view, or a query in parentheses")?;
             Subscribed::View(view)
         }
     };

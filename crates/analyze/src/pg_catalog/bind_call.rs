@@ -106,7 +106,6 @@ impl Binder {
         let ty = match function.result {
             Argument::Of(ty) => ty,
             Argument::Same(at) => types[at],
-            Argument::ElementOf(at) => types[at].element().unwrap_or(Type::TEXT),
             Argument::Any => Type::TEXT,
         };
         Ok(Typed::new(Expr::Call(function, bound), ty))

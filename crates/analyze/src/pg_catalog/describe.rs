@@ -113,12 +113,21 @@ pub(super) fn function_result(_: &Context, of: &[Value]) -> Answer {
     )))
 }
 
-/// A relation's comment; of nothing else are there any.
+/// The comment of a relation or a schema; of nothing else are there any.
 pub(super) fn object(context: &Context, of: &[Value]) -> Answer {
-    let of_relation = of.get(1).is_none_or(|kind| str_of(kind) == "pg_class");
-    let relation = of[0].as_int().filter(|_| of_relation);
-    let relation = relation.and_then(|oid| context.snapshot.relation(oid));
-    let comment = relation.and_then(|relation| relation.comment.as_ref());
+    let kind = of.get(1).map_or("", str_of);
+    let snapshot = &context.snapshot;
+    let relation = || of[0].as_int().and_then(|oid| snapshot.relation(oid)?.comment.clone());
+    let schema = || {
+        let name = snapshot.namespace(of[0].as_int()?)?;
+        snapshot.schemas.get(name)?.clone()
+    };
+    let comment = match kind {
+        "pg_class" => relation(),
+        "pg_namespace" => schema(),
+        "" => relation().or_else(schema),
+        _ => None,
+    };
     Ok(comment.map_or(Value::Null, Value::text))
 }
 

@@ -3,7 +3,7 @@
 //! Guarantees: null is what SQL makes of it; numbers that do not fit are errors.
 //! Left out: names, which `bind` has resolved.
 
-use super::cast::{cast, text};
+use super::cast::cast;
 use super::context::Context;
 use super::functions::Function;
 use super::query::Query;
@@ -501,9 +501,4 @@ fn json_object(values: &[Value]) -> Value {
         format!("{} : {value}", quoted(pair[0].as_str().unwrap_or_default()))
     });
     Value::text(format!("{{{}}}", pairs.collect::<Vec<_>>().join(", ")))
-}
-
-/// As `CAST(… AS text)`, for what joins texts.
-pub(super) fn as_text(context: &Context, value: &Value, ty: Type) -> Value {
-    if value.is_null() { Value::Null } else { Value::text(text(context, value, ty)) }
 }

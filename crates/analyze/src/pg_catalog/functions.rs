@@ -22,8 +22,6 @@ type Body = fn(&Context, &[Value]) -> Answer;
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) arguments: Vec<Argument>,
-    /// The last argument may come any number of times.
-    pub(crate) variadic: bool,
     /// Null where an argument is.
     pub(crate) strict: bool,
     pub(crate) result: Argument,
@@ -38,12 +36,9 @@ pub(crate) enum Argument {
     Any,
     /// The type of the argument at that place.
     Same(usize),
-    /// What the argument at that place is an array of.
-    ElementOf(usize),
 }
 
-/// `name(arguments) result`. `*` behind the name: not strict; `...` behind the last argument:
-/// variadic; `@0`: the type of the first argument; `#0`: its element's.
+/// `name(arguments) result`. `*` behind the name: not strict; `@0`: the type of the first argument.
 const FUNCTIONS: &[(&str, Body)] = &[
     ("version() text", |_, _| Ok(Value::text(super::version()))),
     ("current_database() name", |_, _| Ok(Value::text(super::snapshot::DATABASE))),
@@ -272,14 +267,11 @@ static BY_NAME: LazyLock<HashMap<&'static str, Vec<Function>>> = LazyLock::new(|
 fn parse(signature: &'static str, body: Body) -> Function {
     let (name, rest) = signature.split_once('(').expect("a signature, as written");
     let (arguments, result) = rest.split_once(") ").expect("a signature, as written");
-    let variadic = arguments.ends_with("...");
-    let arguments = arguments.trim_end_matches("...");
     let types = arguments.split(',').filter(|one| !one.is_empty()).map(argument).collect();
     Function {
         name: name.trim_end_matches('*'),
         strict: !name.ends_with('*'),
         arguments: types,
-        variadic,
         result: argument(result),
         body,
     }
@@ -289,7 +281,6 @@ fn argument(text: &str) -> Argument {
     let place = |digits: &str| digits.parse().expect("a place, as written");
     match text.split_at(1) {
         ("@", digits) => Argument::Same(place(digits)),
-        ("#", digits) => Argument::ElementOf(place(digits)),
         _ if text == "any" => Argument::Any,
         _ if text == "char" => Argument::Of(Type::CHAR),
         _ => Argument::Of(Type::named(text).expect("a type, as written").0),
@@ -299,13 +290,6 @@ fn argument(text: &str) -> Argument {
 /// The functions of that name.
 pub(crate) fn named(name: &str) -> Option<&'static [Function]> {
     BY_NAME.get(name).map(Vec::as_slice)
-}
-
-/// Every function, by name.
-pub(crate) fn all() -> Vec<&'static Function> {
-    let mut all: Vec<&Function> = BY_NAME.values().flatten().collect();
-    all.sort_by_key(|one| (one.name, one.arguments.len()));
-    all
 }
 
 /// Whether a query that names no table asks the catalogue by calling this.

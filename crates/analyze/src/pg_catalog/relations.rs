@@ -6,7 +6,7 @@
 
 use super::context::{Context, Row};
 use super::procs;
-use super::registry::{self, Definition, Maker};
+use super::registry::{Definition, Maker};
 use super::snapshot::{Column, DATABASE, Key, OWNER, Relation, namespace_oid, oid};
 use super::types::{self, Type};
 use super::value::Value;
@@ -23,6 +23,8 @@ const DEFAULT_COLLATION: u32 = 100;
 const TEXT_OPS: u32 = 3126;
 /// The oid of relation `pg_class`.
 const PG_CLASS: u32 = 1259;
+/// The oid of relation `pg_namespace`.
+const PG_NAMESPACE: u32 = 2615;
 const SETTINGS_CONTEXT: &str = "internal";
 
 /// A relation's rows.
@@ -268,6 +270,11 @@ fn descriptions(context: &Context, definition: &Definition) -> Vec<Row> {
             }
         }
     }
+    for (name, comment) in &context.snapshot.schemas {
+        if let Some(comment) = comment {
+            maker.push([int(namespace_oid(name)), int(PG_NAMESPACE), int(0), text(comment)]);
+        }
+    }
     maker.rows()
 }
 
@@ -429,7 +436,3 @@ fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
     maker.rows()
 }
 
-/// The relation of that name in the catalogue's schemas.
-pub(crate) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
-    registry::find(schema, name)
-}

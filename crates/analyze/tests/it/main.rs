@@ -7,5 +7,6 @@ mod files;
 mod flink;
 mod names;
 mod numbers;
+mod prepared;
 mod support;
 mod tables;

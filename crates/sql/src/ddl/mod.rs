@@ -4,14 +4,17 @@
 //! never skipped.
 //! Left out: queries and expressions, which sqlparser reads.
 
+pub(crate) mod change;
 mod create_table;
 mod cursor;
 mod data_type;
+mod renamed;
 
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 pub(crate) use create_table::create_table;
 pub(crate) use cursor::{Cursor, byte_at, line_starts};
+pub(crate) use renamed::renamed;
 
 /// The type that a text of [`crate::type_name`]'s names; `None` where it is none.
 pub fn parse_type(text: &str) -> Option<arrow_schema::DataType> {
