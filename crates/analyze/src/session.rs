@@ -223,7 +223,7 @@ impl Session {
                     self.admit_change(&word.to_uppercase())?;
                     let answer = self.alter(statement).await?;
                     if let Answer::Done(tag) = &answer {
-                        self.changed(tag);
+                        self.note_change(tag);
                     }
                     Ok(answer)
                 }

@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Takes note of a change within a block: it has taken effect, and the block sees it.
-    pub(crate) fn changed(&mut self, tag: &str) {
+    pub(crate) fn note_change(&mut self, tag: &str) {
         let Some(block) = &mut self.block else { return };
         block.snapshots = Arc::default();
         self.notices.push(Notice::notice(format!(

@@ -24,7 +24,9 @@ async fn parameters_have_the_types_of_what_they_meet() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "orders.csv", "id,price,at\n1,2.50,2024-01-02T03:04:05Z\n");
     let mut session = files_only();
-    let typed = format!("(SELECT CAST(id AS INT) AS id, CAST(price AS DECIMAL(12,2)) AS price FROM '{path}') AS o");
+    let typed = format!(
+        "(SELECT CAST(id AS INT) AS id, CAST(price AS DECIMAL(12,2)) AS price FROM '{path}') AS o"
+    );
     for (sql, types) in [
         (format!("SELECT * FROM {typed} WHERE id = $1"), vec![DataType::Int32]),
         (
@@ -122,7 +124,10 @@ async fn settings_hold_and_are_taken_back() {
     session.connect("ann", &[("application_name", "test"), ("timezone", "Europe/Berlin")]).unwrap();
     assert_eq!(ask(&mut session, "SHOW application_name").await.unwrap(), "test");
     assert_eq!(ask(&mut session, "SHOW session_authorization").await.unwrap(), "ann");
-    assert_eq!(ask(&mut session, "SHOW TRANSACTION ISOLATION LEVEL").await.unwrap(), "read committed");
+    assert_eq!(
+        ask(&mut session, "SHOW TRANSACTION ISOLATION LEVEL").await.unwrap(),
+        "read committed"
+    );
     for sql in [
         "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         "SET extra_float_digits = 3",
@@ -150,7 +155,9 @@ async fn blocks_begin_fail_and_end() {
     ask(&mut session, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.unwrap();
     assert_eq!(session.transaction_status(), TransactionStatus::InBlock);
     assert_eq!(session.setting("transaction_isolation"), Some("repeatable read"));
-    ask(&mut session, "SET application_name = 'inside'; SET LOCAL jit = on; SAVEPOINT a").await.unwrap();
+    ask(&mut session, "SET application_name = 'inside'; SET LOCAL jit = on; SAVEPOINT a")
+        .await
+        .unwrap();
     assert_eq!(session.setting("jit"), Some("on"));
     error(&mut session, "SELECT * FROM nothing").await;
     assert_eq!(session.transaction_status(), TransactionStatus::Failed);

@@ -4,12 +4,12 @@
 //! batch is in memory besides what the table itself takes in.
 //! Left out: the binary form.
 
+use super::WireError;
 use super::connection::Connection;
 use super::copy_out::Marks;
 use super::decode;
 use super::failure::{Failure, refused};
 use super::message::{self, Message as Asked};
-use super::WireError;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -286,8 +286,13 @@ fn column(
 ) -> Result<ArrayRef, (usize, AnalyzeError)> {
     let plain = matches!(
         target,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-            | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
             | DataType::Date32
     );
     if plain {
@@ -300,8 +305,9 @@ fn column(
     let values = texts.iter().enumerate().map(|(row, text)| {
         let value = match text {
             None => ScalarValue::try_new_null(target).map_err(AnalyzeError::from),
-            Some(text) => decode::read_text(text, target, zone)
-                .and_then(|value| Ok(value.cast_to(target)?)),
+            Some(text) => {
+                decode::read_text(text, target, zone).and_then(|value| Ok(value.cast_to(target)?))
+            }
         };
         value.map_err(|error| (row, error))
     });
@@ -440,11 +446,10 @@ mod tests {
         let text = "id,name,price\r\n1,\"a,\"\"b\"\"\nc\",2.50\n2,,\n3,\"\",12345.67";
         let shown = read(CopyFormat::Csv, text);
         assert!(shown.contains("| 1  | a,\"b\"") && shown.contains("12345.67"), "{shown}");
-        assert_eq!(csv_fields("\"\",,a", &marks(CopyFormat::Csv)), [
-            Some(String::new()),
-            None,
-            Some("a".into())
-        ]);
+        assert_eq!(
+            csv_fields("\"\",,a", &marks(CopyFormat::Csv)),
+            [Some(String::new()), None, Some("a".into())]
+        );
     }
 
     #[test]

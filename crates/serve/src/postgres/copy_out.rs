@@ -89,9 +89,7 @@ impl Marks {
     }
 
     fn write_csv(&self, value: &[u8], only: bool, out: &mut BytesMut) {
-        let special = |byte: &u8| {
-            [self.delimiter, self.quote, b'\n', b'\r'].contains(byte)
-        };
+        let special = |byte: &u8| [self.delimiter, self.quote, b'\n', b'\r'].contains(byte);
         // A line of nothing but `\.` would end the copy for readers of old.
         let plain = value != self.null && !value.iter().any(special) && !(only && value == b"\\.");
         if plain {
@@ -210,11 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let marks = Marks::of(copy)?;
         let mut source = self.copied(&copy.what).await?;
         let columns = source.schema().fields().len();
-        let mut rows = CopyRows {
-            forms: vec![marks.form(); columns],
-            value: BytesMut::new(),
-            marks,
-        };
+        let mut rows =
+            CopyRows { forms: vec![marks.form(); columns], value: BytesMut::new(), marks };
         let binary = copy.format == CopyFormat::Binary;
         let format = i8::from(binary);
         let response =

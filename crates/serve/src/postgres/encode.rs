@@ -402,7 +402,8 @@ fn list<'a, O: OffsetSizeTrait>(
     let Some(item) = types::item_of(&types::of(array.data_type())) else { return json(array) };
     let lists = array.as_list::<O>();
     let items = bring(lists.values())?;
-    let offsets: Vec<usize> = lists.value_offsets().iter().map(|offset| offset.as_usize()).collect();
+    let offsets: Vec<usize> =
+        lists.value_offsets().iter().map(|offset| offset.as_usize()).collect();
     let zone = *zone;
     Ok(Box::new(move |row, out| {
         let items: &dyn Array = &items;
@@ -462,7 +463,8 @@ fn text_list(
 fn quote_item(out: &mut BytesMut, start: usize) {
     let item = &out[start..];
     let special = |byte: &u8| b"{},\"\\ \t\n\r\x0b\x0c".contains(byte);
-    let plain = !item.is_empty() && !item.iter().any(special) && !item.eq_ignore_ascii_case(b"null");
+    let plain =
+        !item.is_empty() && !item.iter().any(special) && !item.eq_ignore_ascii_case(b"null");
     if plain {
         return;
     }
@@ -524,10 +526,8 @@ mod tests {
         let rows = Rows::new(&columns, &[Form::Binary], &zone).unwrap();
         let mut out = BytesMut::new();
         assert!(rows.value(0, 0, &mut out).unwrap());
-        let words: Vec<i32> = out
-            .chunks(4)
-            .map(|word| i32::from_be_bytes(word.try_into().unwrap()))
-            .collect();
+        let words: Vec<i32> =
+            out.chunks(4).map(|word| i32::from_be_bytes(word.try_into().unwrap())).collect();
         assert_eq!(words, [1, 1, 23, 2, 1, 4, 7, -1]);
     }
 

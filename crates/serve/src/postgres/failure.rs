@@ -119,9 +119,9 @@ fn bare(error: &AnalyzeError) -> &str {
         return message;
     }
     let is_place = |text: &str| {
-        text.strip_prefix("line ").or_else(|| text.strip_prefix("column ")).is_some_and(|rest| {
-            rest.chars().all(|c| c.is_ascii_digit() || " ,column".contains(c))
-        })
+        text.strip_prefix("line ")
+            .or_else(|| text.strip_prefix("column "))
+            .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || " ,column".contains(c)))
     };
     match message.split_once(": ") {
         Some((place, rest)) if is_place(place) => rest,

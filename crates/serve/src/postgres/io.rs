@@ -80,7 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// The next message, once its first byte is there.
     pub(crate) async fn message(&mut self) -> Result<Frame, WireError> {
         let begun = Instant::now();
-        timeout(self.limits.stall_timeout, self.fill(5)).await.map_err(|_| WireError::Stalled)??;
+        timeout(self.limits.stall_timeout, self.fill(5))
+            .await
+            .map_err(|_| WireError::Stalled)??;
         let kind = self.inbox[0];
         let length = self.length(1)?;
         let most = match kind {

@@ -133,7 +133,8 @@ pub(crate) fn read_text(text: &str) -> Result<ScalarValue, String> {
     if scale < 0 || precision > most {
         return Err(too_long());
     }
-    let signed = format!("{}{}", if negative { "-" } else { "" }, if all.is_empty() { "0" } else { &all });
+    let signed =
+        format!("{}{}", if negative { "-" } else { "" }, if all.is_empty() { "0" } else { &all });
     let (precision, scale) = (precision as u8, scale as i8);
     if precision <= DECIMAL128_MAX_PRECISION {
         let value = signed.parse::<i128>().map_err(|_| invalid())?;
@@ -196,7 +197,15 @@ mod tests {
     #[test]
     fn numbers_of_every_size_keep_their_digits() {
         for text in [
-            "0", "0.00", "1", "-1", "10000", "12.50", "-0.0001", "0.00001000", "9999.9999",
+            "0",
+            "0.00",
+            "1",
+            "-1",
+            "10000",
+            "12.50",
+            "-0.0001",
+            "0.00001000",
+            "9999.9999",
             "12345678901234567890123456789012345678",
             "-0.00000000000000000000000000000000000001",
             "99999999999999999999999999999999999999999999999999999999999999999999.99",
@@ -229,9 +238,16 @@ mod tests {
     #[test]
     fn floats_are_written_as_postgresql_writes_them() {
         for (value, text) in [
-            (0.1, "0.1"), (1e15, "1e+15"), (123_456_789_012_345.0, "123456789012345"),
-            (1e-5, "1e-05"), (0.0001, "0.0001"), (-2.5, "-2.5"), (-0.0, "-0"), (3.0, "3"),
-            (f64::NEG_INFINITY, "-Infinity"), (1.5e300, "1.5e+300"),
+            (0.1, "0.1"),
+            (1e15, "1e+15"),
+            (123_456_789_012_345.0, "123456789012345"),
+            (1e-5, "1e-05"),
+            (0.0001, "0.0001"),
+            (-2.5, "-2.5"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (1.5e300, "1.5e+300"),
         ] {
             let mut out = BytesMut::new();
             write_float(value, &format!("{value:e}"), 15, &mut out);

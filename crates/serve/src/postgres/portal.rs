@@ -75,9 +75,9 @@ pub(crate) fn schema_of(stored: &Stored) -> Option<SchemaRef> {
 pub(crate) fn tag(kind: &StatementKind, rows: u64) -> String {
     match kind {
         StatementKind::Explain { .. } => "EXPLAIN".into(),
-        StatementKind::Show(_) | StatementKind::ShowCreate { .. } | StatementKind::Connection(_) => {
-            "SHOW".into()
-        }
+        StatementKind::Show(_)
+        | StatementKind::ShowCreate { .. }
+        | StatementKind::Connection(_) => "SHOW".into(),
         StatementKind::Subscribe(_) => format!("SUBSCRIBE {rows}"),
         _ => format!("SELECT {rows}"),
     }

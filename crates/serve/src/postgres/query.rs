@@ -19,9 +19,7 @@ use pgwire::messages::response::EmptyQueryResponse;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tradewind_analyze::connection::{Connection as Asked, Declare, Direction, Discard};
-use tradewind_analyze::{
-    Answer, ErrorClass, Statement, StatementKind, TransactionStatus,
-};
+use tradewind_analyze::{Answer, ErrorClass, Statement, StatementKind, TransactionStatus};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Answers a script.

@@ -39,7 +39,8 @@ pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
 ) -> Result<Opened, WireError> {
     for _ in 0..QUESTIONS_MAX {
-        let opening = timeout(STARTUP_TIMEOUT, io.opening()).await.map_err(|_| WireError::Stalled)?;
+        let opening =
+            timeout(STARTUP_TIMEOUT, io.opening()).await.map_err(|_| WireError::Stalled)?;
         match message::opening(opening?)? {
             Opening::Ssl => io.put(Answer::SslResponse(SslResponse::Refuse))?,
             Opening::GssEncryption => io.put(Answer::GssEncResponse(GssEncResponse::Refuse))?,
