@@ -9,7 +9,7 @@ use crate::class::ErrorClass;
 use crate::error::AnalyzeError;
 use crate::session::{Answer, Call, Session};
 use crate::tables;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::session_state::SessionState;
@@ -67,13 +67,14 @@ impl Session {
                 let (types, schema) = self.prepare_query(query, types).await?;
                 (types, Some(schema))
             }
-            StatementKind::Insert(insert) => (self.insert_types(insert, types).await, None),
+            StatementKind::Insert(insert) => (self.insert_types(insert, types), None),
             StatementKind::Other(other) => match self.parameters_of_change(other)? {
                 Some((query, assigned)) => {
                     for (parameter, data_type) in assigned {
                         let number = number_of(&parameter).unwrap_or(0);
-                        let slot = types.get_mut(number.wrapping_sub(1));
-                        slot.map(|slot| slot.get_or_insert(data_type));
+                        if let Some(slot) = types.get_mut(number.wrapping_sub(1)) {
+                            slot.get_or_insert(data_type);
+                        }
                     }
                     (self.prepare_query(&query, types).await?.0, None)
                 }
@@ -134,14 +135,9 @@ impl Session {
     }
 
     /// The types of the columns that values go into, where an `INSERT` gives them one by one.
-    async fn insert_types(
-        &self,
-        insert: &Insert,
-        mut types: Vec<Option<DataType>>,
-    ) -> Vec<DataType> {
+    fn insert_types(&self, insert: &Insert, mut types: Vec<Option<DataType>>) -> Vec<DataType> {
         if let ast::SetExpr::Values(values) = &*insert.query.body
-            && let Ok(state) = self.state()
-            && let Ok(schema) = tables::schema_of(self.platform(), &state, &insert.target).await
+            && let Ok(schema) = self.insert_fields(&insert.target, &insert.columns)
         {
             for row in &values.rows {
                 for (place, cell) in row.iter().enumerate() {
@@ -149,7 +145,7 @@ impl Session {
                     let Some(slot) = types.get_mut(number - 1).filter(|slot| slot.is_none()) else {
                         continue;
                     };
-                    *slot = column_type(&schema, &insert.columns, place);
+                    *slot = schema.fields().get(place).map(|field| field.data_type().clone());
                 }
             }
         }
@@ -210,15 +206,6 @@ pub(crate) fn ends_block(kind: &StatementKind) -> bool {
     )
 }
 
-fn column_type(schema: &Schema, columns: &[String], place: usize) -> Option<DataType> {
-    let field = match columns.get(place) {
-        Some(name) => schema.field_with_name(name).ok()?,
-        None if columns.is_empty() => schema.fields().get(place)?,
-        None => return None,
-    };
-    Some(field.data_type().clone())
-}
-
 fn placeholder(expr: &ast::Expr) -> Option<usize> {
     match expr {
         ast::Expr::Value(value) => match &value.value {
@@ -258,9 +245,8 @@ fn parameter_count(statement: &Statement) -> Result<usize, AnalyzeError> {
     let seen = match &statement.kind {
         StatementKind::Other(other) => other.visit(&mut counter),
         StatementKind::Insert(insert) => insert.query.visit(&mut counter),
-        StatementKind::Explain { statement, .. } => {
-            return parameter_count(statement);
-        }
+        StatementKind::CreateTableAs(create) => create.query.visit(&mut counter),
+        StatementKind::Explain { statement, .. } => return parameter_count(statement),
         _ => ControlFlow::Continue(()),
     };
     match seen {

@@ -8,6 +8,7 @@ use crate::changes::Changes;
 use crate::class::ErrorClass;
 use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
+use crate::pg_catalog::Identity;
 use crate::platform::Platform;
 use crate::prepare::ends_block;
 use crate::tables;
@@ -43,6 +44,8 @@ pub struct Session {
     pub(crate) block: Option<Block>,
     pub(crate) notices: Vec<Notice>,
     temporaries: Arc<Temporaries>,
+    /// The values of `$1` and its like in the statement that is carried out.
+    parameters: Vec<ScalarValue>,
 }
 
 /// What a connection has set: a transaction that is rolled back takes it back.
@@ -127,11 +130,8 @@ impl Session {
             block: None,
             notices: Vec::new(),
             temporaries: Arc::default(),
+            parameters: Vec::new(),
         }
-    }
-
-    pub(crate) fn temporaries(&self) -> &Arc<Temporaries> {
-        &self.temporaries
     }
 
     pub(crate) fn platform(&self) -> &Platform {
@@ -194,6 +194,7 @@ impl Session {
         call: Call<'_>,
     ) -> Result<Answer, AnalyzeError> {
         self.admit_in_block(ends_block(&statement.kind))?;
+        self.parameters = call.parameters.to_vec();
         let answer = self.carry_out(statement, call).await;
         if answer.is_err() {
             self.fail_transaction();
@@ -215,18 +216,34 @@ impl Session {
                 self.subscribe(subscribe).await.map(Answer::Changes)
             }
             StatementKind::Connection(connection) => self.connection(connection),
-            StatementKind::CreateView(view) => {
-                // A view that cannot be planned now is a mistake now. It stands on no temporary
-                // tables: a view that is asked sees none.
-                let (query, state) = (ast::Statement::Query(view.query.clone()), self.state()?);
-                tables::plan(&self.platform, &state, query, call.dialect, 1).await?;
-                self.change(statement, call).await
-            }
-            _ if changes_tables(&statement.kind) => self.write(statement, call).await,
+            kind if changes_tables(kind) => self.write(statement, call).await,
             _ => match self.read(statement, call).await? {
                 Some(rows) => Ok(Answer::Rows(rows)),
-                None => self.change(statement, call).await,
+                None => {
+                    let word = statement.text.split_whitespace().next().unwrap_or_default();
+                    self.admit_change(&word.to_uppercase())?;
+                    let answer = self.alter(statement).await?;
+                    if let Answer::Done(tag) = &answer {
+                        self.note_change(tag);
+                    }
+                    Ok(answer)
+                }
             },
+        }
+    }
+
+    /// Carries out a statement that changes something.
+    async fn alter(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        match &statement.kind {
+            StatementKind::CreateView(view) => {
+                // A view that cannot be planned now is a mistake now. It stands on no temporary
+                // tables, which a view that asks sees none of.
+                let query = ast::Statement::Query(view.query.clone());
+                let state = self.state()?;
+                tables::plan(&self.platform, &state, query, self.dialect(), 1).await?;
+                self.change(statement).await
+            }
+            _ => self.change(statement).await,
         }
     }
 
@@ -242,7 +259,10 @@ impl Session {
                 let plan = self.plan_with(&state, query, call.dialect, call.parameters).await?;
                 self.rows(state, plan).await?
             }
-            StatementKind::Other(other) => return Err(not_supported(&other.to_string())),
+            StatementKind::Other(other) => match **other {
+                ast::Statement::Delete(_) | ast::Statement::Update(_) => return Ok(None),
+                _ => return Err(not_supported(&other.to_string())),
+            },
             StatementKind::Explain { analyze, statement } => {
                 self.explain(statement, *analyze, call).await?
             }
@@ -273,25 +293,17 @@ impl Session {
                 Ok(Some(self.subscribe(subscribe).await?.schema()))
             }
             StatementKind::Set { .. } | StatementKind::CreateView(_) => Ok(None),
-            kind if changes_tables(kind) => Ok(None),
             _ => Ok(self.read(statement, call).await?.map(|rows| rows.schema())),
         }
     }
 
-    pub(crate) async fn change(
-        &mut self,
-        statement: &Statement,
-        call: Call<'_>,
-    ) -> Result<Answer, AnalyzeError> {
-        let what = statement.text.split_whitespace().next().unwrap_or_default().to_uppercase();
-        self.admit_change(&what)?;
-        if !call.parameters.is_empty() {
-            return Err(AnalyzeError::user(format!("not supported: parameters in {what}")));
+    pub(crate) async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        if !self.parameters.is_empty() {
+            return Err(not_supported("parameters in a definition").hint("write the values out"));
         }
         let pipeline_name = self.pipeline_name.as_deref();
-        let asked = Asked { statement, dialect: call.dialect, pipeline_name };
+        let asked = Asked { statement, dialect: self.dialect(), pipeline_name };
         let tag = self.control()?.run(asked).await?;
-        self.changed(&tag);
         // A name is for one pipeline. One that could not be made keeps it for the next attempt.
         if matches!(statement.kind, StatementKind::Insert(_)) {
             self.pipeline_name = None;
@@ -311,6 +323,10 @@ impl Session {
         self.control().map(drop)
     }
 
+    pub(crate) fn temporaries(&self) -> &Arc<Temporaries> {
+        &self.temporaries
+    }
+
     /// The engine's state for one execution.
     pub(crate) fn state(&self) -> Result<SessionState, AnalyzeError> {
         let mut state = self.platform.state();
@@ -318,6 +334,8 @@ impl Session {
         options.execution.time_zone = Some(self.kept.time_zone.clone());
         // One snapshot of each lake table, however often the statement names it.
         state.config_mut().set_extension(self.snapshots());
+        let (variables, time_zone) = (self.kept.variables.clone(), self.kept.time_zone.clone());
+        state.config_mut().set_extension(Arc::new(Identity { variables, time_zone }));
         state.config_mut().set_extension(Arc::clone(&self.temporaries));
         state.mark_start_execution();
         Ok(state)

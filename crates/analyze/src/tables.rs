@@ -7,6 +7,7 @@
 use crate::declared::DeclaredTopic;
 use crate::error::AnalyzeError;
 use crate::names::{self, Known, is_hidden};
+use crate::pg_catalog::{self, PG_CATALOG};
 use crate::platform::{
     CATALOG, FileAccess, INFORMATION_SCHEMA, PUBLIC, Platform, PlatformParts, SYS,
 };
@@ -48,6 +49,9 @@ pub(crate) async fn plan(
 ) -> Result<LogicalPlan, AnalyzeError> {
     if depth > VIEW_DEPTH_MAX {
         return Err(AnalyzeError::user("views stand on each other more than 16 deep"));
+    }
+    if let Some(question) = pg_catalog::plan(platform, state, &statement, dialect)? {
+        return Ok(question);
     }
     let fold = dialect == Dialect::Postgres;
     if dialect == Dialect::Flink {
@@ -99,6 +103,17 @@ pub(crate) async fn schema_of(
     };
     let path = name.contains('/') || std::path::Path::new(name).exists();
     Ok(without_hidden(finder.find(&reference, path).await?).schema())
+}
+
+/// The columns of a relation of the catalogue or the lake, by its key: never a path, never a system
+/// table.
+pub(crate) async fn relation_schema(
+    platform: &Platform,
+    state: &SessionState,
+    key: &str,
+) -> Result<SchemaRef, AnalyzeError> {
+    let finder = Finder { platform, state, depth: 0 };
+    Ok(without_hidden(finder.relation(key).await?).schema())
 }
 
 /// The lake table a name means, and that name as the catalogue has it.
@@ -233,9 +248,10 @@ impl Finder<'_> {
             };
         }
         match reference.schema() {
+            None if pg_catalog::is_implicit(name) => self.catalogue(PG_CATALOG, name),
             None | Some(PUBLIC) => self.relation(name).await,
             Some(SYS) => sys::table(self.platform, name).await,
-            Some(INFORMATION_SCHEMA) => sys::information_schema(self.platform, name),
+            Some(schema) if pg_catalog::is_schema(schema) => self.catalogue(schema, name),
             Some(other) if self.has_schema(other) => {
                 self.relation(&relation_key(vec![other.to_string(), name.to_string()])).await
             }
@@ -243,9 +259,17 @@ impl Finder<'_> {
                 let catalogue = self.platform.parts().catalogue.as_ref();
                 let made = catalogue.map(|catalogue| catalogue.schemas()).unwrap_or_default();
                 let made = made.iter().map(|schema| schema.name.as_str());
+                let own = [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA];
                 Err(AnalyzeError::user(format!("schema \"{other}\" does not exist"))
-                    .did_you_mean(other, made.chain([PUBLIC, SYS, INFORMATION_SCHEMA])))
+                    .did_you_mean(other, made.chain(own)))
             }
+        }
+    }
+
+    fn catalogue(&self, schema: &str, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+        match pg_catalog::table(self.platform, self.state, schema, name)? {
+            Some(table) => Ok(table),
+            None => Err(sys::missing(schema, name, &pg_catalog::names(schema))),
         }
     }
 
@@ -441,7 +465,7 @@ impl CatalogProviderList for Found {
 
 impl CatalogProvider for Found {
     fn schema_names(&self) -> Vec<String> {
-        vec![PUBLIC.into(), SYS.into(), INFORMATION_SCHEMA.into()]
+        [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA].map(String::from).to_vec()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {

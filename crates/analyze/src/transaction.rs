@@ -69,6 +69,14 @@ impl Session {
         }
     }
 
+    /// Whether the transaction, if there is one, still answers statements that do not end it.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub fn check_block(&self) -> Result<(), AnalyzeError> {
+        self.admit_in_block(false)
+    }
+
     /// Tells the session that something it has answered with has failed after all: its block,
     /// if there is one, has failed too.
     pub fn fail_transaction(&mut self) {
@@ -116,7 +124,7 @@ impl Session {
     }
 
     /// Takes note of a change within a block: it has taken effect, and the block sees it.
-    pub(crate) fn changed(&mut self, tag: &str) {
+    pub(crate) fn note_change(&mut self, tag: &str) {
         let Some(block) = &mut self.block else { return };
         block.snapshots = Arc::default();
         self.notices.push(Notice::notice(format!(

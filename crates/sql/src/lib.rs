@@ -30,6 +30,7 @@ pub use connector::{
     JsonEncoding, NullKeys, Partitioner, PrintTable, SocketTable, StartupMode, TopicKey,
     TopicTable, TopicWriting,
 };
+pub use ddl::parse_type;
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
 pub use relation_name::{CATALOG, PUBLIC, SYSTEM_SCHEMAS, relation_key, split_key};

@@ -198,7 +198,7 @@ fn statement(
 }
 
 /// `>>` as two tokens: in a definition it closes two types.
-fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub(crate) fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let halves = |token: TokenWithSpan| match token.token {
         Token::ShiftRight => {
             let mut middle = token.span.start;

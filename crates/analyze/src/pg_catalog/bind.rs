@@ -5,7 +5,9 @@
 //! Left out: types and functions, which are in `bind_expr`; the parts of a query, in `bind_query`.
 
 use super::expr::Expr;
-use super::query::{Aggregate, Body, Column, Distinct, From, Query, Select, SetCall, Source, Window};
+use super::query::{
+    Aggregate, Body, Column, Distinct, From, Query, Select, SetCall, Source, Window,
+};
 use super::registry::{self, Definition};
 use super::snapshot::PG_CATALOG;
 use super::types::Type;
@@ -226,14 +228,19 @@ impl Binder {
     fn whole_row(&mut self, level: usize, relation: usize) -> Typed {
         let columns = self.levels[level].relations[relation].columns.clone();
         // A relation of one column without a name of its own is that column: generate_series(…) s.
-        let slots = (0..columns.len()).map(|column| self.slot(&Found { level, relation, column }).expr);
+        let slots =
+            (0..columns.len()).map(|column| self.slot(&Found { level, relation, column }).expr);
         let expr = Expr::Row(slots.collect());
         let fields = columns.into_iter().map(|column| (column.name, column.ty)).collect();
         Typed { expr, ty: Type::RECORD, fields: Some(fields) }
     }
 
     /// A view of the catalogue: its query, with the columns that PostgreSQL's view has.
-    pub(super) fn view(&mut self, definition: &'static Definition, sql: &str) -> Result<Arc<Query>> {
+    pub(super) fn view(
+        &mut self,
+        definition: &'static Definition,
+        sql: &str,
+    ) -> Result<Arc<Query>> {
         let key = std::ptr::from_ref(definition);
         if let Some(found) = self.views.get(&key) {
             return Ok(Arc::clone(found));
@@ -258,6 +265,37 @@ impl Binder {
         Ok(shaped)
     }
 
+    /// All of a relation.
+    pub(super) fn whole(mut self, definition: &'static Definition) -> Result<Query> {
+        let source = match definition.query {
+            Some(sql) => Source::Query { query: self.view(definition, sql)?, lateral: false },
+            None => Source::Relation(definition),
+        };
+        let slots: Vec<(usize, usize)> = (0..definition.columns.len()).map(|at| (0, at)).collect();
+        let output = (0..slots.len()).map(|slot| Expr::Slot { depth: 0, slot });
+        let mut select = Select::plain(From::new(source, 1), output.collect());
+        select.from.settle(&slots);
+        select.width = slots.len();
+        Ok(self.selected(select, definition))
+    }
+
+    fn selected(&mut self, select: Select, definition: &Definition) -> Query {
+        let columns = definition.columns.iter().map(|column| Column {
+            name: column.name.into(),
+            ty: column.ty,
+            fields: None,
+        });
+        Query {
+            id: self.next_id(),
+            body: Body::Select(Box::new(select)),
+            columns: columns.collect(),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            correlated: false,
+        }
+    }
+
     /// A query with the columns of a relation: those it has by name, null for the others.
     fn shaped(&mut self, query: Query, definition: &Definition) -> Query {
         let mut slots = Vec::new();
@@ -280,20 +318,7 @@ impl Binder {
         let mut select = Select::plain(From::new(source, 1), output);
         select.from.settle(&slots);
         select.width = slots.len();
-        let columns = definition.columns.iter().map(|column| Column {
-            name: column.name.into(),
-            ty: column.ty,
-            fields: None,
-        });
-        Query {
-            id: self.next_id(),
-            body: Body::Select(Box::new(select)),
-            columns: columns.collect(),
-            order: Vec::new(),
-            limit: None,
-            offset: None,
-            correlated: false,
-        }
+        self.selected(select, definition)
     }
 }
 
@@ -337,7 +362,8 @@ fn find(level: &Level, at: usize, of: Option<&str>, name: &str) -> Result<Option
 
 /// What every relation has beside its columns.
 fn system_column(relation: &Visible, name: &str) -> Option<Typed> {
-    let number = |number: u32, ty| Typed::new(Expr::Const(super::value::Value::Int(number.into())), ty);
+    let number =
+        |number: u32, ty| Typed::new(Expr::Const(super::value::Value::Int(number.into())), ty);
     match name {
         "tableoid" if relation.oid != 0 => Some(number(relation.oid, Type::OID)),
         "xmin" if relation.oid != 0 => Some(number(1, Type::XID)),

@@ -7,14 +7,15 @@ use super::bind::{Binder, Level, Result, Typed, Visible, not_ours, wrong};
 use super::expr::{Comparison, Expr, Operator};
 use super::names::output_name;
 use super::query::{
-    Body, Column, Condition, Distinct, From, Join, Key, Operation, Query, Select, SetCall, Sort, Source,
+    Body, Column, Condition, Distinct, From, Join, Key, Operation, Query, Select, SetCall, Sort,
+    Source,
 };
 use super::sets::Set;
 use super::types::Type;
 use datafusion::sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, OrderByKind,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias,
-    TableFactor, TableWithJoins,
+    self, FunctionArg, FunctionArgExpr, GroupByExpr, JoinConstraint, JoinOperator, LimitClause,
+    OrderByKind, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
+    TableAlias, TableFactor, TableWithJoins,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -92,7 +93,8 @@ impl Binder {
             SetExpr::Select(select) => self.select(select, &[]),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values(values) => {
-                let rows: Vec<&Vec<ast::Expr>> = values.rows.iter().map(|row| &row.content).collect();
+                let rows: Vec<&Vec<ast::Expr>> =
+                    values.rows.iter().map(|row| &row.content).collect();
                 self.values(&rows)
             }
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
@@ -109,23 +111,27 @@ impl Binder {
         }
     }
 
-    fn both(&mut self, operation: Operation, all: bool, left: Query, right: Query) -> Result<Query> {
+    fn both(
+        &mut self,
+        operation: Operation,
+        all: bool,
+        left: Query,
+        right: Query,
+    ) -> Result<Query> {
         if left.columns.len() != right.columns.len() {
             return wrong("each UNION query must have the same number of columns");
         }
-        let types = |query: &Query| query.columns.iter().map(|column| column.ty).collect::<Vec<_>>();
+        let types =
+            |query: &Query| query.columns.iter().map(|column| column.ty).collect::<Vec<_>>();
         let types = [types(&left), types(&right)];
         let mut columns = left.columns.clone();
         for (column, other) in columns.iter_mut().zip(&right.columns) {
             column.ty = super::bind_expr::common(&[column.ty, other.ty]);
         }
-        Ok(self.new_query(Body::Both {
-            operation,
-            all,
-            left: Arc::new(left),
-            right: Arc::new(right),
-            types,
-        }, columns))
+        Ok(self.new_query(
+            Body::Both { operation, all, left: Arc::new(left), right: Arc::new(right), types },
+            columns,
+        ))
     }
 
     fn values(&mut self, rows: &[&Vec<ast::Expr>]) -> Result<Query> {
@@ -185,7 +191,8 @@ impl Binder {
         let (mut bound, columns, order) = bound?;
         bound.width = level.slots.len();
         bound.from.settle(&level.slots);
-        (bound.aggregates, bound.windows, bound.sets) = (level.aggregates, level.windows, level.sets);
+        (bound.aggregates, bound.windows, bound.sets) =
+            (level.aggregates, level.windows, level.sets);
         let mut query = self.new_query(Body::Select(Box::new(bound)), columns);
         query.order = order;
         Ok(query)
@@ -248,13 +255,20 @@ impl Binder {
                 SelectItem::UnnamedExpr(expr) => {
                     add(output_name(self, expr), self.expr(expr)?);
                 }
-                SelectItem::ExprWithAlias { expr, alias } => add(self.fold(alias), self.expr(expr)?),
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    add(self.fold(alias), self.expr(expr)?)
+                }
                 SelectItem::Wildcard(_) => {
                     for relation in 0..self.level().relations.len() {
-                        self.star(relation, false).into_iter().for_each(|(name, one)| add(name, one));
+                        self.star(relation, false)
+                            .into_iter()
+                            .for_each(|(name, one)| add(name, one));
                     }
                 }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(of), _) => {
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(of),
+                    _,
+                ) => {
                     let of = self.parts(of).pop().unwrap_or_default();
                     let place = self.level().relations.iter().position(|one| one.alias == of);
                     let Some(relation) = place else {
@@ -270,7 +284,9 @@ impl Binder {
                         add(name.clone(), Typed::new(field, *ty));
                     }
                 }
-                SelectItem::ExprWithAliases { .. } => return not_ours("several names of one result"),
+                SelectItem::ExprWithAliases { .. } => {
+                    return not_ours("several names of one result");
+                }
             }
         }
         Ok((outputs, columns))
@@ -353,15 +369,19 @@ impl Binder {
     fn constraint(&mut self, of: &JoinConstraint, left: u64, right: u64) -> Result<Vec<Condition>> {
         match of {
             JoinConstraint::None => Ok(Vec::new()),
-            JoinConstraint::On(on) => parts(on).into_iter().map(|part| self.condition(part)).collect(),
+            JoinConstraint::On(on) => {
+                parts(on).into_iter().map(|part| self.condition(part)).collect()
+            }
             JoinConstraint::Using(names) => {
-                let names = names.iter().filter_map(|name| self.parts(name).pop()).collect::<Vec<_>>();
+                let names =
+                    names.iter().filter_map(|name| self.parts(name).pop()).collect::<Vec<_>>();
                 names.iter().map(|name| self.using(name, left, right)).collect()
             }
             JoinConstraint::Natural => {
                 let names = |mask: u64, binder: &Self| -> BTreeSet<String> {
                     let level = binder.levels.last().expect("a join stands in a query");
-                    let inside = level.relations.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0);
+                    let inside =
+                        level.relations.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0);
                     inside.flat_map(|(_, one)| &one.columns).map(|one| one.name.clone()).collect()
                 };
                 let both = &names(left, self) & &names(right, self);
@@ -374,10 +394,12 @@ impl Binder {
     fn using(&mut self, name: &str, left: u64, right: u64) -> Result<Condition> {
         let find = |mask: u64, binder: &Self| {
             let level = binder.levels.last().expect("a join stands in a query");
-            let mut inside = level.relations.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0);
+            let mut inside =
+                level.relations.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0);
             inside.find_map(|(at, one)| {
                 let mut columns = one.columns.iter().enumerate();
-                let column = columns.find(|(column, own)| own.name == name && !one.merged.contains(column));
+                let column =
+                    columns.find(|(column, own)| own.name == name && !one.merged.contains(column));
                 Some((at, column?.0))
             })
         };
@@ -431,7 +453,9 @@ impl Binder {
             TableFactor::Function { name, args, with_ordinality, alias, .. } => {
                 self.table_function(&self.parts(name), args, *with_ordinality, alias.as_ref())
             }
-            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+            TableFactor::UNNEST {
+                alias, array_exprs, with_offset: false, with_ordinality, ..
+            } => {
                 let [array] = &array_exprs[..] else {
                     return not_ours("unnest of several arrays is not read here");
                 };
@@ -462,16 +486,30 @@ impl Binder {
         }
     }
 
-    fn source(&mut self, source: Source, alias: String, columns: Vec<Column>, oid: u32) -> Result<From> {
+    fn source(
+        &mut self,
+        source: Source,
+        alias: String,
+        columns: Vec<Column>,
+        oid: u32,
+    ) -> Result<From> {
         let merged = BTreeSet::new();
         let at = self.add(Visible { alias, columns, merged, oid })?;
         Ok(From::new(source, 1 << at))
     }
 
     fn relation(&mut self, parts: &[String], alias: Option<&TableAlias>) -> Result<From> {
-        let name = alias.map_or_else(|| parts.last().cloned().unwrap_or_default(), |alias| self.fold(&alias.name));
+        let name = alias.map_or_else(
+            || parts.last().cloned().unwrap_or_default(),
+            |alias| self.fold(&alias.name),
+        );
         let cte = match parts {
-            [only] => self.ctes.iter().rev().find(|(name, _)| name == only).map(|(_, query)| Arc::clone(query)),
+            [only] => self
+                .ctes
+                .iter()
+                .rev()
+                .find(|(name, _)| name == only)
+                .map(|(_, query)| Arc::clone(query)),
             _ => None,
         };
         let (source, mut columns, oid) = match cte {
@@ -484,12 +522,16 @@ impl Binder {
                     return not_ours(format!("table \"{}\" does not exist", parts.join(".")));
                 };
                 let source = match definition.query {
-                    Some(sql) => Source::Query { query: self.view(definition, sql)?, lateral: false },
+                    Some(sql) => {
+                        Source::Query { query: self.view(definition, sql)?, lateral: false }
+                    }
                     None => Source::Relation(definition),
                 };
                 let columns = definition.columns.iter();
-                let column = |one: &super::registry::Column| {
-                    Column { name: one.name.into(), ty: one.ty, fields: None }
+                let column = |one: &super::registry::Column| Column {
+                    name: one.name.into(),
+                    ty: one.ty,
+                    fields: None,
                 };
                 (source, columns.map(column).collect(), definition.oid)
             }
@@ -524,7 +566,8 @@ impl Binder {
             }
             None => {
                 let value = self.call(&name, arguments)?;
-                let column = Column { name: alias_name.clone(), ty: value.ty, fields: value.fields };
+                let column =
+                    Column { name: alias_name.clone(), ty: value.ty, fields: value.fields };
                 (Source::Value(value.expr), vec![column])
             }
         };
@@ -546,7 +589,9 @@ fn joined(kind: Join, left: From, mut right: From, on: Vec<Condition>) -> From {
         match kind {
             Join::Inner => later.push(condition),
             // What is said of the right side alone says which of its rows can join.
-            Join::Left if condition.mask != 0 && condition.mask & !right.mask == 0 => right.push(condition),
+            Join::Left if condition.mask != 0 && condition.mask & !right.mask == 0 => {
+                right.push(condition)
+            }
             Join::Left | Join::Full => own.push(condition),
         }
     }
@@ -582,7 +627,8 @@ fn output_place(binder: &Binder, of: &ast::Expr, columns: &[Column]) -> Result<O
     match of {
         ast::Expr::Value(value) => match &value.value {
             ast::Value::Number(number, _) => {
-                let place = number.to_string().parse::<usize>().ok().and_then(|at| at.checked_sub(1));
+                let place =
+                    number.to_string().parse::<usize>().ok().and_then(|at| at.checked_sub(1));
                 match place.filter(|at| *at < columns.len()) {
                     Some(at) => Ok(Some(at)),
                     None => wrong(format!("ORDER BY position {number} is not in select list")),

@@ -9,26 +9,39 @@ use super::registry::Definition;
 use super::relations;
 use super::snapshot::{OWNER, Snapshot};
 use super::value::Value;
+use crate::variables::Variables;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Who asks. A session that knows puts it into its state; else it is the server itself.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// What `current_user` is.
-    pub user: String,
-    /// What `pg_backend_pid()` is.
-    pub backend_pid: i32,
-    /// Settings that the session has made, over those of the server.
-    pub settings: HashMap<String, String>,
+/// Who asks, and what he has set. A session puts it into its state; else it is the server itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identity {
+    pub(crate) variables: Variables,
+    pub(crate) time_zone: String,
 }
 
-impl Default for Identity {
-    fn default() -> Self {
-        let backend_pid = i32::try_from(std::process::id()).unwrap_or(1);
-        Self { user: super::snapshot::DATABASE.into(), backend_pid, settings: HashMap::new() }
+impl Identity {
+    /// What `current_user` is.
+    pub(crate) fn user(&self) -> &str {
+        let user = self.variables.get("session_authorization");
+        user.filter(|user| !user.is_empty()).unwrap_or(super::snapshot::DATABASE)
+    }
+
+    /// What a setting is in this session.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        match name {
+            "timezone" => Some(&self.time_zone),
+            name => self.variables.get(name),
+        }
+    }
+
+    /// Every setting of the session.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let mut all = self.variables.all();
+        all.push(("TimeZone".into(), self.time_zone.clone()));
+        all
     }
 }
 
@@ -115,7 +128,7 @@ impl Context {
     /// A role's name.
     pub(crate) fn role(&self, oid: &Value) -> String {
         match oid.as_int() {
-            Some(oid) if oid == i64::from(OWNER) => self.identity.user.clone(),
+            Some(oid) if oid == i64::from(OWNER) => self.identity.user().into(),
             Some(oid) => format!("unknown (OID={oid})"),
             None => String::new(),
         }

@@ -10,7 +10,6 @@ use super::snapshot::{Key, PG_CATALOG, Relation};
 use super::text::{quote_ident, str_of};
 use super::types::Type;
 use super::value::Value;
-use crate::error::AnalyzeError;
 use crate::platform::PUBLIC;
 
 /// The schemas that a name without one is looked for in.
@@ -32,15 +31,12 @@ pub(super) fn is_visible(context: &Context, oid: &Value) -> Value {
 /// A setting's value, as the session has set it or the server has it.
 pub(super) fn setting(context: &Context, of: &[Value], missing_ok: bool) -> Answer {
     let name = str_of(&of[0]).to_lowercase();
-    if let Some(value) = context.identity.settings.get(&name) {
-        return Ok(Value::text(value));
-    }
-    match context.snapshot.settings.iter().find(|one| one.name.eq_ignore_ascii_case(&name)) {
-        Some(found) => Ok(Value::text(&found.value)),
+    let server = || context.snapshot.settings.iter().find(|one| one.name == name);
+    let own = context.identity.setting(&name).map(Value::text);
+    match own.or_else(|| server().map(|found| Value::text(&found.value))) {
+        Some(value) => Ok(value),
         None if missing_ok => Ok(Value::Null),
-        None => Err(AnalyzeError::user(format!(
-            "unrecognized configuration parameter \"{name}\""
-        ))),
+        None => Err(crate::variables::unknown(&name)),
     }
 }
 
@@ -117,12 +113,21 @@ pub(super) fn function_result(_: &Context, of: &[Value]) -> Answer {
     )))
 }
 
-/// A relation's comment; of nothing else are there any.
+/// The comment of a relation or a schema; of nothing else are there any.
 pub(super) fn object(context: &Context, of: &[Value]) -> Answer {
-    let of_relation = of.get(1).is_none_or(|kind| str_of(kind) == "pg_class");
-    let relation = of[0].as_int().filter(|_| of_relation);
-    let relation = relation.and_then(|oid| context.snapshot.relation(oid));
-    let comment = relation.and_then(|relation| relation.comment.as_ref());
+    let kind = of.get(1).map_or("", str_of);
+    let snapshot = &context.snapshot;
+    let relation = || of[0].as_int().and_then(|oid| snapshot.relation(oid)?.comment.clone());
+    let schema = || {
+        let name = snapshot.namespace(of[0].as_int()?)?;
+        snapshot.schemas.get(name)?.clone()
+    };
+    let comment = match kind {
+        "pg_class" => relation(),
+        "pg_namespace" => schema(),
+        "" => relation().or_else(schema),
+        _ => None,
+    };
     Ok(comment.map_or(Value::Null, Value::text))
 }
 

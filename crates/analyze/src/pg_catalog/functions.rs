@@ -22,8 +22,6 @@ type Body = fn(&Context, &[Value]) -> Answer;
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) arguments: Vec<Argument>,
-    /// The last argument may come any number of times.
-    pub(crate) variadic: bool,
     /// Null where an argument is.
     pub(crate) strict: bool,
     pub(crate) result: Argument,
@@ -38,29 +36,26 @@ pub(crate) enum Argument {
     Any,
     /// The type of the argument at that place.
     Same(usize),
-    /// What the argument at that place is an array of.
-    ElementOf(usize),
 }
 
-/// `name(arguments) result`. `*` behind the name: not strict; `...` behind the last argument:
-/// variadic; `@0`: the type of the first argument; `#0`: its element's.
+/// `name(arguments) result`. `*` behind the name: not strict; `@0`: the type of the first argument.
 const FUNCTIONS: &[(&str, Body)] = &[
     ("version() text", |_, _| Ok(Value::text(super::version()))),
     ("current_database() name", |_, _| Ok(Value::text(super::snapshot::DATABASE))),
     ("current_catalog() name", |_, _| Ok(Value::text(super::snapshot::DATABASE))),
     ("current_schema() name", |_, _| Ok(Value::text("public"))),
     ("current_schemas(bool) name[]", |_, of| Ok(describe::schemas(of[0].is_true()))),
-    ("current_user() name", |context, _| Ok(Value::text(&context.identity.user))),
-    ("session_user() name", |context, _| Ok(Value::text(&context.identity.user))),
-    ("user() name", |context, _| Ok(Value::text(&context.identity.user))),
-    ("current_role() name", |context, _| Ok(Value::text(&context.identity.user))),
+    ("current_user() name", |context, _| Ok(Value::text(context.identity.user()))),
+    ("session_user() name", |context, _| Ok(Value::text(context.identity.user()))),
+    ("user() name", |context, _| Ok(Value::text(context.identity.user()))),
+    ("current_role() name", |context, _| Ok(Value::text(context.identity.user()))),
     ("current_query() text", |_, _| Ok(Value::Null)),
     ("current_setting(text) text", |context, of| describe::setting(context, of, false)),
     ("current_setting(text,bool) text", |context, of| {
         describe::setting(context, of, of[1].is_true())
     }),
     ("set_config(text,text,bool) text", |_, of| Ok(of[1].clone())),
-    ("pg_backend_pid() int4", |context, _| Ok(Value::Int(context.identity.backend_pid.into()))),
+    ("pg_backend_pid() int4", |_, _| Ok(Value::Int(std::process::id().into()))),
     ("pg_get_userbyid(oid) name", |context, of| Ok(Value::text(context.role(&of[0])))),
     ("pg_table_is_visible(oid) bool", |context, of| Ok(describe::is_visible(context, &of[0]))),
     ("pg_type_is_visible(oid) bool", yes),
@@ -132,7 +127,8 @@ const FUNCTIONS: &[(&str, Body)] = &[
         Ok(Value::text(if of[0].as_int() == Some(6) { "UTF8" } else { "" }))
     }),
     ("pg_char_to_encoding(name) int4", |_, of| {
-        let is_ours = of[0].as_str().is_some_and(|name| name.replace('-', "").eq_ignore_ascii_case("utf8"));
+        let is_ours =
+            of[0].as_str().is_some_and(|name| name.replace('-', "").eq_ignore_ascii_case("utf8"));
         Ok(Value::Int(if is_ours { 6 } else { -1 }))
     }),
     ("pg_client_encoding() name", |_, _| Ok(Value::text("UTF8"))),
@@ -182,16 +178,20 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("cardinality(any) int4", |_, of| Ok(Value::Int(of[0].items().len() as i64))),
     ("array_position(any,any) int4", |_, of| Ok(text::position_in(&of[0], &of[1]))),
     ("array_append*(any,any) @0", |_, of| Ok(text::joined(&of[0], &[of[1].clone()]))),
-    ("array_prepend*(any,any) @1", |_, of| Ok(text::joined(&Value::array([of[0].clone()]), of[1].items()))),
+    ("array_prepend*(any,any) @1", |_, of| {
+        Ok(text::joined(&Value::array([of[0].clone()]), of[1].items()))
+    }),
     ("array_cat*(any,any) @0", |_, of| Ok(text::joined(&of[0], of[1].items()))),
     ("array_remove(any,any) @0", |_, of| Ok(text::without(&of[0], &of[1]))),
     ("string_to_array*(text,text) text[]", |_, of| Ok(text::split(&of[0], &of[1]))),
     ("quote_ident(text) text", |_, of| Ok(text::of(of, text::quote_ident))),
     ("quote_literal(text) text", |_, of| Ok(text::of(of, text::quote_literal))),
-    ("quote_nullable*(text) text", |_, of| Ok(match &of[0] {
-        Value::Null => Value::text("NULL"),
-        _ => text::of(of, text::quote_literal),
-    })),
+    ("quote_nullable*(text) text", |_, of| {
+        Ok(match &of[0] {
+            Value::Null => Value::text("NULL"),
+            _ => text::of(of, text::quote_literal),
+        })
+    }),
     ("parse_ident(text) text[]", text::parse_ident),
     ("parse_ident(text,bool) text[]", text::parse_ident),
     ("lower(text) text", |_, of| Ok(text::of(of, str::to_lowercase))),
@@ -202,7 +202,9 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("char_length(text) int4", |_, of| Ok(text::count(&of[0]))),
     ("character_length(text) int4", |_, of| Ok(text::count(&of[0]))),
     ("octet_length(text) int4", |_, of| Ok(Value::Int(text::str_of(&of[0]).len() as i64))),
-    ("ascii(text) int4", |_, of| Ok(Value::Int(text::str_of(&of[0]).chars().next().map_or(0, |c| c as i64)))),
+    ("ascii(text) int4", |_, of| {
+        Ok(Value::Int(text::str_of(&of[0]).chars().next().map_or(0, |c| c as i64)))
+    }),
     ("btrim(text) text", |_, of| Ok(text::trim(of, true, true))),
     ("btrim(text,text) text", |_, of| Ok(text::trim(of, true, true))),
     ("ltrim(text) text", |_, of| Ok(text::trim(of, true, false))),
@@ -229,18 +231,28 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("regexp_replace(text,text,text,text) text", text::regexp_replace),
     ("regexp_match(text,text) text[]", text::regexp_match),
     ("translate(text,text,text) text", |_, of| Ok(text::translate(of))),
-    ("mod(int8,int8) int8", |_, of| Ok(match (of[0].as_int(), of[1].as_int()) {
-        (Some(left), Some(right)) => left.checked_rem(right).map_or(Value::Null, Value::Int),
-        _ => Value::Null,
-    })),
-    ("abs(any) @0", |_, of| Ok(match &of[0] {
-        Value::Int(number) => Value::Int(number.saturating_abs()),
-        Value::Float(number) => Value::Float(number.abs()),
-        _ => Value::Null,
-    })),
-    ("floor(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.floor())))),
-    ("ceil(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.ceil())))),
-    ("round(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.round())))),
+    ("mod(int8,int8) int8", |_, of| {
+        Ok(match (of[0].as_int(), of[1].as_int()) {
+            (Some(left), Some(right)) => left.checked_rem(right).map_or(Value::Null, Value::Int),
+            _ => Value::Null,
+        })
+    }),
+    ("abs(any) @0", |_, of| {
+        Ok(match &of[0] {
+            Value::Int(number) => Value::Int(number.saturating_abs()),
+            Value::Float(number) => Value::Float(number.abs()),
+            _ => Value::Null,
+        })
+    }),
+    ("floor(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.floor())))
+    }),
+    ("ceil(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.ceil())))
+    }),
+    ("round(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.round())))
+    }),
 ];
 
 fn yes(_: &Context, _: &[Value]) -> Answer {
@@ -272,14 +284,11 @@ static BY_NAME: LazyLock<HashMap<&'static str, Vec<Function>>> = LazyLock::new(|
 fn parse(signature: &'static str, body: Body) -> Function {
     let (name, rest) = signature.split_once('(').expect("a signature, as written");
     let (arguments, result) = rest.split_once(") ").expect("a signature, as written");
-    let variadic = arguments.ends_with("...");
-    let arguments = arguments.trim_end_matches("...");
     let types = arguments.split(',').filter(|one| !one.is_empty()).map(argument).collect();
     Function {
         name: name.trim_end_matches('*'),
         strict: !name.ends_with('*'),
         arguments: types,
-        variadic,
         result: argument(result),
         body,
     }
@@ -289,7 +298,6 @@ fn argument(text: &str) -> Argument {
     let place = |digits: &str| digits.parse().expect("a place, as written");
     match text.split_at(1) {
         ("@", digits) => Argument::Same(place(digits)),
-        ("#", digits) => Argument::ElementOf(place(digits)),
         _ if text == "any" => Argument::Any,
         _ if text == "char" => Argument::Of(Type::CHAR),
         _ => Argument::Of(Type::named(text).expect("a type, as written").0),
@@ -301,20 +309,29 @@ pub(crate) fn named(name: &str) -> Option<&'static [Function]> {
     BY_NAME.get(name).map(Vec::as_slice)
 }
 
-/// Every function, by name.
-pub(crate) fn all() -> Vec<&'static Function> {
-    let mut all: Vec<&Function> = BY_NAME.values().flatten().collect();
-    all.sort_by_key(|one| (one.name, one.arguments.len()));
-    all
-}
-
 /// Whether a query that names no table asks the catalogue by calling this.
 pub(crate) fn asks_catalogue(name: &str) -> bool {
     const OTHERS: [&str; 20] = [
-        "version", "current_database", "current_catalog", "current_schema", "current_schemas",
-        "current_user", "session_user", "user", "current_role", "current_setting", "set_config",
-        "format_type", "obj_description", "col_description", "shobj_description", "quote_ident",
-        "parse_ident", "row_security_active", "acldefault", "_pg_expandarray",
+        "version",
+        "current_database",
+        "current_catalog",
+        "current_schema",
+        "current_schemas",
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "current_setting",
+        "set_config",
+        "format_type",
+        "obj_description",
+        "col_description",
+        "shobj_description",
+        "quote_ident",
+        "parse_ident",
+        "row_security_active",
+        "acldefault",
+        "_pg_expandarray",
     ];
     name.starts_with("pg_")
         || name.starts_with("to_reg")

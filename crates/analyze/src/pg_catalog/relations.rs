@@ -6,7 +6,7 @@
 
 use super::context::{Context, Row};
 use super::procs;
-use super::registry::{self, Definition, Maker};
+use super::registry::{Definition, Maker};
 use super::snapshot::{Column, DATABASE, Key, OWNER, Relation, namespace_oid, oid};
 use super::types::{self, Type};
 use super::value::Value;
@@ -23,6 +23,8 @@ const DEFAULT_COLLATION: u32 = 100;
 const TEXT_OPS: u32 = 3126;
 /// The oid of relation `pg_class`.
 const PG_CLASS: u32 = 1259;
+/// The oid of relation `pg_namespace`.
+const PG_NAMESPACE: u32 = 2615;
 const SETTINGS_CONTEXT: &str = "internal";
 
 /// A relation's rows.
@@ -73,9 +75,20 @@ fn classes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "relname", "relnamespace", "relkind", "relnatts", "relam", "relhasindex",
-            "relhasrules", "relowner", "reltuples", "relpersistence", "relispopulated",
-            "relreplident", "relfilenode",
+            "oid",
+            "relname",
+            "relnamespace",
+            "relkind",
+            "relnatts",
+            "relam",
+            "relhasindex",
+            "relhasrules",
+            "relowner",
+            "reltuples",
+            "relpersistence",
+            "relispopulated",
+            "relreplident",
+            "relfilenode",
         ],
     );
     let mut push = |oid, name, namespace, kind: char, columns: usize, method, indexed, stored| {
@@ -113,9 +126,21 @@ fn attributes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims",
-            "attcacheoff", "atttypmod", "attbyval", "attalign", "attstorage", "attnotnull",
-            "attislocal", "attcollation",
+            "attrelid",
+            "attname",
+            "atttypid",
+            "attstattarget",
+            "attlen",
+            "attnum",
+            "attndims",
+            "attcacheoff",
+            "atttypmod",
+            "attbyval",
+            "attalign",
+            "attstorage",
+            "attnotnull",
+            "attislocal",
+            "attcollation",
         ],
     );
     let mut push = |relation: u32, at: usize, column: &Column, not_null: bool| {
@@ -156,13 +181,28 @@ fn attributes(context: &Context, definition: &Definition) -> Vec<Row> {
 /// Columns of `pg_type` that come as they are written in `data/types.txt`, behind oid, name and
 /// length.
 const TYPE_COLUMNS: [&str; 17] = [
-    "typbyval", "typtype", "typcategory", "typispreferred", "typdelim", "typelem", "typarray",
-    "typalign", "typstorage", "typcollation", "typinput", "typoutput", "typreceive", "typsend",
-    "typsubscript", "typmodin", "typmodout",
+    "typbyval",
+    "typtype",
+    "typcategory",
+    "typispreferred",
+    "typdelim",
+    "typelem",
+    "typarray",
+    "typalign",
+    "typstorage",
+    "typcollation",
+    "typinput",
+    "typoutput",
+    "typreceive",
+    "typsend",
+    "typsubscript",
+    "typmodin",
+    "typmodout",
 ];
 
 fn all_types(definition: &Definition) -> Vec<Row> {
-    let fixed = ["oid", "typname", "typlen", "typnamespace", "typowner", "typisdefined", "typtypmod"];
+    let fixed =
+        ["oid", "typname", "typlen", "typnamespace", "typowner", "typisdefined", "typtypmod"];
     let mut maker = Maker::new(definition, &fixed);
     for row in types::all() {
         maker.push([
@@ -194,9 +234,20 @@ fn indexes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary",
-            "indimmediate", "indisvalid", "indisready", "indislive", "indkey", "indcollation",
-            "indclass", "indoption",
+            "indexrelid",
+            "indrelid",
+            "indnatts",
+            "indnkeyatts",
+            "indisunique",
+            "indisprimary",
+            "indimmediate",
+            "indisvalid",
+            "indisready",
+            "indislive",
+            "indkey",
+            "indcollation",
+            "indclass",
+            "indoption",
         ],
     );
     for (relation, key) in keyed(context) {
@@ -233,8 +284,19 @@ fn constraints(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid",
-            "confupdtype", "confdeltype", "confmatchtype", "conislocal", "connoinherit", "conkey",
+            "oid",
+            "conname",
+            "connamespace",
+            "contype",
+            "convalidated",
+            "conrelid",
+            "conindid",
+            "confupdtype",
+            "confdeltype",
+            "confmatchtype",
+            "conislocal",
+            "connoinherit",
+            "conkey",
         ],
     );
     for (relation, key) in keyed(context) {
@@ -268,13 +330,26 @@ fn descriptions(context: &Context, definition: &Definition) -> Vec<Row> {
             }
         }
     }
+    for (name, comment) in &context.snapshot.schemas {
+        if let Some(comment) = comment {
+            maker.push([int(namespace_oid(name)), int(PG_NAMESPACE), int(0), text(comment)]);
+        }
+    }
     maker.rows()
 }
 
 fn databases(definition: &Definition) -> Vec<Row> {
     let columns = [
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit",
-        "dattablespace", "datcollate", "datctype",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "datcollate",
+        "datctype",
     ];
     let mut maker = Maker::new(definition, &columns);
     maker.push([
@@ -297,7 +372,7 @@ fn roles(context: &Context, definition: &Definition) -> Vec<Row> {
         ["oid", "rolname", "rolsuper", "rolinherit", "rolcreatedb", "rolcanlogin", "rolconnlimit"];
     let mut maker = Maker::new(definition, &columns);
     let yes = || Value::Bool(true);
-    let name = text(&context.identity.user);
+    let name = text(&context.identity.user());
     maker.push([int(OWNER), name, yes(), yes(), yes(), yes(), int(-1)]);
     maker.rows()
 }
@@ -306,25 +381,61 @@ fn functions(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "proname", "pronamespace", "proowner", "prolang", "procost", "provariadic",
-            "prokind", "proretset", "provolatile", "proparallel", "pronargs", "prorettype",
-            "proargtypes", "prosrc",
+            "oid",
+            "proname",
+            "pronamespace",
+            "proowner",
+            "prolang",
+            "procost",
+            "provariadic",
+            "prokind",
+            "proretset",
+            "provolatile",
+            "proparallel",
+            "pronargs",
+            "prorettype",
+            "proargtypes",
+            "prosrc",
         ],
     );
     for one in procs::all() {
         let arguments = Value::array(one.arguments.iter().map(|ty| int(ty.0)));
         maker.push([
-            int(one.oid), text(one.name), int(11), int(OWNER), int(12), Value::Float(1.0), int(0),
-            text(one.kind), Value::Bool(one.returns_set), text(one.volatile), text("s"),
-            int(one.arguments.len() as i64), int(one.result.0), arguments, text(one.name),
+            int(one.oid),
+            text(one.name),
+            int(11),
+            int(OWNER),
+            int(12),
+            Value::Float(1.0),
+            int(0),
+            text(one.kind),
+            Value::Bool(one.returns_set),
+            text(one.volatile),
+            text("s"),
+            int(one.arguments.len() as i64),
+            int(one.result.0),
+            arguments,
+            text(one.name),
         ]);
     }
     let own = context.snapshot.functions.iter();
     for (name, kind) in own.filter(|(name, _)| !procs::is_known(name)) {
         maker.push([
-            int(procs::own_oid(name)), text(name), int(11), int(OWNER), int(12), Value::Float(1.0),
-            int(Type::ANY.0), text(kind.to_string()), Value::Bool(false), text("i"), text("s"),
-            int(0), int(Type::ANY.0), Value::array([]), text(name),
+            int(procs::own_oid(name)),
+            text(name),
+            int(11),
+            int(OWNER),
+            int(12),
+            Value::Float(1.0),
+            int(Type::ANY.0),
+            text(kind.to_string()),
+            Value::Bool(false),
+            text("i"),
+            text("s"),
+            int(0),
+            int(Type::ANY.0),
+            Value::array([]),
+            text(name),
         ]);
     }
     maker.rows()
@@ -340,11 +451,18 @@ fn methods(definition: &Definition) -> Vec<Row> {
 
 fn collations(definition: &Definition) -> Vec<Row> {
     let columns = [
-        "oid", "collname", "collnamespace", "collowner", "collprovider", "collisdeterministic",
+        "oid",
+        "collname",
+        "collnamespace",
+        "collowner",
+        "collprovider",
+        "collisdeterministic",
         "collencoding",
     ];
     let mut maker = Maker::new(definition, &columns);
-    for (oid, name, provider) in [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")] {
+    for (oid, name, provider) in
+        [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")]
+    {
         let yes = Value::Bool(true);
         maker.push([int(oid), text(name), int(11), int(OWNER), text(provider), yes, int(-1)]);
     }
@@ -368,9 +486,8 @@ fn tablespaces(definition: &Definition) -> Vec<Row> {
 }
 
 fn operator_classes(definition: &Definition) -> Vec<Row> {
-    let columns = [
-        "oid", "opcmethod", "opcname", "opcnamespace", "opcowner", "opcintype", "opcdefault",
-    ];
+    let columns =
+        ["oid", "opcmethod", "opcname", "opcnamespace", "opcowner", "opcintype", "opcdefault"];
     let mut maker = Maker::new(definition, &columns);
     let yes = Value::Bool(true);
     let input = int(Type::TEXT.0);
@@ -380,24 +497,37 @@ fn operator_classes(definition: &Definition) -> Vec<Row> {
 
 fn settings(context: &Context, definition: &Definition) -> Vec<Row> {
     let columns = [
-        "name", "setting", "category", "short_desc", "context", "vartype", "source", "boot_val",
-        "reset_val", "pending_restart",
+        "name",
+        "setting",
+        "category",
+        "short_desc",
+        "context",
+        "vartype",
+        "source",
+        "boot_val",
+        "reset_val",
+        "pending_restart",
     ];
     let mut maker = Maker::new(definition, &columns);
-    for one in &context.snapshot.settings {
-        let value = context.identity.settings.get(&one.name.to_lowercase()).unwrap_or(&one.value);
+    let mut push = |name: &str, value: &str, default: &str, source: &str, description: &str| {
         maker.push([
-            text(&one.name),
+            text(name),
             text(value),
             text("Tradewind"),
-            text(&one.description),
+            text(description),
             text(SETTINGS_CONTEXT),
             text("string"),
-            text(&one.source),
-            text(&one.default),
-            text(&one.value),
+            text(source),
+            text(default),
+            text(value),
             Value::Bool(false),
         ]);
+    };
+    for (name, value) in context.identity.settings() {
+        push(&name, &value, &value, "session", "");
+    }
+    for one in &context.snapshot.settings {
+        push(&one.name, &one.value, &one.default, &one.source, &one.description);
     }
     maker.rows()
 }
@@ -405,26 +535,28 @@ fn settings(context: &Context, definition: &Definition) -> Vec<Row> {
 /// The session that asks. Of others nothing is known here.
 fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
     let columns = [
-        "datid", "datname", "pid", "usesysid", "usename", "application_name", "backend_start",
-        "state", "backend_type",
+        "datid",
+        "datname",
+        "pid",
+        "usesysid",
+        "usename",
+        "application_name",
+        "backend_start",
+        "state",
+        "backend_type",
     ];
     let mut maker = Maker::new(definition, &columns);
-    let application = context.identity.settings.get("application_name");
+    let application = context.identity.setting("application_name");
     maker.push([
         int(oid("database", "", DATABASE)),
         text(DATABASE),
-        int(context.identity.backend_pid),
+        int(std::process::id()),
         int(OWNER),
-        text(&context.identity.user),
+        text(&context.identity.user()),
         application.map_or_else(|| text(""), text),
         Value::Micros(context.started_at),
         text("active"),
         text("client backend"),
     ]);
     maker.rows()
-}
-
-/// The relation of that name in the catalogue's schemas.
-pub(crate) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
-    registry::find(schema, name)
 }

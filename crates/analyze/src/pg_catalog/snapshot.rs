@@ -7,16 +7,19 @@
 use super::registry;
 use super::types::Type;
 use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use crate::write::Temporaries;
 use crate::{sys, tables};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::session_state::SessionState;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewind_sql::catalogue::Definition;
-use tradewind_sql::{Connector, PipelineStatement, TableDefinition};
+use tradewind_sql::{PipelineStatement, TableDefinition, split_key};
 
 /// The schema of PostgreSQL's own relations.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
+/// The schema of a session's temporary tables.
+const TEMPORARY: &str = "pg_temp_1";
 /// Oids below this are PostgreSQL's own.
 const FIRST_OID: u32 = 16_384;
 /// The oid of the role that owns everything.
@@ -63,6 +66,8 @@ pub(crate) struct Column {
 pub(crate) struct Snapshot {
     pub(crate) namespaces: Vec<(u32, Arc<str>)>,
     pub(crate) relations: Vec<Relation>,
+    /// Schemas that were made, with their comments.
+    pub(crate) schemas: BTreeMap<String, Option<String>>,
     pub(crate) settings: Vec<Setting>,
     /// Functions of queries that are not PostgreSQL's own: name and `f`, `a` or `w`.
     pub(crate) functions: Vec<(String, char)>,
@@ -121,37 +126,46 @@ impl Snapshot {
     }
 
     async fn add_users(&mut self, platform: &Platform, state: &SessionState) {
-        let parts = platform.parts();
-        let declared =
-            parts.catalogue.as_ref().map_or_else(Vec::new, |catalogue| catalogue.relations());
+        let catalogue = platform.parts().catalogue.as_ref();
+        let declared = catalogue.map(|catalogue| catalogue.relations()).unwrap_or_default();
+        for schema in catalogue.map(|catalogue| catalogue.schemas()).unwrap_or_default() {
+            self.schemas.insert(schema.name, schema.comment);
+        }
         platform.shapes().forget_all_but(&declared);
         let mut known = HashSet::new();
-        for relation in declared {
+        for relation in &declared {
             known.insert(relation.name().to_string());
-            let name = relation.name();
-            let (kind, columns) = match &relation.definition {
+            let (kind, mut columns) = match &relation.definition {
                 Definition::Table(table) => ('r', table_columns(table)),
-                Definition::View(_) => ('v', view_columns(platform, state, &relation).await),
+                Definition::View(_) => ('v', view_columns(platform, state, relation).await),
                 Definition::MaterializedView(_) => {
-                    ('m', view_columns(platform, state, &relation).await)
+                    ('m', view_columns(platform, state, relation).await)
                 }
             };
-            let mut new = Relation::new(PUBLIC, name, kind, columns);
+            for column in &mut columns {
+                column.comment = relation.column_comment(&column.name).map(str::to_string);
+            }
+            let (schema, name) = split_key(relation.name());
+            let mut new = Relation::new(schema, name, kind, columns);
             new.query = relation.query().map(ToString::to_string);
+            new.comment = relation.comment().map(str::to_string);
             if let Some(table) = relation.table() {
-                new.comment = table.comment.clone();
                 new.set_key(&table.primary_key);
-                if new.comment.is_none() && table.connector != Connector::Lake {
-                    new.comment = topic_comment(table);
-                }
             }
             self.relations.push(new);
         }
-        let lake = parts.lake.as_ref().map_or_else(Vec::new, |lake| lake.tables());
-        for table in lake.iter().filter(|table| !known.contains(table.name())) {
-            let schema = tables::schema_of(platform, state, table.name()).await;
+        // What is in the lake and was never declared.
+        for name in tables::public_names(platform).iter().filter(|name| !known.contains(*name)) {
+            let schema = tables::relation_schema(platform, state, name).await;
             let columns = schema.map_or_else(|_| Vec::new(), |schema| arrow_columns(&schema));
-            self.relations.push(Relation::new(PUBLIC, table.name(), 'r', columns));
+            let (schema, name) = split_key(name);
+            self.relations.push(Relation::new(schema, name, 'r', columns));
+        }
+        if let Some(temporaries) = state.config().get_extension::<Temporaries>() {
+            for (name, schema) in temporaries.all() {
+                let columns = arrow_columns(&schema);
+                self.relations.push(Relation::new(TEMPORARY, &name, 'r', columns));
+            }
         }
     }
 
@@ -190,9 +204,10 @@ impl Snapshot {
     }
 
     fn index(&mut self) {
-        let schemas = [PG_CATALOG, PUBLIC, SYS, INFORMATION_SCHEMA].map(String::from);
+        let own = [PG_CATALOG, PUBLIC, SYS, INFORMATION_SCHEMA].map(String::from);
         let used = self.relations.iter().map(|relation| relation.schema.to_string());
-        let schemas: BTreeSet<String> = used.chain(schemas).collect();
+        let schemas: BTreeSet<String> =
+            used.chain(own).chain(self.schemas.keys().cloned()).collect();
         self.namespaces =
             schemas.iter().map(|name| (namespace_oid(name), name.as_str().into())).collect();
         let mut taken = HashSet::new();
@@ -221,7 +236,8 @@ impl Snapshot {
     /// The relation with an index or constraint of that oid.
     pub(crate) fn keyed(&self, oid: i64) -> Option<(&Relation, &Key)> {
         let keys = self.relations.iter().filter_map(|one| Some((one, one.key.as_ref()?)));
-        let mut keys = keys.filter(|(_, key)| [key.index, key.constraint].map(i64::from).contains(&oid));
+        let mut keys =
+            keys.filter(|(_, key)| [key.index, key.constraint].map(i64::from).contains(&oid));
         keys.next()
     }
 
@@ -269,11 +285,6 @@ impl Relation {
             name: name.into(),
             columns,
         });
-    }
-
-    /// Whether PostgreSQL or the server made it.
-    pub(crate) fn is_catalogue(&self) -> bool {
-        [PG_CATALOG, INFORMATION_SCHEMA].contains(&&*self.schema)
     }
 }
 
@@ -347,7 +358,7 @@ async fn view_columns(
         return arrow_columns(&schema);
     }
     // Boxed: a view may stand on the catalogue, which is read again to plan it.
-    if let Ok(schema) = Box::pin(tables::schema_of(platform, state, relation.name())).await {
+    if let Ok(schema) = Box::pin(tables::relation_schema(platform, state, relation.name())).await {
         platform.shapes().keep_view(relation, Arc::clone(&schema));
         return arrow_columns(&schema);
     }
@@ -363,27 +374,16 @@ async fn view_columns(
     columns.into_iter().map(column).collect()
 }
 
-fn topic_comment(table: &TableDefinition) -> Option<String> {
-    table.topic().map(|topic| format!("topic {}", topic.topic))
-}
-
-/// Settings of PostgreSQL's that clients ask for, with the values that hold here; then our own.
+/// The server's own settings; those of PostgreSQL's are the session's.
 fn settings(platform: &Platform) -> Vec<Setting> {
-    let own = platform.parts().configuration.iter().map(|row| Setting {
+    let setting = |row: &crate::platform::SettingRow| Setting {
         name: row.name.clone(),
         value: row.value.clone(),
         default: row.default.clone(),
         source: row.source.clone(),
         description: row.description.clone(),
-    });
-    let known = super::SETTINGS.iter().map(|(name, value, description)| Setting {
-        name: (*name).into(),
-        value: (*value).into(),
-        default: (*value).into(),
-        source: "default".into(),
-        description: (*description).into(),
-    });
-    known.chain(own).collect()
+    };
+    platform.parts().configuration.iter().map(setting).collect()
 }
 
 fn functions(state: &SessionState) -> Vec<(String, char)> {

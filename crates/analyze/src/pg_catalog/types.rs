@@ -55,10 +55,8 @@ impl Type {
     pub(crate) const REGNAMESPACE: Self = Self(4089);
     pub(crate) const REGROLE: Self = Self(4096);
     pub(crate) const RECORD_ARRAY: Self = Self(2287);
-    pub(crate) const NAME_ARRAY: Self = Self(1003);
     pub(crate) const INT2_ARRAY: Self = Self(1005);
     pub(crate) const TEXT_ARRAY: Self = Self(1009);
-    pub(crate) const OID_ARRAY: Self = Self(1028);
 }
 
 /// A row of `pg_type`, as far as it is not the same for all.
@@ -330,11 +328,6 @@ impl Type {
         }
         metadata.insert(PG_TYPE.to_string(), self.0.to_string());
         field.with_metadata(metadata)
-    }
-
-    /// The type of a parameter's value.
-    pub(crate) fn of_parameter(data_type: &DataType) -> Self {
-        Self::of(data_type).0
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::create_as::of_catalogue;
 use crate::error::AnalyzeError;
-use crate::session::{Answer, Call, Session};
+use crate::session::Session;
 use std::sync::Arc;
 use tradewind_sql::{Catalogue, ObjectKind, Statement, StatementKind, split_key};
 
@@ -45,27 +45,26 @@ impl Session {
     pub(crate) async fn drop_object(
         &mut self,
         statement: &Statement,
-        call: Call<'_>,
-    ) -> Result<Answer, AnalyzeError> {
+    ) -> Result<String, AnalyzeError> {
         let StatementKind::Drop { kind, if_exists, name, cascade } = &statement.kind else {
             return Err(AnalyzeError::bug("no DROP"));
         };
         let tag = format!("DROP {}", kind.name().to_uppercase());
         if *kind == ObjectKind::Table && self.temporaries().remove(name) {
-            return Ok(Answer::Done(tag));
+            return Ok(tag);
         }
         if !cascade || *kind == ObjectKind::Pipeline {
-            return self.change(statement, call).await;
+            return self.change_tag(statement).await;
         }
         let catalogue = self.catalogue()?;
         match catalogue.relation(name) {
             Some(found) if found.kind() == *kind => {
-                self.drop_readers(&catalogue, name, call).await?;
-                self.drop_one(*kind, name, call).await?;
-                Ok(Answer::Done(tag))
+                self.drop_readers(&catalogue, name).await?;
+                self.drop_one(*kind, name).await?;
+                Ok(tag)
             }
-            _ if *if_exists => Ok(Answer::Done(tag)),
-            _ => self.change(statement, call).await,
+            _ if *if_exists => Ok(tag),
+            _ => self.change_tag(statement).await,
         }
     }
 
@@ -73,32 +72,25 @@ impl Session {
         &mut self,
         catalogue: &Catalogue,
         name: &str,
-        call: Call<'_>,
     ) -> Result<(), AnalyzeError> {
         for reader in catalogue.readers(name) {
-            self.drop_one(reader.kind(), reader.name(), call).await?;
+            self.drop_one(reader.kind(), reader.name()).await?;
         }
         Ok(())
     }
 
-    async fn drop_one(
-        &mut self,
-        kind: ObjectKind,
-        name: &str,
-        call: Call<'_>,
-    ) -> Result<(), AnalyzeError> {
+    async fn drop_one(&mut self, kind: ObjectKind, name: &str) -> Result<(), AnalyzeError> {
         let drop =
             StatementKind::Drop { kind, if_exists: true, name: name.to_string(), cascade: false };
         let span = tradewind_sql::Span { start: START, end: START };
         let statement = Statement { kind: drop, text: "DROP".into(), span };
-        self.change(&statement, call).await.map(|_| ())
+        self.change(&statement).await.map(|_| ())
     }
 
     pub(crate) async fn drop_schema(
         &mut self,
         name: &str,
         (if_exists, cascade): (bool, bool),
-        call: Call<'_>,
     ) -> Result<String, AnalyzeError> {
         let catalogue = self.catalogue()?;
         if cascade && catalogue.schemas().iter().any(|schema| schema.name == name) {
@@ -106,8 +98,8 @@ impl Session {
                 |relation: &&Arc<tradewind_sql::Relation>| split_key(relation.name()).0 == name;
             // Each may go with one before it.
             while let Some(first) = catalogue.relations().iter().find(within) {
-                self.drop_readers(&catalogue, first.name(), call).await?;
-                self.drop_one(first.kind(), first.name(), call).await?;
+                self.drop_readers(&catalogue, first.name()).await?;
+                self.drop_one(first.kind(), first.name()).await?;
             }
         }
         catalogue.drop_schema(name, if_exists).map_err(of_catalogue)?;

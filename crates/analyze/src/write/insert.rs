@@ -51,7 +51,7 @@ impl Session {
         self.admit_in_block(false)?;
         let added = self.add_batches(table, columns, rows).await;
         match &added {
-            Ok(rows) => self.changed(&format!("COPY {rows}")),
+            Ok(rows) => self.note_change(&format!("COPY {rows}")),
             Err(_) => self.fail_transaction(),
         }
         added

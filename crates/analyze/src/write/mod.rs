@@ -54,7 +54,7 @@ impl Session {
         let tag = match &statement.kind {
             StatementKind::Insert(insert) => match self.insert(insert, call).await? {
                 Inserted::Rows(rows) => format!("INSERT 0 {rows}"),
-                Inserted::Endless => return self.change(statement, call).await,
+                Inserted::Endless => self.change_tag(statement).await?,
             },
             StatementKind::Other(other) => match other.as_ref() {
                 ast::Statement::Delete(delete) => self.delete(delete, call).await?,
@@ -64,13 +64,21 @@ impl Session {
             StatementKind::Truncate(name) => self.truncate(name, call).await?,
             StatementKind::CreateTableAs(create) => self.create_table_as(create, call).await?,
             StatementKind::CreateTemporary(create) => self.create_temporary(create)?,
-            StatementKind::Drop { .. } => return self.drop_object(statement, call).await,
+            StatementKind::Drop { .. } => self.drop_object(statement).await?,
             StatementKind::DropSchema { name, if_exists, cascade } => {
-                self.drop_schema(name, (*if_exists, *cascade), call).await?
+                self.drop_schema(name, (*if_exists, *cascade)).await?
             }
             kind => self.define(kind)?,
         };
-        self.changed(&tag);
+        self.note_change(&tag);
         Ok(Answer::Done(tag))
+    }
+
+    /// What whoever carries out other changes says was done.
+    async fn change_tag(&mut self, statement: &Statement) -> Result<String, AnalyzeError> {
+        match self.change(statement).await? {
+            Answer::Done(tag) => Ok(tag),
+            _ => Err(AnalyzeError::bug("a change has no rows")),
+        }
     }
 }

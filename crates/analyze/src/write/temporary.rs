@@ -43,6 +43,13 @@ impl Temporaries {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// Every table's name and columns.
+    pub(crate) fn all(&self) -> Vec<(String, SchemaRef)> {
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let columns = |table: &Temporary| Arc::clone(&table.schema);
+        tables.iter().map(|(name, table)| (name.clone(), columns(table))).collect()
+    }
+
     pub(crate) fn insert(&self, name: &str, table: Arc<Temporary>) -> Result<(), AnalyzeError> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tables.contains_key(name) {

@@ -89,10 +89,10 @@ fn spec(table: &TableDefinition) -> TableSpec {
 
 /// Opens a data folder as a start of the server does.
 async fn open(dir: &Path) -> (Platform, Lake) {
-    let clock = Arc::new(SystemClock);
+    let (clock, folder) = (Arc::new(SystemClock), dir.join("lake"));
     let lake = Lake::open(
         Arc::new(OsDisk),
-        &dir.join("lake"),
+        &folder,
         LakeSettings::default(),
         Arc::clone(&clock) as Arc<dyn tradewind_types::Clock>,
     );

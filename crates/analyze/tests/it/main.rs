@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod clients;
 mod control;
 mod files;
 mod flink;
 mod names;
 mod numbers;
+mod prepared;
 mod support;
 mod tables;
