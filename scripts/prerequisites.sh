@@ -11,9 +11,10 @@ tools=("cc:build-essential:compiling the C parts of zstd and TLS")
 if [ "$wanted" = test ]; then
     tools+=(
         "kcat:kcat:the tests of the Kafka port"
+        "psql:postgresql-client:the tests of the Postgres port"
         "python3:python3:the tests that read our tables with DuckDB and deltalake"
         "javac:default-jdk-headless:the tests with Apache Kafka's Java client"
-        "mvn:maven:the tests with Apache Kafka's Java client"
+        "mvn:maven:the tests with Java's clients of Kafka and PostgreSQL"
         "go:golang-go:the tests with franz-go"
         "node:nodejs:the tests with KafkaJS"
         "npm:npm:the tests with KafkaJS"

@@ -17,11 +17,13 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::ast::{JoinConstraint, JoinOperator};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
+use tradewind_lake::{FILE_COLUMN, ROW_COLUMN};
 use tradewind_types::{OFFSET_COLUMN, PARTITION_COLUMN};
 
-/// Whether `*` leaves a column out: where a row comes from in the log, and a record's raw bytes.
+/// Whether `*` leaves a column out: where a row comes from in the log or is in its table, and a
+/// record's raw bytes.
 pub(crate) fn is_hidden(column: &str) -> bool {
-    [PARTITION_COLUMN, OFFSET_COLUMN, "_key", "_value"].contains(&column)
+    [PARTITION_COLUMN, OFFSET_COLUMN, "_key", "_value", FILE_COLUMN, ROW_COLUMN].contains(&column)
 }
 
 /// What the tables of a statement offer.

@@ -8,12 +8,13 @@ use crate::control::Control;
 use crate::error::AnalyzeError;
 use crate::groups::ConsumerGroups;
 use crate::joins::YieldInJoins;
+use crate::pg_catalog::{Planner, Shapes};
 use crate::session::Session;
 use crate::sums::WideSum;
 use crate::topic::TopicFunction;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SessionStateDefaults};
@@ -28,7 +29,7 @@ use tradewind_lake::Lake;
 use tradewind_sql::functions::CheckedArithmetic;
 use tradewind_sql::typing::FlinkOperators;
 use tradewind_sql::{Catalogue, Dialect, FlinkTypes};
-use tradewind_types::Log;
+use tradewind_types::{Clock, Log, SystemClock};
 
 /// The catalog every table is in.
 pub(crate) const CATALOG: &str = "tradewind";
@@ -128,6 +129,10 @@ struct Inner {
     /// What a text in the `flink` dialect is planned with.
     flink: SessionState,
     queries: Arc<Semaphore>,
+    /// Columns of relations that must be planned to know them, for `pg_catalog`.
+    shapes: Shapes,
+    /// Microseconds since the Unix epoch.
+    started_at: i64,
 }
 
 impl Platform {
@@ -139,7 +144,16 @@ impl Platform {
         let state = base_state(&parts)?;
         let flink = flink_state(&state)?;
         let queries = Arc::new(Semaphore::new(parts.settings.queries_max));
-        Ok(Self { inner: Arc::new(Inner { parts, state, flink, queries }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                parts,
+                state,
+                flink,
+                queries,
+                shapes: Shapes::default(),
+                started_at: SystemClock.now_us(),
+            }),
+        })
     }
 
     /// A new session with default settings.
@@ -156,8 +170,22 @@ impl Platform {
         &self.inner.parts
     }
 
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.inner.shapes
+    }
+
+    /// When it was made, in microseconds since the Unix epoch.
+    pub(crate) fn started_at(&self) -> i64 {
+        self.inner.started_at
+    }
+
     pub(crate) fn state(&self) -> SessionState {
         self.inner.state.clone()
+    }
+
+    /// What bounds the memory of all queries.
+    pub(crate) fn memory_pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.inner.state.runtime_env().memory_pool)
     }
 
     /// What a text of a dialect is planned with, in the surroundings of `state`.
@@ -201,6 +229,8 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
     let options = config.options_mut();
     // 0.1 is a tenth: money is compared with and multiplied by exact numbers.
     options.sql_parser.parse_float_as_decimal = true;
+    // Errors say where.
+    options.sql_parser.collect_spans = true;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -208,6 +238,7 @@ fn base_state(parts: &PlatformParts) -> Result<SessionState, AnalyzeError> {
         .with_default_features()
         .with_analyzer_rule(Arc::new(CheckedArithmetic))
         .with_physical_optimizer_rule(Arc::new(YieldInJoins))
+        .with_query_planner(Arc::new(Planner))
         .build();
     state.register_udtf("topic", Arc::new(TopicFunction(parts.log.clone())));
     for function in tradewind_sql::functions::all() {

@@ -1,13 +1,12 @@
 //! System tables: `sys.tables`, `sys.columns`, `sys.topics`, `sys.partitions`, `sys.settings`, those
-//! of pipelines and of consumer groups beside this, and the standard's `information_schema.tables` and
-//! `.columns`.
+//! of pipelines and of consumer groups beside this.
 //!
 //! Guarantees: a table is what it describes at the moment the query is planned.
 //! Left out: history. Counters over time are at `/metrics`.
 
 use crate::error::AnalyzeError;
 use crate::groups;
-use crate::platform::{CATALOG, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use crate::platform::{Platform, SYS};
 use crate::sys_pipelines;
 use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
@@ -21,7 +20,7 @@ use tradewind_sql::{Connector, PipelineStatement, type_name};
 use tradewind_types::log::PartitionFigures;
 
 /// The system tables, by name.
-const TABLES: [&str; 9] = [
+pub(crate) const TABLES: [&str; 9] = [
     "columns",
     "consumer_groups",
     "operators",
@@ -53,21 +52,7 @@ pub(crate) async fn table(
     in_memory(batch)
 }
 
-/// A table of schema `information_schema`.
-pub(crate) fn information_schema(
-    platform: &Platform,
-    name: &str,
-) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
-    let relations = relations(platform);
-    let batch = match name {
-        "tables" => standard_tables(&relations),
-        "columns" => standard_columns(&all_columns(platform)),
-        _ => return Err(missing(INFORMATION_SCHEMA, name, &["tables", "columns"])),
-    };
-    in_memory(batch)
-}
-
-fn missing(schema: &str, name: &str, known: &[&str]) -> AnalyzeError {
+pub(crate) fn missing(schema: &str, name: &str, known: &[&str]) -> AnalyzeError {
     let error = AnalyzeError::user(format!("table \"{schema}.{name}\" does not exist"))
         .did_you_mean(name, known.iter().copied());
     match error.hint {
@@ -106,11 +91,16 @@ fn kind(relation: &Relation) -> &'static str {
 fn tables(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
     let relations = relations(platform);
     let owners: Vec<String> = relations.iter().map(|each| each.owner.to_string()).collect();
+    let folders = relations.iter().map(|each| {
+        let table = each.table().filter(|table| table.is_lake())?;
+        Some(table.folder.as_str())
+    });
     vec![
         ("name", text(relations.iter().map(|each| each.name()))),
         ("kind", text(relations.iter().map(|each| kind(each)))),
         ("owner", text(owners.iter().map(String::as_str))),
         ("sql", text(relations.iter().map(|each| each.sql()))),
+        ("folder", Arc::new(StringArray::from_iter(folders))),
     ]
 }
 
@@ -166,32 +156,6 @@ fn columns(platform: &Platform) -> Vec<(&'static str, ArrayRef)> {
 
 fn yes_no(yes: bool) -> &'static str {
     if yes { "YES" } else { "NO" }
-}
-
-fn standard_tables(relations: &[Arc<Relation>]) -> Vec<(&'static str, ArrayRef)> {
-    let kinds = relations.iter().map(|each| match each.definition {
-        Definition::View(_) | Definition::MaterializedView(_) => "VIEW",
-        Definition::Table(_) => "BASE TABLE",
-    });
-    vec![
-        ("table_catalog", text(relations.iter().map(|_| CATALOG))),
-        ("table_schema", text(relations.iter().map(|_| PUBLIC))),
-        ("table_name", text(relations.iter().map(|each| each.name()))),
-        ("table_type", text(kinds)),
-    ]
-}
-
-fn standard_columns(rows: &[ColumnRow]) -> Vec<(&'static str, ArrayRef)> {
-    let positions = rows.iter().map(|row| row.position);
-    vec![
-        ("table_catalog", text(rows.iter().map(|_| CATALOG))),
-        ("table_schema", text(rows.iter().map(|_| PUBLIC))),
-        ("table_name", text(rows.iter().map(|row| row.table.as_str()))),
-        ("column_name", text(rows.iter().map(|row| row.name.as_str()))),
-        ("ordinal_position", Arc::new(Int32Array::from_iter_values(positions))),
-        ("is_nullable", text(rows.iter().map(|row| yes_no(row.nullable)))),
-        ("data_type", text(rows.iter().map(|row| row.data_type.as_str()))),
-    ]
 }
 
 /// One row a partition.

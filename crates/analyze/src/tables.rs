@@ -7,8 +7,12 @@
 use crate::declared::DeclaredTopic;
 use crate::error::AnalyzeError;
 use crate::names::{self, Known, is_hidden};
-use crate::platform::{CATALOG, FileAccess, INFORMATION_SCHEMA, PUBLIC, Platform, SYS};
+use crate::pg_catalog::{self, PG_CATALOG};
+use crate::platform::{
+    CATALOG, FileAccess, INFORMATION_SCHEMA, PUBLIC, Platform, PlatformParts, SYS,
+};
 use crate::scan::ScanTable;
+use crate::write::{Placed, Temporaries};
 use crate::{files, sys};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -27,9 +31,10 @@ use datafusion::sql::sqlparser::ast::{self, TableFactor, VisitMut, VisitorMut};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use tradewind_lake::LakeTable;
 use tradewind_sql::catalogue::Definition;
 use tradewind_sql::typing::{self, FlinkExpressions};
-use tradewind_sql::{Dialect, TableDefinition, ViewDefinition};
+use tradewind_sql::{Dialect, TableDefinition, ViewDefinition, relation_key, split_key};
 
 /// Views may stand on views this deep.
 const VIEW_DEPTH_MAX: usize = 16;
@@ -44,6 +49,9 @@ pub(crate) async fn plan(
 ) -> Result<LogicalPlan, AnalyzeError> {
     if depth > VIEW_DEPTH_MAX {
         return Err(AnalyzeError::user("views stand on each other more than 16 deep"));
+    }
+    if let Some(question) = pg_catalog::plan(platform, state, &statement, dialect)? {
+        return Ok(question);
     }
     let fold = dialect == Dialect::Postgres;
     if dialect == Dialect::Flink {
@@ -89,12 +97,61 @@ pub(crate) async fn schema_of(
     name: &str,
 ) -> Result<SchemaRef, AnalyzeError> {
     let finder = Finder { platform, state, depth: 0 };
-    let reference = match name.split_once('.') {
-        Some((SYS, table)) => TableReference::partial(SYS, table),
-        _ => TableReference::bare(name),
+    let reference = match split_key(name) {
+        (PUBLIC, _) => TableReference::bare(name),
+        (schema, table) => TableReference::partial(schema, table),
     };
     let path = name.contains('/') || std::path::Path::new(name).exists();
     Ok(without_hidden(finder.find(&reference, path).await?).schema())
+}
+
+/// The columns of a relation of the catalogue or the lake, by its key: never a path, never a system
+/// table.
+pub(crate) async fn relation_schema(
+    platform: &Platform,
+    state: &SessionState,
+    key: &str,
+) -> Result<SchemaRef, AnalyzeError> {
+    let finder = Finder { platform, state, depth: 0 };
+    Ok(without_hidden(finder.relation(key).await?).schema())
+}
+
+/// The lake table a name means, and that name as the catalogue has it.
+pub(crate) fn lake_table(
+    platform: &Platform,
+    dialect: Dialect,
+    name: &str,
+) -> Result<(String, Arc<LakeTable>), AnalyzeError> {
+    let parts = platform.parts();
+    let relation = match &parts.catalogue {
+        Some(catalogue) => catalogue
+            .resolve(name, dialect)
+            .map_err(|error| AnalyzeError::user(error.to_string()))?,
+        None => None,
+    };
+    let folder = match &relation {
+        None => name.to_string(),
+        Some(relation) => match relation.table() {
+            Some(table) if table.is_lake() => table.folder.clone(),
+            _ => {
+                let (kind, name) = (relation.kind().name(), relation.name());
+                let message = format!("\"{name}\" is a {kind} whose rows are not in the lake");
+                return Err(AnalyzeError::user(message)
+                    .hint("rows go to tables WITH ('connector' = 'delta')"));
+            }
+        },
+    };
+    let table = lake_folder(parts, &folder);
+    let table = table.filter(|_| relation.is_some() || is_settled(parts, &folder));
+    let name = relation.map_or(name.to_string(), |relation| relation.name().to_string());
+    match table {
+        Some(table) => Ok((name, table)),
+        None => {
+            let names = public_names(platform);
+            Err(AnalyzeError::user(format!("table \"{name}\" does not exist"))
+                .did_you_mean(&name, names.iter().map(String::as_str)))
+        }
+    }
 }
 
 /// What a statement's text uses as tables.
@@ -153,11 +210,20 @@ fn place(reference: &TableReference) -> (String, String) {
 pub(crate) fn public_names(platform: &Platform) -> Vec<String> {
     let parts = platform.parts();
     let mut names = BTreeSet::new();
-    if let Some(catalogue) = &parts.catalogue {
-        names.extend(catalogue.relations().iter().map(|relation| relation.name().to_string()));
-    }
+    let catalogue = parts.catalogue.as_ref();
+    let relations = catalogue.map(|catalogue| catalogue.relations()).unwrap_or_default();
+    names.extend(relations.iter().map(|relation| relation.name().to_string()));
     if let Some(lake) = &parts.lake {
-        names.extend(lake.tables().iter().map(|table| table.name().to_string()));
+        let named: BTreeSet<String> = relations
+            .iter()
+            .filter_map(|relation| relation.table())
+            .map(|table| table.folder.clone())
+            .collect();
+        // A table's rows may be in a folder of another name; a folder nobody names is a table.
+        let folders = lake.tables();
+        let folders = folders.iter().map(|table| table.name().to_string());
+        let unnamed = |folder: &String| !named.contains(folder) && lake.is_settled(folder);
+        names.extend(folders.filter(unnamed));
     }
     names.into_iter().collect()
 }
@@ -182,15 +248,40 @@ impl Finder<'_> {
             };
         }
         match reference.schema() {
-            None | Some(PUBLIC) => self.public(name).await,
+            None if pg_catalog::is_implicit(name) => self.catalogue(PG_CATALOG, name),
+            None | Some(PUBLIC) => self.relation(name).await,
             Some(SYS) => sys::table(self.platform, name).await,
-            Some(INFORMATION_SCHEMA) => sys::information_schema(self.platform, name),
-            Some(other) => Err(AnalyzeError::user(format!("schema \"{other}\" does not exist"))
-                .did_you_mean(other, [PUBLIC, SYS, INFORMATION_SCHEMA])),
+            Some(schema) if pg_catalog::is_schema(schema) => self.catalogue(schema, name),
+            Some(other) if self.has_schema(other) => {
+                self.relation(&relation_key(vec![other.to_string(), name.to_string()])).await
+            }
+            Some(other) => {
+                let catalogue = self.platform.parts().catalogue.as_ref();
+                let made = catalogue.map(|catalogue| catalogue.schemas()).unwrap_or_default();
+                let made = made.iter().map(|schema| schema.name.as_str());
+                let own = [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA];
+                Err(AnalyzeError::user(format!("schema \"{other}\" does not exist"))
+                    .did_you_mean(other, made.chain(own)))
+            }
         }
     }
 
-    async fn public(&self, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+    fn catalogue(&self, schema: &str, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+        match pg_catalog::table(self.platform, self.state, schema, name)? {
+            Some(table) => Ok(table),
+            None => Err(sys::missing(schema, name, &pg_catalog::names(schema))),
+        }
+    }
+
+    fn has_schema(&self, name: &str) -> bool {
+        let catalogue = self.platform.parts().catalogue.as_ref();
+        catalogue.is_some_and(|catalogue| catalogue.has_schema(name))
+    }
+
+    async fn relation(&self, name: &str) -> Result<Arc<dyn TableProvider>, AnalyzeError> {
+        if let Some(table) = self.own(name)? {
+            return Ok(table);
+        }
         let names = public_names(self.platform);
         let name = exact_or_unique(name, &names)?;
         let parts = self.platform.parts();
@@ -199,12 +290,32 @@ impl Finder<'_> {
             Some(Definition::View(view)) => self.view(view).await,
             Some(Definition::MaterializedView(_)) => self.materialized(name),
             Some(Definition::Table(table)) if table.topic().is_some() => self.topic(table),
-            _ => match parts.lake.as_ref().and_then(|lake| lake.table(name)) {
+            Some(Definition::Table(table)) => match lake_folder(parts, &table.folder) {
+                Some(table) => Ok(table.provider()),
+                None => Err(AnalyzeError::user(format!("table \"{name}\" has no rows to read"))),
+            },
+            None => match lake_folder(parts, name).filter(|_| is_settled(parts, name)) {
                 Some(table) => Ok(table.provider()),
                 None => Err(AnalyzeError::user(format!("table \"{name}\" does not exist"))
                     .did_you_mean(name, names.iter().map(String::as_str))),
             },
         }
+    }
+
+    /// What a name means to this statement alone: the table it changes, a temporary one. Views do
+    /// not see these.
+    fn own(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, AnalyzeError> {
+        if self.depth > 0 {
+            return Ok(None);
+        }
+        let config = self.state.config();
+        if let Some(placed) = config.get_extension::<Placed>().filter(|placed| placed.name == name)
+        {
+            return Ok(Some(Arc::clone(&placed.rows)));
+        }
+        let temporaries = config.get_extension::<Temporaries>();
+        let found = temporaries.and_then(|temporaries| temporaries.get(name));
+        found.map(|table| table.provider()).transpose()
     }
 
     /// A materialized view as of now: the statement sees this one moment of it.
@@ -238,6 +349,15 @@ impl Finder<'_> {
         };
         Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
     }
+}
+
+fn lake_folder(parts: &PlatformParts, folder: &str) -> Option<Arc<LakeTable>> {
+    parts.lake.as_ref()?.table(folder)
+}
+
+/// Whether nobody is making or dropping the table of a folder.
+fn is_settled(parts: &PlatformParts, folder: &str) -> bool {
+    parts.lake.as_ref().is_some_and(|lake| lake.is_settled(folder))
 }
 
 /// A view's columns under the names its definition lists.
@@ -345,7 +465,7 @@ impl CatalogProviderList for Found {
 
 impl CatalogProvider for Found {
     fn schema_names(&self) -> Vec<String> {
-        vec![PUBLIC.into(), SYS.into(), INFORMATION_SCHEMA.into()]
+        [PUBLIC, SYS, PG_CATALOG, INFORMATION_SCHEMA].map(String::from).to_vec()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {

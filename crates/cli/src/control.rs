@@ -88,7 +88,7 @@ impl Control for Controller {
                 self.engine.create(request).await.map_err(process_error)?;
                 Ok("CREATE MATERIALIZED VIEW".into())
             }
-            StatementKind::Drop { kind, if_exists, name } => {
+            StatementKind::Drop { kind, if_exists, name, .. } => {
                 self.drop_object(*kind, name, *if_exists).await
             }
             StatementKind::AlterPipeline { name, pause } => {
@@ -214,7 +214,9 @@ impl Controller {
         let made = match definition.topic() {
             Some(topic) => self.make_topic(&topic.topic).await,
             None if definition.is_lake() => {
-                let made = self.lake.create_table(&table_spec(definition)).await;
+                let made = self.catalogue.table(&definition.name);
+                let spec = table_spec(made.as_ref().unwrap_or(definition));
+                let made = self.lake.create_table(&spec).await;
                 made.map(drop).map_err(|error| AnalyzeError::user(error.to_string()))
             }
             None => Ok(()),
@@ -259,12 +261,20 @@ impl Controller {
             }
             return Ok(tag);
         }
-        let lake_table = self.catalogue.table(name).is_some_and(|table| table.is_lake());
-        self.catalogue.drop_object(kind, name, if_exists).map_err(catalogue_error)?;
-        if lake_table && self.lake.table(name).is_some() {
-            let dropped = self.lake.drop_table(name).await;
-            dropped.map_err(|error| AnalyzeError::environment(error.to_string()))?;
+        let table = self.catalogue.table(name).filter(|table| table.is_lake());
+        let folder = table.map(|table| table.folder).filter(|_| kind == ObjectKind::Table);
+        let Some(folder) = folder.filter(|folder| self.lake.table(folder).is_some()) else {
+            self.catalogue.drop_object(kind, name, if_exists).map_err(catalogue_error)?;
+            return Ok(tag);
+        };
+        // From here on the catalogue decides, at the next start if need be, whether the rows stay.
+        self.lake.unsettle(&folder).await?;
+        let dropped = self.catalogue.drop_object(kind, name, if_exists);
+        if dropped.is_ok() {
+            self.lake.drop_table(&folder).await?;
         }
+        self.lake.settle(&folder).await?;
+        dropped.map_err(catalogue_error)?;
         Ok(tag)
     }
 
@@ -272,10 +282,12 @@ impl Controller {
     /// whether or not this succeeds, so a failure is told to the operator alone.
     async fn forget_writers(&self, pipeline: &Pipeline) {
         for (table, writer) in writers(pipeline) {
-            if self.lake.table(table).is_none() {
+            let named = self.catalogue.table(table);
+            let folder = named.map_or_else(|| table.to_string(), |named| named.folder);
+            if self.lake.table(&folder).is_none() {
                 continue;
             }
-            if let Err(error) = self.lake.forget_writer(table, &writer).await {
+            if let Err(error) = self.lake.forget_writer(&folder, &writer).await {
                 let pipeline = pipeline.name.as_str();
                 tracing::warn!(pipeline, table, writer, %error, "staged files were left behind");
             }

@@ -15,11 +15,15 @@ use tradewind_sql::{Catalogue, TableDefinition};
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log, Sink, SinkError};
 
-/// The lake's tables as the catalogue has them.
+/// The lake's tables as the catalogue has them. What a statement that did not end left behind goes.
 ///
 /// # Errors
 /// The first table that cannot be made.
 pub async fn make_tables(catalogue: &Catalogue, lake: &Lake) -> Result<(), LakeError> {
+    let relations = catalogue.relations();
+    let tables = relations.iter().filter_map(|relation| relation.table());
+    let named = tables.filter(|table| table.is_lake()).map(|table| table.folder.clone());
+    lake.settle_all(&named.collect()).await?;
     for relation in catalogue.relations() {
         if let Some(table) = relation.table().filter(|table| table.is_lake()) {
             lake.create_table(&table_spec(table)).await?;
@@ -31,7 +35,7 @@ pub async fn make_tables(catalogue: &Catalogue, lake: &Lake) -> Result<(), LakeE
 /// What the lake is told of a table.
 pub fn table_spec(table: &TableDefinition) -> TableSpec {
     TableSpec {
-        name: table.name.clone(),
+        name: table.folder.clone(),
         schema: table.schema(),
         partition_columns: table.partitioned_by.clone(),
     }
@@ -63,7 +67,7 @@ impl Sinks for LakeSinks {
             }
         };
         self.0.create_table(&table_spec(table)).await.map_err(failed)?;
-        self.0.sink(&table.name, writer).map_err(failed)
+        self.0.sink(&table.folder, writer).map_err(failed)
     }
 
     fn history(&self, table: &str) -> Option<Arc<dyn History>> {

@@ -62,7 +62,7 @@ pub enum StartError {
         "{name} cannot listen on {address}: {reason}; set {setting} to another address, or to port 0 for a free one"
     )]
     Port {
-        /// `HTTP` or `Kafka`.
+        /// `HTTP`, `Kafka` or `Postgres`.
         name: &'static str,
         /// As it was configured.
         address: String,
@@ -80,14 +80,21 @@ fn part(error: impl std::fmt::Display) -> StartError {
     StartError::Part(error.to_string())
 }
 
+/// Where the ports are.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    http: SocketAddr,
+    kafka: SocketAddr,
+    postgres: SocketAddr,
+}
+
 /// A running server.
 pub struct Server {
-    /// HTTP and Kafka.
-    addresses: Option<(SocketAddr, SocketAddr)>,
+    addresses: Option<Addresses>,
     health: Health,
     parts: Parts,
     stop: watch::Sender<bool>,
-    /// The two ports; they end when they have drained.
+    /// The ports; they end when they have drained.
     ports: Vec<JoinHandle<()>>,
     /// Loops that are ended at once.
     background: Vec<JoinHandle<()>>,
@@ -103,7 +110,11 @@ impl Server {
         tradewind_log::wire::raise_open_files();
         let http = listen("HTTP", &config.server.http.listen, "server.http_listen").await?;
         let kafka = listen("Kafka", &config.server.kafka.listen, "server.kafka_listen").await?;
+        let postgres = &config.server.postgres.listen;
+        let postgres = listen("Postgres", postgres, "server.postgres_listen").await?;
         let (http_addr, kafka_addr) = (address(&http)?, address(&kafka)?);
+        let addresses =
+            Addresses { http: http_addr, kafka: kafka_addr, postgres: address(&postgres)? };
         let (stop, _) = watch::channel(false);
         let health = Health::default();
         let routes: Arc<OnceLock<Router>> = Arc::default();
@@ -118,6 +129,13 @@ impl Server {
             }
         };
         let subscribers = Subscribers::new(SubscribeLimits::default(), stop.subscribe());
+        let postgres = tokio::spawn(tradewind_serve::postgres::serve(
+            postgres,
+            parts.platform.clone(),
+            subscribers.clone(),
+            settings::postgres(&config),
+            stopped(&stop),
+        ));
         let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
@@ -126,10 +144,10 @@ impl Server {
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
-        let (ports, background) = (vec![http, kafka], parts.background(&config));
+        let (ports, background) = (vec![http, kafka, postgres], parts.background(&config));
         watch_log(&health, &parts.log);
         health.ready();
-        let addresses = Some((http_addr, kafka_addr));
+        let addresses = Some(addresses);
         Ok(Self { addresses, health, parts, stop, ports, background })
     }
 
@@ -150,12 +168,17 @@ impl Server {
 
     /// Where HTTP is served; `None` without ports.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.addresses.map(|(http, _)| http)
+        self.addresses.map(|addresses| addresses.http)
     }
 
     /// Where the Kafka protocol is served; `None` without ports.
     pub fn kafka_addr(&self) -> Option<SocketAddr> {
-        self.addresses.map(|(_, kafka)| kafka)
+        self.addresses.map(|addresses| addresses.kafka)
+    }
+
+    /// Where PostgreSQL's protocol is served; `None` without ports.
+    pub fn postgres_addr(&self) -> Option<SocketAddr> {
+        self.addresses.map(|addresses| addresses.postgres)
     }
 
     /// SQL, without a connection between.

@@ -12,7 +12,7 @@ use tradewind_lake::LakeSettings;
 use tradewind_log::group::GroupSettings;
 use tradewind_log::wire::{QuotaLimits, WireLimits};
 use tradewind_log::{LogSettings, TopicDefaults, TransactionSettings};
-use tradewind_serve::{Limits, SqlLimits};
+use tradewind_serve::{Limits, PostgresLimits, SqlLimits};
 use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -79,6 +79,20 @@ pub fn wire(config: &Config) -> WireLimits {
             requests_per_second: from.quota_requests_per_second,
         },
         ..WireLimits::default()
+    }
+}
+
+/// For the Postgres port.
+pub fn postgres(config: &Config) -> PostgresLimits {
+    let from = &config.server.postgres;
+    PostgresLimits {
+        connections_max: from.connections_max,
+        message_bytes_max: from.message_bytes_max,
+        inflight_bytes_max: from.inflight_bytes_max,
+        stall_timeout: Duration::from_millis(from.stall_timeout_ms),
+        idle_timeout: from.idle_timeout_ms.map(Duration::from_millis),
+        drain_timeout: Duration::from_millis(config.server.shutdown_timeout_ms),
+        ..PostgresLimits::default()
     }
 }
 

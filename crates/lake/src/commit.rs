@@ -118,7 +118,7 @@ impl LakeTable {
     }
 
     /// What the table's history says of an epoch's commit.
-    fn append(&self) -> DeltaOperation {
+    pub(crate) fn append(&self) -> DeltaOperation {
         let columns = self.partition_columns();
         DeltaOperation::Write {
             mode: SaveMode::Append,
@@ -127,7 +127,7 @@ impl LakeTable {
         }
     }
 
-    fn count_commit(&self, files: &[Add]) {
+    pub(crate) fn count_commit(&self, files: &[Add]) {
         let labels = [("table", self.name().to_owned())];
         metrics::counter!("tradewind_lake_commits_total", &labels).increment(1);
         metrics::counter!("tradewind_lake_files_total", &labels).increment(files.len() as u64);
@@ -144,6 +144,7 @@ impl LakeTable {
         operation: DeltaOperation,
         txns: Vec<Transaction>,
     ) -> Result<EagerSnapshot, LakeError> {
+        self.check_not_dropped()?;
         let base = self.published();
         // From here on the entry may be there although we were told it is not, or never asked
         // again because the caller went away.
@@ -222,7 +223,7 @@ impl LakeTable {
     }
 
     /// The files are what the manifest says: the last look before they become rows.
-    async fn check_staged(&self, files: &[Add]) -> Result<(), LakeError> {
+    pub(crate) async fn check_staged(&self, files: &[Add]) -> Result<(), LakeError> {
         for file in files {
             let found = self.store().head(&self.location(&file.path)).await;
             let wrong = match found {

@@ -77,6 +77,25 @@ pub enum LakeError {
         /// Why commits fail, when they do.
         cause: String,
     },
+    /// Another statement rewrote the same files first.
+    #[error("table {0:?} was rewritten meanwhile: nothing was changed, try again")]
+    Conflict(String),
+    /// A statement that takes rows out of a table into which pipelines are writing.
+    #[error("table {table:?} has {rows} rows that wait for a pipeline's commit")]
+    RowsInFlight {
+        /// The table.
+        table: String,
+        /// How many.
+        rows: usize,
+    },
+    /// A commit whose end nobody could find out.
+    #[error("table {table:?}: it is not known whether the rows were committed: {cause}")]
+    Unknown {
+        /// The table.
+        table: String,
+        /// Why the commit failed.
+        cause: String,
+    },
     /// The disk below.
     #[error("{}: {source}", path.display())]
     Io {
@@ -125,7 +144,7 @@ impl LakeError {
     /// Whether the same call may succeed later: a full tail or disk, a conflict, a lost disk.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::TailFull { .. } | Self::Io { .. } => true,
+            Self::TailFull { .. } | Self::Io { .. } | Self::Conflict(_) => true,
             Self::Delta { source, .. } => delta_is_transient(source),
             _ => false,
         }

@@ -20,9 +20,10 @@ use deltalake::operations::create::CreateBuilder;
 use object_store::{ObjectStoreExt, PutPayload};
 use parking_lot::RwLock;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tradewind_disk::Disk;
 use tradewind_types::{Clock, OFFSET_COLUMN, PARTITION_COLUMN, Sink};
 
@@ -39,6 +40,8 @@ pub struct Lake {
     tables: Arc<RwLock<BTreeMap<String, Arc<LakeTable>>>>,
     /// Held while a table is made or dropped.
     changes: Arc<tokio::sync::Mutex<()>>,
+    /// Tables of which it is open whether they stay.
+    pub(crate) unsettled: Arc<RwLock<BTreeSet<String>>>,
 }
 
 impl Lake {
@@ -65,7 +68,13 @@ impl Lake {
             total: Arc::default(),
             dir: dir.to_path_buf(),
         };
-        let lake = Self { shared, disk, tables: Arc::default(), changes: Arc::default() };
+        let lake = Self {
+            shared,
+            disk,
+            tables: Arc::default(),
+            changes: Arc::default(),
+            unsettled: Arc::default(),
+        };
         lake.end_drops()?;
         for name in lake.folders()? {
             lake.discover(&name).await?;
@@ -73,7 +82,15 @@ impl Lake {
         Ok(lake)
     }
 
-    fn entries(&self) -> Result<Vec<tradewind_disk::Entry>, LakeError> {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
+    pub(crate) fn entries(&self) -> Result<Vec<tradewind_disk::Entry>, LakeError> {
         let dir = &self.shared.dir;
         let mut entries = self.disk.list(dir).map_err(|error| LakeError::io(dir, error))?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -220,6 +237,7 @@ impl Lake {
         let table = self.tables.write().remove(name);
         let table = table.ok_or_else(|| LakeError::NoSuchTable(name.to_owned()))?;
         let _commits = table.commits.lock().await;
+        table.dropped.store(true, Ordering::Release);
         let marker = format!("{name}{DROPPING_SUFFIX}");
         let put = self.shared.store.put(&marker.as_str().into(), PutPayload::new()).await;
         put.map_err(|error| table.store_error(error))?;
@@ -228,16 +246,22 @@ impl Lake {
         removed.map_err(|error| table.store_error(error))?
     }
 
-    /// The folder first, then the marker: what is left half removed is removed again.
-    fn remove_folder(&self, name: &str) -> Result<(), LakeError> {
+    /// A folder of ours without a marker of its own.
+    pub(crate) fn remove_unmarked(&self, name: &str) -> Result<(), LakeError> {
         let dir = &self.shared.dir;
         let folder = dir.join(name);
         match self.shared.store.remove_folder(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other.map_err(|error| LakeError::io(&folder, error))?,
         }
+        self.disk.sync_dir(dir).map_err(|error| LakeError::io(dir, error))
+    }
+
+    /// The folder first, then the marker: what is left half removed is removed again.
+    fn remove_folder(&self, name: &str) -> Result<(), LakeError> {
+        self.remove_unmarked(name)?;
+        let dir = &self.shared.dir;
         let failed = |error| LakeError::io(dir, error);
-        self.disk.sync_dir(dir).map_err(failed)?;
         self.disk.remove_file(&dir.join(format!("{name}{DROPPING_SUFFIX}"))).map_err(failed)?;
         self.disk.sync_dir(dir).map_err(failed)
     }
@@ -297,6 +321,6 @@ impl Lake {
     }
 }
 
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

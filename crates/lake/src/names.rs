@@ -11,6 +11,10 @@ const WRITER_BYTES_MAX: usize = 150;
 /// Folder names are for people; the values themselves are in the log.
 const FOLDER_VALUE_CHARS_MAX: usize = 64;
 const TABLE_CHARS_MAX: usize = 128;
+/// Names a table of which it is open whether it stays.
+pub(crate) const UNSETTLED_SUFFIX: &str = ".unsettled";
+/// What the names of markers beside a table's folder end in, behind a dot.
+const MARKERS: [&str; 2] = ["dropping", "unsettled"];
 
 /// What the name of a staged file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +45,23 @@ pub(crate) fn compacted(number: usize, stamp_us: i64) -> String {
     format!("compact-{stamp_us:016x}-{number:04}.parquet")
 }
 
+/// The file name of `number` of a statement's batch.
+pub(crate) fn inserted(id: &str, number: usize, stamp_us: i64) -> String {
+    format!("insert-{stamp_us:016x}-{number:04}-{id}.parquet")
+}
+
+/// The batch a file is of; `None` for any other file.
+pub(crate) fn inserted_by(file_name: &str) -> Option<&str> {
+    let rest = file_name.strip_prefix("insert-")?.strip_suffix(".parquet")?;
+    rest.splitn(3, '-').nth(2)
+}
+
 /// When a file of ours was begun, microseconds since the Unix epoch, by its name.
 pub(crate) fn stamp_us(file_name: &str) -> Option<i64> {
     if let Some(staged) = parse_staged(file_name) {
         return Some(staged.stamp_us);
     }
-    let rest = file_name.strip_prefix("compact-")?;
+    let rest = file_name.strip_prefix("compact-").or_else(|| file_name.strip_prefix("insert-"))?;
     i64::from_str_radix(rest.get(..16)?, 16).ok()
 }
 
@@ -64,12 +79,20 @@ fn plain(text: &str) -> String {
     text.chars().take(FOLDER_VALUE_CHARS_MAX).map(keep).collect()
 }
 
-/// Whether a table may be called so.
+/// Whether a table's folder may be called so: `table`, `schema.table`, and where that name was
+/// taken `table-2`.
 pub(crate) fn table_name_allowed(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= TABLE_CHARS_MAX
-        && !name.starts_with('_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let (name, number) = name.split_once('-').unwrap_or((name, "2"));
+    let (first, second) = name.split_once('.').unwrap_or(("s", name));
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('_')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let numbered = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty();
+    // `schema.dropping` would be the marker of a drop.
+    let marker = name.contains('.') && MARKERS.contains(&second);
+    numbered && name.len() <= TABLE_CHARS_MAX && plain(first) && plain(second) && !marker
 }
 
 /// Whether a writer's name fits into file names.
@@ -133,6 +156,9 @@ mod tests {
             assert_eq!(stamp_us(name), None, "{name}");
         }
         assert_eq!(stamp_us(&compacted(3, 77)), Some(77));
+        assert_eq!(stamp_us(&inserted("abc", 3, 77)), Some(77));
+        assert_eq!(inserted_by(&inserted("abc", 3, 77)), Some("abc"));
+        assert_eq!(inserted_by(&compacted(3, 77)), None);
     }
 
     #[test]
@@ -143,8 +169,11 @@ mod tests {
 
     #[test]
     fn table_names() {
-        assert!(table_name_allowed("order_lines2"));
-        for name in ["", "_delta_log", "a b", "a/b", "é", ".."] {
+        for name in ["order_lines2", "dbt.orders", "orders-2", "dbt.orders-13"] {
+            assert!(table_name_allowed(name), "{name}");
+        }
+        let bad = ["", "_delta_log", "a b", "a/b", "é", "..", ".a", "a.", "a.b.c", "a-", "a-b"];
+        for name in bad.into_iter().chain(["a.dropping", "a.unsettled", "a._b"]) {
             assert!(!table_name_allowed(name), "{name}");
         }
     }

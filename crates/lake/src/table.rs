@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use tradewind_types::{Clock, Epoch};
 
@@ -87,8 +88,12 @@ pub struct LakeTable {
     state: Mutex<State>,
     /// Held while a commit is made and published. Taken before `state`.
     pub(crate) commits: tokio::sync::Mutex<Commits>,
-    /// Held by background work, one run at a time.
+    /// Held by background work, one run at a time, and by statements that rewrite files.
     pub(crate) maintenance: tokio::sync::Mutex<LastRuns>,
+    /// The table is gone: whoever still holds it must not write into its folder.
+    pub(crate) dropped: AtomicBool,
+    /// Batches that are being staged: vacuum leaves their files alone.
+    batches: Mutex<BTreeSet<String>>,
 }
 
 /// What all tables of a lake share.
@@ -180,6 +185,8 @@ impl LakeTable {
             }),
             commits: tokio::sync::Mutex::new(Commits { last_checkpoint, ..Commits::default() }),
             maintenance: tokio::sync::Mutex::default(),
+            dropped: AtomicBool::new(false),
+            batches: Mutex::default(),
         })
     }
 
@@ -222,6 +229,11 @@ impl LakeTable {
 
     pub(crate) fn log_store(&self) -> &LogStoreRef {
         &self.log_store
+    }
+
+    /// The ids of batches that are being staged.
+    pub(crate) fn batches(&self) -> &Mutex<BTreeSet<String>> {
+        &self.batches
     }
 
     pub(crate) fn settings(&self) -> &LakeSettings {

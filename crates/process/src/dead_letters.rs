@@ -81,6 +81,7 @@ fn default_table(letters: LetterTable) -> TableDefinition {
     });
     TableDefinition {
         name: letters.name().to_string(),
+        folder: letters.name().to_string(),
         columns: columns.to_vec(),
         primary_key: Vec::new(),
         watermark: None,

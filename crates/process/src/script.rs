@@ -88,7 +88,7 @@ impl Script {
                 outcome.map_err(|error| at(start, error))?;
                 return Ok(Outcome::Done);
             }
-            StatementKind::Drop { kind, if_exists, name } => {
+            StatementKind::Drop { kind, if_exists, name, .. } => {
                 let dropped = self.catalogue.drop_object(*kind, name, *if_exists);
                 dropped.map_err(|error| at(start, error))?;
                 return Ok(Outcome::Done);

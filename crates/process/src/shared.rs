@@ -237,7 +237,9 @@ impl Shared {
             let name = &source.definition.name;
             LogError::Invalid(format!("{name}: its 'history.table' {table:?} does not exist"))
         };
-        let history = self.sinks.history(table).ok_or_else(missing)?;
+        let folder =
+            self.catalogue.table(table).map_or_else(|| table.clone(), |found| found.folder);
+        let history = self.sinks.history(&folder).ok_or_else(missing)?;
         Ok(Arc::new(HistoricLog::open(log, &topic.topic, table, history).await?))
     }
 

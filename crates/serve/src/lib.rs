@@ -15,6 +15,7 @@ mod live;
 pub mod metrics;
 mod origin;
 mod panels;
+pub mod postgres;
 pub mod render;
 mod sql;
 mod subscribe;
@@ -25,6 +26,7 @@ pub use http::Limits;
 pub use live::live_router;
 pub use origin::refusal as origin_refusal;
 pub use panels::panels_router;
+pub use postgres::PostgresLimits;
 pub use sql::{SqlLimits, sql_router};
 pub use subscribe::{SubscribeLimits, Subscribers, subscribe_router};
 

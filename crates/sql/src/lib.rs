@@ -6,11 +6,14 @@
 
 pub mod aggregates;
 pub mod catalogue;
+pub mod connection;
+mod connection_words;
 mod connector;
 mod ddl;
 mod dialect;
 mod error;
 pub mod functions;
+mod relation_name;
 mod script;
 mod statement;
 mod table;
@@ -27,12 +30,14 @@ pub use connector::{
     JsonEncoding, NullKeys, Partitioner, PrintTable, SocketTable, StartupMode, TopicKey,
     TopicTable, TopicWriting,
 };
+pub use ddl::parse_type;
 pub use dialect::{Dialect, FlinkDialect};
 pub use error::{Position, Span, SqlError, did_you_mean};
+pub use relation_name::{CATALOG, PUBLIC, SYSTEM_SCHEMAS, relation_key, split_key};
 pub use script::parse_script;
 pub use statement::{
-    CreateTable, CreateView, Insert, ObjectKind, Statement, StatementKind, Subscribe, Subscribed,
-    sets_dialect,
+    Comment, Commented, CreateTable, CreateTableAs, CreateView, Insert, ObjectKind, Rename,
+    Statement, StatementKind, Subscribe, Subscribed, sets_dialect,
 };
 pub use table::{Column, ColumnKind, TableDefinition, Watermark};
 pub use types::{FlinkTypes, PRECISION, field_type_name, precision_of, type_name, with_precision};

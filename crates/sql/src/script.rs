@@ -6,7 +6,8 @@
 //! `SET 'dialect'` holds for the statements after it.
 //! Left out: running the inserts of a statement set as one job.
 
-use crate::ddl::{Cursor, byte_at, create_table, line_starts};
+use crate::connection_words::{connection, show_setting};
+use crate::ddl::{Cursor, byte_at, change, create_table, line_starts};
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
     Subscribe, Subscribed, did_you_mean,
@@ -21,7 +22,7 @@ pub(crate) const SCRIPT_BYTES_MAX: usize = 1 << 20;
 const DIALECT_CHANGES_MAX: usize = 64;
 
 /// Words a statement may start with, for suggestions.
-const FIRST_WORDS: [&str; 16] = [
+const FIRST_WORDS: [&str; 18] = [
     "CREATE",
     "INSERT",
     "DROP",
@@ -34,6 +35,8 @@ const FIRST_WORDS: [&str; 16] = [
     "WITH",
     "SET",
     "ALTER",
+    "COMMENT",
+    "TRUNCATE",
     "VALUES",
     "DELETE",
     "UPDATE",
@@ -195,7 +198,7 @@ fn statement(
 }
 
 /// `>>` as two tokens: in a definition it closes two types.
-fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub(crate) fn split_shifts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let halves = |token: TokenWithSpan| match token.token {
         Token::ShiftRight => {
             let mut middle = token.span.start;
@@ -241,6 +244,7 @@ fn drop_table_words(tokens: &mut [TokenWithSpan]) {
 
 fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     let start = cursor.position();
+    change::refuse(cursor)?;
     if cursor.eat(&["CREATE"]) {
         return create(cursor, start);
     }
@@ -248,13 +252,13 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         return insert(cursor, start);
     }
     if cursor.eat(&["DROP"]) {
-        return drop_object(cursor);
+        return change::drop_object(cursor);
     }
     if cursor.eat(&["SHOW"]) {
         return show(cursor);
     }
     if cursor.eat(&["DESCRIBE"]) || cursor.eat(&["DESC"]) {
-        return cursor.identifier("a table or view").map(StatementKind::Describe);
+        return cursor.relation("a table or view").map(StatementKind::Describe);
     }
     if cursor.eat(&["EXPLAIN"]) {
         return explain(cursor);
@@ -262,20 +266,44 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.eat(&["SUBSCRIBE"]) {
         return subscribe(cursor);
     }
-    if cursor.eat(&["ALTER", "PIPELINE"]) || cursor.eat(&["ALTER", "MATERIALIZED", "VIEW"]) {
-        return alter_pipeline(cursor);
+    if cursor.eat(&["TRUNCATE"]) {
+        return change::truncate(cursor);
     }
-    if cursor.at_words(&["SET"]) {
+    if cursor.eat(&["COMMENT", "ON"]) {
+        return change::comment_on(cursor);
+    }
+    if cursor.eat(&["ALTER"]) {
+        return alter(cursor);
+    }
+    if sets_quoted(cursor) {
         return set(cursor);
     }
-    other(cursor)
+    match connection(cursor)? {
+        Some(connection) => Ok(StatementKind::Connection(Box::new(connection))),
+        None => other(cursor),
+    }
+}
+
+/// Reads a statement that stands at the end of another.
+pub(crate) fn statement_within(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let start = cursor.position();
+    let kind = kind(cursor)?;
+    let text = cursor.since(start).to_string();
+    Ok(Statement { kind, text, span: Span { start, end: cursor.position() } })
 }
 
 fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
     let or_replace = cursor.eat(&["OR", "REPLACE"]);
+    let at = cursor.position();
+    let temporary = cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]);
     if cursor.eat(&["TABLE"]) {
-        let table = create_table(cursor, start, or_replace)?;
-        return Ok(StatementKind::CreateTable(Box::new(table)));
+        return create_table(cursor, start, or_replace, temporary);
+    }
+    if temporary {
+        return Err(SqlError::at(at, "only tables can be temporary").hint("CREATE TEMPORARY TABLE"));
+    }
+    if cursor.eat(&["UNLOGGED", "TABLE"]) {
+        return Err(SqlError::at(at, "every table is durable").hint("leave out UNLOGGED"));
     }
     if cursor.eat(&["VIEW"]) {
         return create_view(cursor, start, or_replace).map(StatementKind::CreateView);
@@ -284,11 +312,26 @@ fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
         let view = create_view(cursor, start, or_replace)?;
         return Ok(StatementKind::CreateMaterializedView(view));
     }
-    if cursor.eat(&["TEMPORARY"]) || cursor.eat(&["TEMP"]) {
-        return Err(SqlError::at(start, "nothing here is temporary")
-            .hint("leave out TEMPORARY, and DROP it when you are done"));
+    if !or_replace && cursor.eat(&["SCHEMA"]) {
+        return change::create_schema(cursor);
     }
-    Err(cursor.expected("TABLE, VIEW or MATERIALIZED VIEW"))
+    Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or SCHEMA"))
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
+    if cursor.eat(&["PIPELINE"]) {
+        return alter_pipeline(cursor);
+    }
+    if cursor.eat(&["TABLE"]) {
+        return change::alter(cursor, ObjectKind::Table);
+    }
+    if cursor.eat(&["VIEW"]) {
+        return change::alter(cursor, ObjectKind::View);
+    }
+    if cursor.eat(&["MATERIALIZED", "VIEW"]) {
+        return alter_pipeline(cursor);
+    }
+    Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"))
 }
 
 fn create_view(
@@ -297,7 +340,7 @@ fn create_view(
     or_replace: bool,
 ) -> Result<Box<CreateView>, SqlError> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
-    let name = cursor.identifier("a view's name")?;
+    let name = cursor.relation("a view's name")?;
     let columns = if cursor.at_token(&Token::LParen) {
         cursor.list(|cursor| cursor.identifier("a column"))?
     } else {
@@ -321,7 +364,7 @@ fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
         );
     }
     cursor.expect(&["INTO"])?;
-    let target = cursor.identifier("a table")?;
+    let target = cursor.relation("a table")?;
     let columns = if cursor.at_token(&Token::LParen) && !cursor.at_subquery() {
         cursor.list(|cursor| cursor.identifier("a column"))?
     } else {
@@ -333,49 +376,32 @@ fn insert(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, Sql
     Ok(StatementKind::Insert(Box::new(Insert { target, columns, query, query_sql, sql })))
 }
 
-fn object_kind(cursor: &mut Cursor<'_>, plural: bool) -> Option<ObjectKind> {
-    let kinds =
-        [ObjectKind::Table, ObjectKind::View, ObjectKind::MaterializedView, ObjectKind::Pipeline];
-    kinds.into_iter().find(|kind| {
-        let words = if plural { format!("{}s", kind.name()) } else { kind.name().to_string() };
-        cursor.eat(&words.split(' ').collect::<Vec<_>>())
-    })
-}
-
-fn drop_object(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let Some(kind) = object_kind(cursor, false) else {
-        return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
-    };
-    let if_exists = cursor.eat(&["IF", "EXISTS"]);
-    let name = cursor.identifier("a name")?;
-    Ok(StatementKind::Drop { kind, if_exists, name })
-}
-
 fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    if let Some(kind) = object_kind(cursor, true) {
+    if let Some(kind) = change::object_kind(cursor, true) {
         return Ok(StatementKind::Show(kind));
     }
     if cursor.eat(&["CREATE"]) {
-        let Some(kind) = object_kind(cursor, false) else {
+        let Some(kind) = change::object_kind(cursor, false) else {
             return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW or PIPELINE"));
         };
-        let name = cursor.identifier("a name")?;
+        let name = cursor.relation("a name")?;
         return Ok(StatementKind::ShowCreate { kind, name });
     }
-    Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES or CREATE TABLE"))
+    if !matches!(cursor.parser().peek_token_ref().token, Token::Word(_)) {
+        return Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES, a setting"));
+    }
+    let setting = show_setting(cursor)?;
+    Ok(StatementKind::Connection(Box::new(setting)))
 }
 
 fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.eat(&["PLAN", "FOR"]);
     let analyze = cursor.eat(&["ANALYZE"]);
-    let start = cursor.position();
-    let kind = kind(cursor)?;
-    if matches!(kind, StatementKind::Explain { .. }) {
-        return Err(SqlError::at(start, "an explanation cannot be explained"));
+    let statement = statement_within(cursor)?;
+    if matches!(statement.kind, StatementKind::Explain { .. }) {
+        return Err(SqlError::at(statement.span.start, "an explanation cannot be explained"));
     }
-    let text = cursor.since(start).to_string();
-    let span = Span { start, end: cursor.position() };
-    Ok(StatementKind::Explain { analyze, statement: Box::new(Statement { kind, text, span }) })
+    Ok(StatementKind::Explain { analyze, statement: Box::new(statement) })
 }
 
 /// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
@@ -390,7 +416,7 @@ fn subscribe(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
             Subscribed::Query(query)
         }
         false => {
-            let view = cursor.identifier("a materialized view, or a query in parentheses")?;
+            let view = cursor.relation("a materialized view, or a query in parentheses")?;
             Subscribed::View(view)
         }
     };
@@ -414,13 +440,13 @@ fn alter_pipeline(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Ok(StatementKind::AlterPipeline { name, pause })
 }
 
-/// Flink's `SET 'key' = 'value'`; any other form is sqlparser's.
+/// Flink's `SET 'key' = 'value'`, and not the words that PostgreSQL sets its own with.
+fn sets_quoted(cursor: &mut Cursor<'_>) -> bool {
+    cursor.at_words(&["SET"])
+        && matches!(cursor.parser().peek_nth_token_ref(1).token, Token::SingleQuotedString(_))
+}
+
 fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let quoted =
-        matches!(cursor.parser().peek_nth_token_ref(1).token, Token::SingleQuotedString(_));
-    if !quoted {
-        return other(cursor);
-    }
     cursor.expect(&["SET"])?;
     let key = cursor.string("a setting in quotes")?;
     cursor.expect_token(&Token::Eq)?;

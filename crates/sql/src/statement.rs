@@ -3,6 +3,7 @@
 //! Guarantees: names are as they are looked up; `sql` and `query_sql` are the text as written.
 //! Left out: whether it can be done.
 
+use crate::connection::Connection;
 use crate::{Dialect, Span, TableDefinition};
 use datafusion::sql::sqlparser::ast;
 
@@ -22,6 +23,10 @@ pub struct Statement {
 pub enum StatementKind {
     /// `CREATE TABLE`
     CreateTable(Box<CreateTable>),
+    /// `CREATE TABLE … AS query`
+    CreateTableAs(Box<CreateTableAs>),
+    /// `CREATE TEMPORARY TABLE name (columns)`: the session's own
+    CreateTemporary(Box<CreateTable>),
     /// `CREATE VIEW`
     CreateView(Box<CreateView>),
     /// `CREATE MATERIALIZED VIEW`
@@ -36,7 +41,31 @@ pub enum StatementKind {
         if_exists: bool,
         /// Which one.
         name: String,
+        /// What depends on it goes too.
+        cascade: bool,
     },
+    /// `ALTER TABLE | VIEW | MATERIALIZED VIEW name RENAME TO name`
+    Rename(Rename),
+    /// `CREATE SCHEMA [IF NOT EXISTS] name`
+    CreateSchema {
+        /// Its name.
+        name: String,
+        /// Nothing is wrong when there is one of that name.
+        if_not_exists: bool,
+    },
+    /// `DROP SCHEMA [IF EXISTS] name [CASCADE]`
+    DropSchema {
+        /// Its name.
+        name: String,
+        /// Nothing is wrong when it is not there.
+        if_exists: bool,
+        /// What is in it goes too.
+        cascade: bool,
+    },
+    /// `TRUNCATE [TABLE] name`
+    Truncate(String),
+    /// `COMMENT ON … IS 'text' | NULL`
+    Comment(Comment),
     /// `SHOW TABLES`, `SHOW VIEWS`, `SHOW MATERIALIZED VIEWS`, `SHOW PIPELINES`
     Show(ObjectKind),
     /// `SHOW CREATE TABLE | VIEW | MATERIALIZED VIEW | PIPELINE name`
@@ -71,6 +100,8 @@ pub enum StatementKind {
     },
     /// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
     Subscribe(Subscribe),
+    /// Transactions, settings, cursors, prepared statements, `COPY`
+    Connection(Box<Connection>),
     /// Everything else, as sqlparser reads it: queries above all.
     Other(Box<ast::Statement>),
 }
@@ -80,6 +111,12 @@ impl StatementKind {
     pub(crate) fn sets_dialect(&self) -> Option<Dialect> {
         match self {
             Self::Set { key, value } if sets_dialect(key) => Dialect::from_name(value),
+            Self::Connection(connection) => match &**connection {
+                Connection::Set { name, value: Some(value), .. } if sets_dialect(name) => {
+                    Dialect::from_name(value)
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -144,6 +181,60 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// Take the place of one of that name.
     pub or_replace: bool,
+}
+
+/// `CREATE [OR REPLACE] [TEMPORARY] TABLE [IF NOT EXISTS] name [(columns)] AS query`
+#[derive(Debug, Clone)]
+pub struct CreateTableAs {
+    /// As it is looked up.
+    pub name: String,
+    /// The columns' names, when they are given.
+    pub columns: Vec<String>,
+    /// `PARTITIONED BY (…)`; empty when there is none.
+    pub partitioned_by: Vec<String>,
+    /// What its rows are.
+    pub query: Box<ast::Query>,
+    /// `WITH NO DATA`: the columns alone.
+    pub empty: bool,
+    /// It is the session's own, and goes with it.
+    pub temporary: bool,
+    /// Nothing is wrong when there is one of that name.
+    pub if_not_exists: bool,
+    /// Take the place of one of that name.
+    pub or_replace: bool,
+}
+
+/// `ALTER TABLE | VIEW | MATERIALIZED VIEW name RENAME TO name`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// Of what kind; a table may be a view, as in PostgreSQL.
+    pub kind: ObjectKind,
+    /// Which one.
+    pub name: String,
+    /// What it is called from now on, in the schema where it is.
+    pub to: String,
+    /// Nothing is wrong when it is not there.
+    pub if_exists: bool,
+}
+
+/// `COMMENT ON TABLE | VIEW | MATERIALIZED VIEW | COLUMN | SCHEMA name IS 'text' | NULL`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// What is commented on.
+    pub on: Commented,
+    /// The comment; `None` takes one away.
+    pub text: Option<String>,
+}
+
+/// What is commented on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commented {
+    /// A table or view.
+    Relation(String),
+    /// A table's or view's column.
+    Column(String, String),
+    /// A schema.
+    Schema(String),
 }
 
 /// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`

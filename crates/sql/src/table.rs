@@ -15,6 +15,9 @@ use tradewind_types::{OFFSET_COLUMN, PARTITION_COLUMN};
 pub struct TableDefinition {
     /// As it is looked up.
     pub name: String,
+    /// The lake's folder of its rows, where they are in the lake: its first name, numbered where
+    /// that was taken.
+    pub folder: String,
     /// In order.
     pub columns: Vec<Column>,
     /// `PRIMARY KEY (…) NOT ENFORCED`; empty when there is none.

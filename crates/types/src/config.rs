@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub http: HttpConfig,
     /// The Kafka protocol.
     pub kafka: KafkaConfig,
+    /// PostgreSQL's protocol.
+    pub postgres: PostgresConfig,
     /// How long requests under way may take after a stop was asked for.
     pub shutdown_timeout_ms: u64,
 }
@@ -101,6 +103,23 @@ pub struct KafkaConfig {
     pub quota_fetch_bytes_per_second: Option<u64>,
     /// Requests a second it may send.
     pub quota_requests_per_second: Option<u64>,
+}
+
+/// The Postgres port and what its connections may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// `host:port`; port 0 picks a free one.
+    pub listen: String,
+    /// Connections at once; further ones are told that there are too many.
+    pub connections_max: usize,
+    /// The longest message of a client.
+    pub message_bytes_max: usize,
+    /// Long messages of all connections together.
+    pub inflight_bytes_max: usize,
+    /// How long nothing may move in a message or an answer.
+    pub stall_timeout_ms: u64,
+    /// How long a connection may be silent; `None`: for ever.
+    pub idle_timeout_ms: Option<u64>,
 }
 
 /// When appended records become durable. They are not acknowledged before, in either mode.
@@ -375,6 +394,14 @@ impl ServerConfig {
                     .optional_number("server.kafka_quota_fetch_bytes_per_second"),
                 quota_requests_per_second: layers
                     .optional_number("server.kafka_quota_requests_per_second"),
+            },
+            postgres: PostgresConfig {
+                listen: layers.text("server.postgres_listen"),
+                connections_max: layers.size("server.postgres_connections_max"),
+                message_bytes_max: layers.size("server.postgres_message_bytes_max"),
+                inflight_bytes_max: layers.size("server.postgres_inflight_bytes_max"),
+                stall_timeout_ms: layers.number("server.postgres_stall_timeout_ms"),
+                idle_timeout_ms: layers.optional_number("server.postgres_idle_timeout_ms"),
             },
             shutdown_timeout_ms: layers.number("server.shutdown_timeout_ms"),
         }

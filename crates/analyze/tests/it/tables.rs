@@ -228,4 +228,11 @@ async fn a_lake_table_is_its_files_and_its_tail_and_hides_where_rows_come_from()
     let message = error(&mut session, "SELECT * FROM itms").await;
     assert!(message.contains("did you mean \"items\"?"), "{message}");
     assert_eq!(ask(&mut session, "DESCRIBE items").await.unwrap().lines().count(), 2);
+    // A transaction sees one moment of the table, a statement outside the moment it is asked.
+    let count = "SELECT count(*) FROM items";
+    ask(&mut session, "BEGIN; SELECT count(*) FROM items").await.unwrap();
+    sink.write(vec![rows(15, 5)]).await.unwrap();
+    assert_eq!(ask(&mut session, count).await.unwrap(), "15");
+    ask(&mut session, "COMMIT").await.unwrap();
+    assert_eq!(ask(&mut session, count).await.unwrap(), "20");
 }

@@ -33,6 +33,9 @@ pub struct Configuration {
     /// Where the Kafka protocol is served, as host:port; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub kafka_listen: Option<String>,
+    /// Where PostgreSQL's protocol is served, as host:port; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub postgres_listen: Option<String>,
     /// A setting, as in --set log.segment_bytes="64 MB"; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -47,6 +50,7 @@ impl Configuration {
         let mut set = self.set.clone();
         set.extend(self.http_listen.iter().map(|to| format!("server.http_listen={to}")));
         set.extend(self.kafka_listen.iter().map(|to| format!("server.kafka_listen={to}")));
+        set.extend(self.postgres_listen.iter().map(|to| format!("server.postgres_listen={to}")));
         settings::resolve(self.config.as_deref(), &set)
     }
 }
@@ -82,7 +86,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// One address a line, then `ready`.
 fn announce(server: &Server) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    for (name, address) in [("http ", server.http_addr()), ("kafka", server.kafka_addr())] {
+    let ports = [
+        ("http ", server.http_addr()),
+        ("kafka", server.kafka_addr()),
+        ("postgres", server.postgres_addr()),
+    ];
+    for (name, address) in ports {
         if let Some(address) = address {
             writeln!(out, "{name}  {address}")?;
         }

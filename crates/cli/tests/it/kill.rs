@@ -28,7 +28,8 @@ const EVENTS_MAX: usize = 100_000;
 
 /// Small enough that segments roll, and epochs are staged and committed and files compacted,
 /// between two kills.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
+    ("SERVER_POSTGRES_LISTEN", "127.0.0.1:0"),
     ("SERVER_HTTP_LISTEN", "127.0.0.1:0"),
     ("SERVER_KAFKA_LISTEN", "127.0.0.1:0"),
     ("LOG_SEGMENT_BYTES", "64 KiB"),

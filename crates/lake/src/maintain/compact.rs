@@ -55,7 +55,7 @@ impl LakeTable {
         let (mut actions, mut removed, mut added) = (Vec::new(), 0, 0);
         let stamp_us = self.clock().now_us().max(0);
         for (number, bin) in bins.iter().enumerate() {
-            let add = self.rewrite(bin, &names::compacted(number, stamp_us)).await?;
+            let add = self.rewrite_bin(bin, &names::compacted(number, stamp_us)).await?;
             actions.extend(bin.files.iter().map(|file| Action::Remove(self.remove(bin, file))));
             removed += bin.files.len();
             added += 1;
@@ -114,7 +114,7 @@ impl LakeTable {
         bins
     }
 
-    async fn rewrite(self: &Arc<Self>, bin: &Bin, file_name: &str) -> Result<Add, LakeError> {
+    async fn rewrite_bin(self: &Arc<Self>, bin: &Bin, file_name: &str) -> Result<Add, LakeError> {
         let failed = || LakeError::engine::<ParquetError>(self.name());
         let mut encoder =
             Encoder::new(self.file_schema().clone(), bin.values.clone()).map_err(failed())?;

@@ -34,11 +34,19 @@ impl LakeTable {
     }
 
     async fn vacuum(&self, cutoff_ms: i64) -> Result<usize, LakeError> {
+        // Asked before the listing: a batch that is not among them is committed, given up, or
+        // begun so lately that its files are young.
+        let staging = self.batches().lock().clone();
         // Listed before the snapshot is read: a file that is committed meanwhile is in it.
         let folder = self.folder();
         let listed = self.store().blocking(move |store| store.list_now(&folder)).await;
         let mut old = listed.map_err(|error| self.store_error(error))?;
+        let is_staging = |object: &ObjectMeta| {
+            let batch = object.location.filename().and_then(names::inserted_by);
+            batch.is_some_and(|batch| staging.contains(batch))
+        };
         old.retain(|object| is_data(&object.location) && age_ms(object) < cutoff_ms);
+        old.retain(|object| !is_staging(object));
         if old.is_empty() {
             return Ok(0);
         }

@@ -1,6 +1,7 @@
 //! The lake as its neighbours use it: sinks write, sessions query, other programs read the folder.
 #![allow(clippy::unwrap_used)]
 
+mod batches;
 mod exactly_once;
 mod faults;
 mod interop;

@@ -101,6 +101,17 @@ pub(super) fn plain(
     formatter.value(row).try_to_string()
 }
 
+/// Writes the values of one column, each as JSON, by its row.
+///
+/// # Errors
+/// As [`json_rows`].
+pub(crate) fn json_value<'a>(
+    column: &'a dyn Array,
+) -> Result<impl Fn(usize, &mut String) -> Result<(), ArrowError> + 'a, ArrowError> {
+    let writer = Writer::of(column)?;
+    Ok(move |row, to: &mut String| writer.write(row, to))
+}
+
 fn is_binary(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }

@@ -9,6 +9,7 @@ mod json;
 mod table;
 
 pub use csv::{csv_changes, csv_changes_header, csv_header, csv_rows};
+pub(crate) use json::json_value;
 pub use json::{json_changes, json_columns, json_objects, json_rows};
 pub use table::{RunningTable, table, text_table};
 

@@ -1,7 +1,8 @@
-//! The HTTP edge over real sockets, in this process.
+//! The edges over real sockets, in this process.
 #![allow(clippy::unwrap_used)]
 
 mod changes;
 mod http;
+mod postgres;
 mod sql;
 mod support;

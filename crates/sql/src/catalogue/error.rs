@@ -37,6 +37,46 @@ pub enum CatalogueError {
         /// Another.
         second: String,
     },
+    /// No such schema.
+    #[error("schema {name:?} does not exist{}", hint.as_ref().map(|hint| format!(", {hint}")).unwrap_or_default())]
+    NoSchema {
+        /// The name.
+        name: String,
+        /// What was probably meant.
+        hint: Option<String>,
+    },
+    /// A schema that is always there.
+    #[error("schema {name:?} is always there")]
+    FixedSchema {
+        /// The name.
+        name: String,
+    },
+    /// A schema with something in it.
+    #[error(
+        "schema {name:?} is not empty: it has {kind} {first:?}, drop that first or say CASCADE"
+    )]
+    NotEmpty {
+        /// The schema.
+        name: String,
+        /// What it has.
+        kind: &'static str,
+        /// Its name.
+        first: String,
+    },
+    /// The object has no such column.
+    #[error("column {column:?} of {name:?} does not exist")]
+    NoColumn {
+        /// The object.
+        name: String,
+        /// The column.
+        column: String,
+    },
+    /// Somebody else is making it.
+    #[error("{name:?} is being made by another statement: try again")]
+    BeingMade {
+        /// The name.
+        name: String,
+    },
     /// Others depend on it.
     #[error("{name:?} is in use by {by_kind} {by:?}: drop that first")]
     InUse {

@@ -6,19 +6,22 @@
 //! Left out: planning. A pipeline here is a text, an id and an incarnation; whether it can run is
 //! the engine's answer. The format is `docs/formats/catalogue.md`.
 
+mod change;
 mod error;
 mod objects;
 mod pack;
 mod references;
 mod store;
 
+pub use change::Reservation;
 pub use error::CatalogueError;
 pub use objects::{
-    Definition, NewPipeline, Owner, Pipeline, PipelineStatement, Relation, ViewDefinition,
+    Definition, NewPipeline, Owner, Pipeline, PipelineStatement, Relation, Schema, ViewDefinition,
 };
 pub use pack::{PackFile, PackReport};
 
 use crate::{CreateTable, CreateView, Dialect, ObjectKind, TableDefinition};
+use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +44,10 @@ struct State {
     store: Option<Store>,
     relations: BTreeMap<String, Arc<Relation>>,
     pipelines: BTreeMap<String, Arc<Pipeline>>,
+    /// Those somebody made; `public` and the system's are always there.
+    schemas: BTreeMap<String, Schema>,
+    /// Names, and folders of the lake, of tables that are being made.
+    reserved: BTreeMap<String, String>,
 }
 
 /// What a request came to.
@@ -62,6 +69,7 @@ impl Catalogue {
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, CatalogueError> {
         let (store, objects) = Store::open(dir)?;
         let (mut relations, mut pipelines) = (BTreeMap::new(), BTreeMap::new());
+        let mut schemas = BTreeMap::new();
         for object in objects {
             match object {
                 store::Object::Relation(relation) => {
@@ -70,15 +78,23 @@ impl Catalogue {
                 store::Object::Pipeline(pipeline) => {
                     pipelines.insert(pipeline.name.clone(), Arc::new(pipeline));
                 }
+                store::Object::Schema(schema) => drop(schemas.insert(schema.name.clone(), schema)),
             }
         }
-        let state = State { store: Some(store), relations, pipelines };
+        let (store, reserved) = (Some(store), BTreeMap::new());
+        let state = State { store, relations, pipelines, schemas, reserved };
         Ok(Self { clock, state: Mutex::new(state) })
     }
 
     /// An empty catalogue that is kept nowhere: a script's.
     pub fn transient(clock: Arc<dyn Clock>) -> Self {
-        let state = State { store: None, relations: BTreeMap::new(), pipelines: BTreeMap::new() };
+        let state = State {
+            store: None,
+            relations: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+        };
         Self { clock, state: Mutex::new(state) }
     }
 
@@ -102,23 +118,24 @@ impl Catalogue {
         name: &str,
         dialect: Dialect,
     ) -> Result<Option<Arc<Relation>>, CatalogueError> {
+        self.lock().meant(name, dialect)
+    }
+
+    /// The tables a query reads, through views too, that have no end: every one that is not in the
+    /// lake. A materialized view is read as of now.
+    pub fn streams_of(&self, query: &ast::Query, dialect: Dialect) -> Vec<String> {
         let state = self.lock();
-        if let Some(exact) = state.relations.get(name) {
-            return Ok(Some(exact.clone()));
-        }
-        if dialect == Dialect::Flink {
-            return Ok(None);
-        }
-        let folded = name.to_lowercase();
-        let mut close = state.relations.values().filter(|one| one.name().to_lowercase() == folded);
-        match (close.next(), close.next()) {
-            (Some(first), Some(second)) => Err(CatalogueError::Ambiguous {
-                name: name.to_string(),
-                first: first.name().to_string(),
-                second: second.name().to_string(),
-            }),
-            (only, _) => Ok(only.cloned()),
-        }
+        let meant = |name: String| match state.meant(&name, dialect) {
+            Ok(Some(relation)) => relation.name().to_string(),
+            _ => name,
+        };
+        let named = references::of_query(query, dialect).into_iter().map(meant).collect();
+        let reached = references::reached(named, &state.relations).into_iter();
+        let is_stream = |name: &String| {
+            let relation = state.relations.get(name).and_then(|relation| relation.table());
+            relation.is_some_and(|table| !table.is_lake())
+        };
+        reached.filter(is_stream).collect()
     }
 
     /// Every table and view, by name.
@@ -177,6 +194,7 @@ impl Catalogue {
     ) -> Result<Outcome, CatalogueError> {
         let mut state = self.lock();
         let name = view.name.clone();
+        state.check_name(&name)?;
         let definition = Definition::MaterializedView(ViewDefinition::new(view, dialect));
         let outcome = match state.relations.get(&name) {
             None => Outcome::Created,
@@ -204,7 +222,8 @@ impl Catalogue {
             }
             (None, _) => {}
         }
-        let relation = Relation { definition, owner: owner.clone(), created_at };
+        let comments = BTreeMap::new();
+        let relation = Relation { definition, owner: owner.clone(), created_at, comments };
         let (relation, pipeline) = (Arc::new(relation), Arc::new(pipeline));
         state.apply(vec![Change::PutRelation(relation), Change::PutPipeline(pipeline)])?;
         Ok(outcome)
@@ -220,13 +239,14 @@ impl Catalogue {
 
     fn create_relation(
         &self,
-        definition: Definition,
+        mut definition: Definition,
         owner: &Owner,
         if_not_exists: bool,
         or_replace: bool,
     ) -> Result<Outcome, CatalogueError> {
         let mut state = self.lock();
         let name = definition.name().to_string();
+        state.check_name(&name)?;
         let outcome = match state.relations.get(&name) {
             None => Outcome::Created,
             Some(_) if if_not_exists => return Ok(Outcome::Kept),
@@ -238,8 +258,15 @@ impl Catalogue {
                 return Err(CatalogueError::Exists { kind: old.kind().name(), name });
             }
         };
-        let created_at = self.clock.now_us();
-        let relation = Relation { definition, owner: owner.clone(), created_at };
+        if let Definition::Table(table) = &mut definition {
+            let old = state.relations.get(&name).and_then(|old| old.table());
+            table.folder = match old {
+                Some(old) => old.folder.clone(),
+                None => state.free_folder(&name, |_| false),
+            };
+        }
+        let (created_at, comments) = (self.clock.now_us(), BTreeMap::new());
+        let relation = Relation { definition, owner: owner.clone(), created_at, comments };
         state.apply(vec![Change::PutRelation(Arc::new(relation))])?;
         Ok(outcome)
     }
@@ -377,11 +404,32 @@ impl State {
                 Change::PutPipeline(pipeline) => {
                     self.pipelines.insert(pipeline.name.clone(), pipeline);
                 }
+                Change::PutSchema(schema) => drop(self.schemas.insert(schema.name.clone(), schema)),
+                Change::RemoveSchema(name) => drop(self.schemas.remove(&name)),
                 Change::RemoveRelation(name) => drop(self.relations.remove(&name)),
                 Change::RemovePipeline(name) => drop(self.pipelines.remove(&name)),
             }
         }
         Ok(())
+    }
+
+    fn meant(&self, name: &str, dialect: Dialect) -> Result<Option<Arc<Relation>>, CatalogueError> {
+        if let Some(exact) = self.relations.get(name) {
+            return Ok(Some(exact.clone()));
+        }
+        if dialect == Dialect::Flink {
+            return Ok(None);
+        }
+        let folded = name.to_lowercase();
+        let mut close = self.relations.values().filter(|one| one.name().to_lowercase() == folded);
+        match (close.next(), close.next()) {
+            (Some(first), Some(second)) => Err(CatalogueError::Ambiguous {
+                name: name.to_string(),
+                first: first.name().to_string(),
+                second: second.name().to_string(),
+            }),
+            (only, _) => Ok(only.cloned()),
+        }
     }
 
     fn check_replace(&self, old: &Relation, new: &Definition) -> Result<(), CatalogueError> {
@@ -410,12 +458,14 @@ impl State {
             // A materialized view is written by its own pipeline, which goes with it.
             let writes = pipeline.target == name
                 && matches!(pipeline.statement, PipelineStatement::Insert(_));
-            if writes || references::of_pipeline(pipeline).contains(name) {
+            let query = pipeline.statement.query();
+            if writes || references::names(query, pipeline.dialect, name) {
                 return in_use(&pipeline.name, "pipeline");
             }
         }
         for relation in self.relations.values() {
-            if relation.query().is_some_and(|query| references::of_query(query).contains(name)) {
+            let reads = |query| references::names(query, relation.dialect(), name);
+            if relation.query().is_some_and(reads) {
                 return in_use(relation.name(), "view");
             }
         }

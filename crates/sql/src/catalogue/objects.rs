@@ -5,10 +5,12 @@
 //! Left out: the stored form, which is the store's.
 
 use super::CatalogueError;
+use crate::ddl::renamed;
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, SqlError, StatementKind, TableDefinition, parse_script,
 };
 use datafusion::sql::sqlparser::ast;
+use std::collections::BTreeMap;
 use std::fmt;
 use tradewind_types::TimestampMicros;
 
@@ -40,6 +42,19 @@ pub struct Relation {
     pub definition: Definition,
     /// Who may change it.
     pub owner: Owner,
+    /// Microseconds since the Unix epoch.
+    pub created_at: TimestampMicros,
+    /// What `COMMENT ON` said: of it under the empty name, of its columns under theirs.
+    pub comments: BTreeMap<String, String>,
+}
+
+/// A schema that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// As it is looked up.
+    pub name: String,
+    /// What `COMMENT ON` said.
+    pub comment: Option<String>,
     /// Microseconds since the Unix epoch.
     pub created_at: TimestampMicros,
 }
@@ -122,6 +137,22 @@ pub struct NewPipeline {
 }
 
 impl Relation {
+    /// What a `COMMENT` says of it, where one does.
+    pub fn comment(&self) -> Option<&str> {
+        let said = self.comments.get("").map(String::as_str);
+        said.or_else(|| self.table()?.comment.as_deref())
+    }
+
+    /// What a `COMMENT` says of a column, where one does.
+    pub fn column_comment(&self, column: &str) -> Option<&str> {
+        let said = self.comments.get(column).map(String::as_str);
+        let declared = || {
+            let columns = &self.table()?.columns;
+            columns.iter().find(|one| one.name == column)?.comment.as_deref()
+        };
+        said.or_else(declared)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.definition.name()
@@ -183,6 +214,20 @@ impl Relation {
 }
 
 impl Definition {
+    /// The same under another name; a lake table's rows stay in their folder.
+    pub(super) fn renamed(&self, to: &str) -> Result<Self, String> {
+        let (sql, dialect) = match self {
+            Self::Table(table) => (&table.sql, table.dialect),
+            Self::View(view) | Self::MaterializedView(view) => (&view.sql, view.dialect),
+        };
+        let sql = renamed(sql, dialect, to).map_err(|error| error.to_string())?;
+        let mut definition = Self::parse(&sql, dialect)?;
+        if let (Self::Table(new), Self::Table(old)) = (&mut definition, self) {
+            new.folder.clone_from(&old.folder);
+        }
+        Ok(definition)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
@@ -221,6 +266,7 @@ impl Definition {
 fn meaning(table: &TableDefinition) -> TableDefinition {
     let mut table = table.clone();
     table.sql.clear();
+    table.folder.clear();
     table.comment = None;
     table.columns.iter_mut().for_each(|column| column.comment = None);
     table

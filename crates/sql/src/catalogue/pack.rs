@@ -122,7 +122,12 @@ impl Applying<'_> {
 
     fn relation(&mut self, definition: Definition) {
         let name = definition.name().to_string();
-        let new = Relation { definition, owner: self.owner.clone(), created_at: self.now };
+        let new = Relation {
+            definition,
+            owner: self.owner.clone(),
+            created_at: self.now,
+            comments: BTreeMap::new(),
+        };
         let label = format!("{} {name:?}", new.kind().name());
         self.relations.insert(name.clone());
         match self.state.relations.get(&name) {
@@ -221,7 +226,7 @@ impl Applying<'_> {
                 Change::PutPipeline(pipeline) => {
                     renewed_already.insert(pipeline.name.clone());
                 }
-                Change::RemoveRelation(_) | Change::RemovePipeline(_) => {}
+                _ => {}
             }
         }
         for pipeline in self.state.pipelines.values() {

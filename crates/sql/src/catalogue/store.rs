@@ -5,18 +5,24 @@
 //! Left out: what the objects mean.
 
 use super::CatalogueError;
-use super::objects::{Definition, Owner, Pipeline, Relation, parse_pipeline};
+use super::objects::{Definition, Owner, Pipeline, Relation, Schema, parse_pipeline};
 use crate::Dialect;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-const FORMAT_VERSION: u64 = 1;
+/// What is written once an object needs it; a folder without schemas, comments and renamed tables
+/// stays what it was.
+const FORMAT_VERSION: u64 = 2;
+/// The version before.
+const FORMAT_VERSION_BEFORE: u64 = 1;
 const FORMAT_KEY: &str = "format";
 const RELATION_PREFIX: &str = "relation/";
 const PIPELINE_PREFIX: &str = "pipeline/";
+const SCHEMA_PREFIX: &str = "schema/";
 /// Bytes of cache: the objects live in memory, the database is read once at start.
 const CACHE_BYTES: u64 = 1 << 20;
 
@@ -38,6 +44,8 @@ impl fmt::Debug for Store {
 pub(super) enum Change {
     PutRelation(Arc<Relation>),
     PutPipeline(Arc<Pipeline>),
+    PutSchema(Schema),
+    RemoveSchema(String),
     RemoveRelation(String),
     RemovePipeline(String),
 }
@@ -47,6 +55,7 @@ pub(super) enum Change {
 pub(super) enum Object {
     Relation(Relation),
     Pipeline(Pipeline),
+    Schema(Schema),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +78,19 @@ struct StoredRelation {
     sql: String,
     dialect: String,
     owner: StoredOwner,
+    created_at: i64,
+    /// The lake's folder, where it is not the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    comments: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSchema {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
     created_at: i64,
 }
 
@@ -111,7 +133,7 @@ impl Store {
     fn check_format(&self) -> Result<(), CatalogueError> {
         let Some(bytes) = self.objects.get(FORMAT_KEY).map_err(|error| self.storage(&error))?
         else {
-            let format = json(&StoredFormat { format_version: FORMAT_VERSION });
+            let format = json(&StoredFormat { format_version: FORMAT_VERSION_BEFORE });
             self.objects.insert(FORMAT_KEY, format).map_err(|error| self.storage(&error))?;
             return self
                 .database
@@ -119,7 +141,11 @@ impl Store {
                 .map_err(|error| self.storage(&error));
         };
         match serde_json::from_slice::<StoredFormat>(&bytes) {
-            Ok(format) if format.format_version == FORMAT_VERSION => Ok(()),
+            Ok(format)
+                if [FORMAT_VERSION_BEFORE, FORMAT_VERSION].contains(&format.format_version) =>
+            {
+                Ok(())
+            }
             Ok(format) => Err(self.format(format.format_version.to_string())),
             Err(_) => Err(self.format(String::from_utf8_lossy(&bytes).into_owned())),
         }
@@ -138,6 +164,8 @@ impl Store {
                 read_relation(&value).map(Object::Relation)
             } else if key.starts_with(PIPELINE_PREFIX) {
                 read_pipeline(&value).map(Object::Pipeline)
+            } else if key.starts_with(SCHEMA_PREFIX) {
+                read_schema(&value).map(Object::Schema)
             } else {
                 continue;
             };
@@ -153,8 +181,20 @@ impl Store {
     /// Makes changes durable, all or none.
     pub(super) fn commit(&self, changes: &[Change]) -> Result<(), CatalogueError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        if changes.iter().any(needs_version_2) {
+            let format = json(&StoredFormat { format_version: FORMAT_VERSION });
+            batch.insert(&self.objects, FORMAT_KEY, format);
+        }
         for change in changes {
             match change {
+                Change::PutSchema(schema) => batch.insert(
+                    &self.objects,
+                    format!("{SCHEMA_PREFIX}{}", schema.name),
+                    json(&stored_schema(schema)),
+                ),
+                Change::RemoveSchema(name) => {
+                    batch.remove(&self.objects, format!("{SCHEMA_PREFIX}{name}"));
+                }
                 Change::PutRelation(relation) => batch.insert(
                     &self.objects,
                     format!("{RELATION_PREFIX}{}", relation.name()),
@@ -179,6 +219,34 @@ impl Store {
     fn storage(&self, error: &fjall::Error) -> CatalogueError {
         CatalogueError::Storage { folder: self.folder.clone(), reason: error.to_string() }
     }
+}
+
+/// Whether version 1 of the software would read something else than was said.
+fn needs_version_2(change: &Change) -> bool {
+    match change {
+        Change::PutSchema(_) => true,
+        Change::PutRelation(relation) => {
+            folder(relation).is_some() || !relation.comments.is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// A lake table's folder, where it is not its name.
+fn folder(relation: &Relation) -> Option<String> {
+    let table = relation.table().filter(|table| table.folder != table.name)?;
+    Some(table.folder.clone())
+}
+
+fn stored_schema(schema: &Schema) -> StoredSchema {
+    let Schema { name, comment, created_at } = schema.clone();
+    StoredSchema { name, comment, created_at }
+}
+
+fn read_schema(bytes: &[u8]) -> Result<Schema, String> {
+    let StoredSchema { name, comment, created_at } =
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    Ok(Schema { name, comment, created_at })
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -213,13 +281,19 @@ fn stored_relation(relation: &Relation) -> StoredRelation {
         dialect: relation.dialect().name().to_string(),
         owner: stored_owner(&relation.owner),
         created_at: relation.created_at,
+        folder: folder(relation),
+        comments: relation.comments.clone(),
     }
 }
 
 fn read_relation(bytes: &[u8]) -> Result<Relation, String> {
     let stored: StoredRelation = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let definition = Definition::parse(&stored.sql, read_dialect(&stored.dialect)?)?;
-    Ok(Relation { definition, owner: read_owner(stored.owner), created_at: stored.created_at })
+    let mut definition = Definition::parse(&stored.sql, read_dialect(&stored.dialect)?)?;
+    if let (Definition::Table(table), Some(folder)) = (&mut definition, stored.folder) {
+        table.folder = folder;
+    }
+    let (owner, comments) = (read_owner(stored.owner), stored.comments);
+    Ok(Relation { definition, owner, created_at: stored.created_at, comments })
 }
 
 fn stored_pipeline(pipeline: &Pipeline) -> StoredPipeline {

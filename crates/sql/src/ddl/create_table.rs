@@ -1,13 +1,14 @@
 //! `CREATE TABLE`, after those two words.
 //!
 //! Guarantees: the definition it returns passed [`TableDefinition::check`].
-//! Left out: `LIKE` and `AS SELECT`, refused with what to write instead.
+//! In the `postgres` dialect a table that names no connector is the lake's.
+//! Left out: `LIKE`, refused with what to write instead.
 
 use super::Cursor;
 use super::data_type::{data_type, digits};
 use crate::{
-    Column, ColumnKind, Connector, CreateTable, Position, SqlError, TableDefinition, Watermark,
-    did_you_mean,
+    Column, ColumnKind, Connector, CreateTable, CreateTableAs, Dialect, Position, SqlError,
+    StatementKind, TableDefinition, Watermark, did_you_mean,
 };
 use arrow_schema::DataType;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -24,29 +25,111 @@ struct Body {
     watermark: Option<Watermark>,
 }
 
-/// Reads from `[IF NOT EXISTS] name (` to the end.
+/// What stands behind a table's name.
+struct Head {
+    name: String,
+    position: Position,
+    if_not_exists: bool,
+    or_replace: bool,
+    temporary: bool,
+}
+
+/// Reads from `[IF NOT EXISTS] name` to the end.
 pub(crate) fn create_table(
     cursor: &mut Cursor<'_>,
     start: Position,
     or_replace: bool,
-) -> Result<CreateTable, SqlError> {
+    temporary: bool,
+) -> Result<StatementKind, SqlError> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
-    let name_position = cursor.position();
-    let name = cursor.identifier("a table's name")?;
+    let position = cursor.position();
+    let name = cursor.relation("a table's name")?;
+    let head = Head { name, position, if_not_exists, or_replace, temporary };
+    if is_as(cursor) {
+        return create_as(cursor, head).map(|made| StatementKind::CreateTableAs(Box::new(made)));
+    }
+    let table = Box::new(with_columns(cursor, start, head)?);
+    Ok(match temporary {
+        true => StatementKind::CreateTemporary(table),
+        false => StatementKind::CreateTable(table),
+    })
+}
+
+/// Whether a query says what the columns are: no column behind the name has a type.
+fn is_as(cursor: &mut Cursor<'_>) -> bool {
+    if !cursor.at_token(&Token::LParen) {
+        return true;
+    }
+    let next = |cursor: &mut Cursor<'_>, index| {
+        let token = &cursor.parser().peek_nth_token_ref(index).token;
+        matches!(token, Token::Comma | Token::RParen)
+    };
+    next(cursor, 2)
+}
+
+/// `[(columns)] [PARTITIONED BY (…)] [WITH (…)] AS query [WITH [NO] DATA]`
+fn create_as(cursor: &mut Cursor<'_>, head: Head) -> Result<CreateTableAs, SqlError> {
+    let columns = match cursor.at_token(&Token::LParen) {
+        true => cursor.list(|cursor| cursor.identifier("a column"))?,
+        false => Vec::new(),
+    };
+    let partitioned_by = partitioned_by(cursor)?;
+    let at = cursor.position();
+    let (options, _) = options(cursor)?;
+    if options.iter().any(|(key, value)| (key.as_str(), value.as_str()) != ("connector", "delta")) {
+        return Err(SqlError::at(at, "the rows of a query go to the lake")
+            .hint("WITH ('connector' = 'delta'), or nothing"));
+    }
+    cursor.expect(&["AS"])?;
+    let (query, _) = cursor.query()?;
+    let empty = cursor.eat(&["WITH", "NO", "DATA"]);
+    cursor.eat(&["WITH", "DATA"]);
+    cursor.expect_end()?;
+    let Head { name, if_not_exists, or_replace, temporary, .. } = head;
+    Ok(CreateTableAs {
+        name,
+        columns,
+        partitioned_by,
+        query,
+        empty,
+        temporary,
+        if_not_exists,
+        or_replace,
+    })
+}
+
+fn partitioned_by(cursor: &mut Cursor<'_>) -> Result<Vec<String>, SqlError> {
+    match cursor.eat(&["PARTITIONED", "BY"]) {
+        true => cursor.list(|cursor| cursor.identifier("a column")),
+        false => Ok(Vec::new()),
+    }
+}
+
+fn with_columns(
+    cursor: &mut Cursor<'_>,
+    start: Position,
+    head: Head,
+) -> Result<CreateTable, SqlError> {
     let body = body(cursor)?;
     let comment = if cursor.eat(&["COMMENT"]) { Some(cursor.string("a comment")?) } else { None };
-    let partitioned_by = if cursor.eat(&["PARTITIONED", "BY"]) {
-        cursor.list(|cursor| cursor.identifier("a column"))?
-    } else {
-        Vec::new()
-    };
-    let (options, places) = options(cursor)?;
+    let partitioned_by = partitioned_by(cursor)?;
+    let (mut options, places) = options(cursor)?;
     refuse_the_rest(cursor)?;
-    let place = |key: &str| places.get(key).copied().unwrap_or(name_position);
+    if options.is_empty() && (head.temporary || cursor.dialect() == Dialect::Postgres) {
+        options.insert("connector".into(), "delta".into());
+    }
+    let place = |key: &str| places.get(key).copied().unwrap_or(head.position);
     let connector =
         Connector::from_options(&options, |key, message| SqlError::at(place(key), message))?;
+    if head.temporary && connector != Connector::Lake {
+        return Err(SqlError::at(
+            start,
+            "a temporary table holds its rows, and names no connector",
+        ));
+    }
     let definition = TableDefinition {
-        name,
+        folder: head.name.clone(),
+        name: head.name,
         columns: body.columns,
         primary_key: body.primary_key,
         watermark: body.watermark,
@@ -57,7 +140,8 @@ pub(crate) fn create_table(
         dialect: cursor.dialect(),
         sql: cursor.since(start).to_string(),
     };
-    definition.check().map_err(|message| SqlError::at(name_position, message))?;
+    definition.check().map_err(|message| SqlError::at(head.position, message))?;
+    let (if_not_exists, or_replace) = (head.if_not_exists, head.or_replace);
     Ok(CreateTable { definition, if_not_exists, or_replace })
 }
 
@@ -143,6 +227,9 @@ fn column(cursor: &mut Cursor<'_>, body: &mut Body) -> Result<(), SqlError> {
         nullable = false;
         primary_key(cursor, body, vec![name.clone()])?;
     }
+    if cursor.at_words(&["DEFAULT"]) {
+        return Err(cursor.expected("',' or ')'").hint("what an INSERT leaves out is null"));
+    }
     let comment = comment(cursor)?;
     body.columns.push(Column { name, data_type, digits, nullable, comment, kind });
     Ok(())
@@ -191,7 +278,7 @@ fn refuse_the_rest(cursor: &Cursor<'_>) -> Result<(), SqlError> {
     if cursor.at_words(&["AS"]) {
         return Err(cursor
             .expected("the end of the statement")
-            .hint("CREATE TABLE with its columns, then INSERT INTO … SELECT"));
+            .hint("CREATE TABLE name AS SELECT …: the query says what the columns are"));
     }
     if cursor.at_words(&["LIKE"]) {
         return Err(cursor.expected("the end of the statement").hint("write the columns out"));

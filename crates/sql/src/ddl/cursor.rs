@@ -3,7 +3,7 @@
 //! Guarantees: every error carries the place of the token at fault.
 //! Left out: what the tokens mean.
 
-use crate::{Dialect, Position, Span, SqlError};
+use crate::{Dialect, Position, Span, SqlError, relation_key};
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -129,6 +129,39 @@ impl<'a> Cursor<'a> {
         }
         let identifier = self.read(Parser::parse_identifier)?;
         Ok(self.dialect.fold(&identifier))
+    }
+
+    /// A relation's name as it is looked up: `table`, `schema.table`, `catalog.schema.table`.
+    pub(crate) fn relation(&mut self, what: &str) -> Result<String, SqlError> {
+        let mut parts = vec![self.identifier(what)?];
+        while parts.len() < 3 && self.eat_token(&Token::Period) {
+            parts.push(self.identifier(what)?);
+        }
+        Ok(relation_key(parts))
+    }
+
+    /// A relation's column: its name as it is looked up, a dot, the column.
+    pub(crate) fn relation_column(&mut self) -> Result<(String, String), SqlError> {
+        let mut parts = vec![self.identifier("a table")?];
+        self.expect_token(&Token::Period)?;
+        parts.push(self.identifier("a column")?);
+        while parts.len() < 4 && self.eat_token(&Token::Period) {
+            parts.push(self.identifier("a column")?);
+        }
+        let column = parts.pop().unwrap_or_default();
+        Ok((relation_key(parts), column))
+    }
+
+    /// `'text'`, its quotes taken off; `$tag$text$tag$` too.
+    pub(crate) fn text(&mut self, what: &str) -> Result<String, SqlError> {
+        match &self.parser.peek_token_ref().token {
+            Token::DollarQuotedString(text) => {
+                let text = text.value.clone();
+                self.parser.advance_token();
+                Ok(text)
+            }
+            _ => self.string(what),
+        }
     }
 
     /// `'text'`, its quotes taken off.

@@ -17,7 +17,7 @@ const DECIMAL_DIGITS_DEFAULT: u64 = 10;
 /// How deep types may nest.
 const DEPTH_MAX: usize = 16; // deeper JSON is kept as text
 
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 37] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
@@ -25,6 +25,7 @@ const NAMES: [&str; 36] = [
     "BYTEA",
     "BYTES",
     "CHAR",
+    "CHARACTER",
     "DATE",
     "DECIMAL",
     "DOUBLE",
@@ -115,6 +116,11 @@ fn simple(cursor: &mut Cursor<'_>, name: &str) -> Option<DataType> {
         "SMALLINT" | "INT2" => DataType::Int16,
         "INT" | "INTEGER" | "INT4" => DataType::Int32,
         "BIGINT" | "INT8" => DataType::Int64,
+        "CHARACTER" => {
+            cursor.eat(&["VARYING"]);
+            DataType::Utf8
+        }
+        "FLOAT" if cursor.at_token(&Token::LParen) => float(cursor)?,
         "FLOAT" | "REAL" | "FLOAT4" => DataType::Float32,
         "DOUBLE" | "FLOAT8" => {
             cursor.eat(&["PRECISION"]);
@@ -123,6 +129,18 @@ fn simple(cursor: &mut Cursor<'_>, name: &str) -> Option<DataType> {
         "DATE" => DataType::Date32,
         _ => return None,
     })
+}
+
+/// `FLOAT(bits)`, as PostgreSQL has it: up to 24 are a `REAL`. Any other length is for the caller.
+fn float(cursor: &mut Cursor<'_>) -> Option<DataType> {
+    cursor.expect_token(&Token::LParen).ok()?;
+    let bits = cursor.integer("how many bits").ok()?;
+    cursor.expect_token(&Token::RParen).ok()?;
+    match bits {
+        1..=24 => Some(DataType::Float32),
+        25..=53 => Some(DataType::Float64),
+        _ => None,
+    }
 }
 
 fn unknown(name: &str, start: crate::Position) -> SqlError {
@@ -138,7 +156,7 @@ fn unknown(name: &str, start: crate::Position) -> SqlError {
 
 /// `(n)` after the types that take a length.
 fn length(cursor: &mut Cursor<'_>, name: &str) -> Result<(), SqlError> {
-    if matches!(name, "VARCHAR" | "CHAR" | "BINARY" | "VARBINARY")
+    if matches!(name, "VARCHAR" | "CHAR" | "CHARACTER" | "BINARY" | "VARBINARY")
         && cursor.eat_token(&Token::LParen)
     {
         cursor.integer("a length")?;

@@ -17,6 +17,7 @@ mod rule;
 pub(crate) mod wide;
 
 pub use aggregate::{AVERAGE_SCALE_MIN, aggregate_result_type};
+pub use cast::decimal_of;
 pub use common::common_type;
 pub use decimal::{DIGITS_MAX, Digits};
 pub use operators::FlinkOperators;

@@ -21,7 +21,7 @@ fn run(catalogue: &Catalogue, script: &str) -> Result<(), CatalogueError> {
             StatementKind::CreateView(view) => {
                 catalogue.create_view(view, Dialect::Flink, &Owner::Sql)?;
             }
-            StatementKind::Drop { kind, if_exists, name } => {
+            StatementKind::Drop { kind, if_exists, name, .. } => {
                 catalogue.drop_object(*kind, name, *if_exists)?;
             }
             StatementKind::Insert(insert) => {

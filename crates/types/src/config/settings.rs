@@ -265,6 +265,44 @@ pub const SETTINGS: &[Setting] = &[
         "The same for its requests of any kind.",
     ),
     setting(
+        "server.postgres_listen",
+        Kind::Address,
+        "127.0.0.1:5433",
+        "Where PostgreSQL's protocol is served. Port 0 picks a free one.",
+    ),
+    setting(
+        "server.postgres_connections_max",
+        CONNECTIONS,
+        "1000",
+        "Postgres connections at once; further ones are told that there are too many.",
+    ),
+    setting(
+        "server.postgres_message_bytes_max",
+        Kind::Bytes { min: 64 << 10, max: GIB },
+        "64 MiB",
+        "The longest message of a Postgres client: a statement's values, or a piece of COPY.",
+    ),
+    setting(
+        "server.postgres_inflight_bytes_max",
+        MEMORY,
+        "128 MiB",
+        "Messages above 64 KiB of all Postgres connections together that are being received or worked \
+         on; further ones wait unread.",
+    ),
+    setting(
+        "server.postgres_stall_timeout_ms",
+        TIMEOUT,
+        "30 s",
+        "How long a Postgres client may take nothing of an answer, or leave a message incomplete beside \
+         what it takes at 64 KiB/s, before it is disconnected.",
+    ),
+    setting(
+        "server.postgres_idle_timeout_ms",
+        Kind::OrNone(&Kind::Milliseconds { min: SECOND, max: DAY }),
+        "none",
+        "How long a Postgres connection may be silent between messages.",
+    ),
+    setting(
         "server.shutdown_timeout_ms",
         TIMEOUT,
         "10 s",
@@ -579,6 +617,7 @@ const QUOTA: Kind = Kind::OrNone(&Kind::Bytes { min: 1 << 10, max: 1 << 40 });
 /// what.
 pub(super) const ORDERED: &[(&str, &str)] = &[
     ("server.kafka_produce_bytes_max", "server.kafka_inflight_bytes_max"),
+    ("server.postgres_message_bytes_max", "server.postgres_inflight_bytes_max"),
     ("log.batch_bytes_max", "log.append_inflight_bytes_max"),
     ("lake.commit_bytes", "lake.tail_bytes_max"),
     ("process.retry_backoff_ms_min", "process.retry_backoff_ms_max"),

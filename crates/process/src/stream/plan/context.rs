@@ -27,7 +27,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tradewind_sql::{
     Catalogue, ColumnKind, Dialect, FlinkTypes, SqlError, TableDefinition, ViewDefinition,
-    Watermark, typing, with_precision,
+    Watermark, relation_key, typing, with_precision,
 };
 
 /// How deep views may stand on views: the planner calls itself for each.
@@ -397,16 +397,18 @@ impl Functions {
 
 impl ContextProvider for PlanContext<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let parts = [name.catalog(), name.schema(), Some(name.table())];
+        let key = relation_key(parts.into_iter().flatten().map(str::to_string).collect());
         let found = self
             .catalogue
-            .resolve(name.table(), self.settings.dialect)
+            .resolve(&key, self.settings.dialect)
             .map_err(|error| DataFusionError::Plan(error.to_string()))?;
         let Some(relation) = found else {
             let relations = self.catalogue.relations();
             let names = relations.iter().map(|relation| relation.name());
             return refuse(
-                refusal(format!("table {:?} does not exist", name.table()))
-                    .maybe_hint(tradewind_sql::did_you_mean(name.table(), names)),
+                refusal(format!("table {key:?} does not exist"))
+                    .maybe_hint(tradewind_sql::did_you_mean(&key, names)),
             );
         };
         let view = relation.view().or_else(|| relation.materialized_view());

@@ -10,6 +10,7 @@ mod column;
 mod parse;
 mod zoned;
 
+pub use parse::decimal_of;
 pub(crate) use parse::{
     Decimal, date as parse_date, decimal as parse_decimal, timestamp as parse_timestamp,
 };

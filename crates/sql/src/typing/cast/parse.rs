@@ -58,6 +58,15 @@ pub(crate) enum Decimal {
     Malformed,
 }
 
+/// The digits of a decimal's text at `scale`, rounded half away from zero; `None` where it is no
+/// number or has more than `precision` digits.
+pub fn decimal_of(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    match decimal(text, precision, scale) {
+        Decimal::Value(value) => Some(value),
+        Decimal::TooLarge | Decimal::Malformed => None,
+    }
+}
+
 /// A decimal at `scale`, rounded half up.
 pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Decimal {
     let Some((negative, digits, exponent)) = parts(text.trim()) else { return Decimal::Malformed };
