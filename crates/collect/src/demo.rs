@@ -15,9 +15,11 @@ use tradewind_types::TimestampMicros;
 mod catalogue;
 mod render;
 mod shopper;
+mod storefront;
 mod traffic;
 
 pub use catalogue::{Market, Product};
+pub use storefront::{ShopError, Storefront, router as shop_router};
 pub use traffic::{Traffic, TrafficTotals};
 
 use render::EventLine;

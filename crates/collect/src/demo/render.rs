@@ -116,7 +116,7 @@ fn line_object(line: &Line, market: &Market) -> Object {
     object
 }
 
-fn product_object(product: &Product) -> Object {
+pub(super) fn product_object(product: &Product) -> Object {
     let mut object = Object::open();
     object.text("product_id", product.product_id);
     object.text("sku", product.sku);
@@ -127,35 +127,35 @@ fn product_object(product: &Product) -> Object {
 }
 
 /// A JSON object as text: `serde_json` would write amounts as floats.
-struct Object(String);
+pub(super) struct Object(pub(super) String);
 
 impl Object {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self("{".to_owned())
     }
 
-    fn raw(&mut self, key: &str, json: &str) {
+    pub(super) fn raw(&mut self, key: &str, json: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
         self.0.push_str(&format!("\"{key}\":{json}"));
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &text(value));
     }
 
-    fn amount(&mut self, key: &str, market: &Market, minor: i64) {
+    pub(super) fn amount(&mut self, key: &str, market: &Market, minor: i64) {
         self.raw(key, &market.amount_text(minor));
     }
 
-    fn close(mut self) -> Self {
+    pub(super) fn close(mut self) -> Self {
         self.0.push('}');
         self
     }
 }
 
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     Value::from(value).to_string()
 }
 
