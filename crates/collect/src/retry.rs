@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewind_types::event::{DEAD_LETTER_RETRIES_TOPIC, DEAD_LETTERS_TOPIC, iso8601};
+use tradewind_types::log::Isolation;
 use tradewind_types::{Clock, Log, LogError, LogRecord, Offset, Record, TimestampMicros, TopicSpec};
 
 /// Letters whose end is remembered: 24 bytes each. A store with more broken events than this has
@@ -285,7 +286,8 @@ impl Retries {
         if raw.len() > BATCH_BYTES_MAX {
             return Err(unfit("a request has at most 500 KB"));
         }
-        let received_at = iso8601::parse(&found.received_at).ok_or(RetryError::Gone { letter })?;
+        let received_at = iso8601::parse(&found.received_at)
+            .map_err(|_| RetryError::Gone { letter })?;
         Ok(Attempt {
             source: self.source(&found.store_id, request.source.as_deref())?,
             store_id: found.store_id,
@@ -323,11 +325,11 @@ impl Retries {
             let _ = self.note(&doubt).await;
             State::InDoubt(tried_at)
         } else {
-            let attempt = entry_attempt(entry);
-            match attempt {
-                Some(attempt) if self.append(attempt).await.is_ok() => State::Done(tried_at),
-                _ => State::Begun,
-            }
+            let done = match entry_attempt(entry) {
+                Some(attempt) => self.append(attempt).await.is_ok(),
+                None => false,
+            };
+            if done { State::Done(tried_at) } else { State::Begun }
         };
         if state != State::Done(tried_at) {
             tracing::warn!(letter, "a dead letter that was tried again is not finished");
@@ -335,48 +337,46 @@ impl Retries {
         self.letters.lock().insert(letter, state);
     }
 
-    /// Every letter's last entry; those that are only begun are returned.
+    /// Every letter's state; the entries of those that are only begun are returned.
     async fn read_entries(&self) -> Result<Vec<(Entry, TimestampMicros)>, LogError> {
         let mut open: BTreeMap<Offset, (Entry, TimestampMicros)> = BTreeMap::new();
-        let mut from = self.log.watermarks(DEAD_LETTER_RETRIES_TOPIC, 0)?.log_start;
-        loop {
-            let isolation = tradewind_types::Isolation::ReadCommitted;
-            let topic = DEAD_LETTER_RETRIES_TOPIC;
-            let read = self.log.read_on(topic, 0, from, READ_BYTES, isolation).await?;
-            for entry in read.records.iter().filter_map(entry_of) {
-                let at = iso8601::parse(&entry.tried_at).unwrap_or_default();
-                let state = match entry.state.as_str() {
-                    DONE => State::Done(at),
-                    IN_DOUBT => State::InDoubt(at),
-                    _ => State::Begun,
-                };
-                self.letters.lock().insert(entry.letter, state);
-                match state {
-                    State::Begun if open.len() < OPEN_MAX => {
-                        open.insert(entry.letter, (entry, at));
-                    }
-                    _ => drop(open.remove(&entry.letter)),
-                }
+        self.each_entry(|entry| {
+            let at = iso8601::parse(&entry.tried_at).unwrap_or_default();
+            let state = match entry.state.as_str() {
+                DONE => State::Done(at),
+                IN_DOUBT => State::InDoubt(at),
+                _ => State::Begun,
+            };
+            self.letters.lock().insert(entry.letter, state);
+            match state {
+                State::Begun if open.len() < OPEN_MAX => drop(open.insert(entry.letter, (entry, at))),
+                _ => drop(open.remove(&entry.letter)),
             }
-            if read.next == from {
-                return Ok(open.into_values().collect());
-            }
-            from = read.next;
-        }
+        })
+        .await?;
+        Ok(open.into_values().collect())
     }
 
     /// The entry a letter was begun with.
     async fn begun(&self, letter: Offset) -> Result<Option<Entry>, LogError> {
-        let mut from = self.log.watermarks(DEAD_LETTER_RETRIES_TOPIC, 0)?.log_start;
         let mut found = None;
+        self.each_entry(|entry| {
+            if entry.letter == letter {
+                found = Some(entry);
+            }
+        })
+        .await?;
+        Ok(found.filter(|entry: &Entry| entry.state == BEGUN))
+    }
+
+    async fn each_entry(&self, mut take: impl FnMut(Entry)) -> Result<(), LogError> {
+        let topic = DEAD_LETTER_RETRIES_TOPIC;
+        let mut from = self.log.watermarks(topic, 0)?.log_start;
         loop {
-            let isolation = tradewind_types::Isolation::ReadCommitted;
-            let topic = DEAD_LETTER_RETRIES_TOPIC;
-            let read = self.log.read_on(topic, 0, from, READ_BYTES, isolation).await?;
-            let ours = read.records.iter().filter_map(entry_of);
-            found = ours.filter(|entry| entry.letter == letter).last().or(found);
+            let read = self.log.read_on(topic, 0, from, READ_BYTES, Isolation::ReadCommitted).await?;
+            read.records.iter().filter_map(entry_of).for_each(&mut take);
             if read.next == from {
-                return Ok(found.filter(|entry| entry.state == BEGUN));
+                return Ok(());
             }
             from = read.next;
         }
@@ -475,7 +475,7 @@ fn entry_attempt(entry: &Entry) -> Option<Attempt> {
         body: STANDARD.decode(entry.body_base64.as_ref()?).ok()?,
         again: Again {
             letter: entry.letter,
-            received_at: iso8601::parse(entry.letter_received_at.as_deref()?)?,
+            received_at: iso8601::parse(entry.letter_received_at.as_deref()?).ok()?,
         },
     })
 }

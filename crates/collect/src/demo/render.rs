@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use tradewind_types::TimestampMicros;
 use tradewind_types::event::iso8601;
 
+/// How a program that reads shops calls itself.
+const BOT_AGENT: &str = "Mozilla/5.0 (compatible; ShelfBot/1.0; +https://bot.example)";
+
 /// An event about to be written.
 pub(super) struct EventLine<'a> {
     pub(super) message_id: String,
@@ -23,8 +26,10 @@ impl EventLine<'_> {
     pub(super) fn json(&self) -> Vec<u8> {
         let who = self.shopper;
         let (event, properties) = self.deed_json();
+        let kind = if matches!(self.deed, Deed::Paged(_)) { "page" } else { "track" };
+        let named = if kind == "page" { "name" } else { "event" };
         let mut line = format!(
-            r#"{{"type":"track","messageId":{},"timestamp":"{}","anonymousId":{},"#,
+            r#"{{"type":"{kind}","messageId":{},"timestamp":"{}","anonymousId":{},"#,
             text(&self.message_id),
             iso8601::format(self.event_time),
             text(&who.anonymous_id),
@@ -33,7 +38,7 @@ impl EventLine<'_> {
             line.push_str(&format!(r#""userId":{},"#, text(user_id)));
         }
         line.push_str(&format!(
-            r#""event":{},"properties":{},"context":{}}}"#,
+            r#""{named}":{},"properties":{},"context":{}}}"#,
             text(event),
             properties.0,
             self.context()
@@ -44,6 +49,12 @@ impl EventLine<'_> {
     fn deed_json(&self) -> (&'static str, Object) {
         let market = self.shopper.market;
         match self.deed {
+            Deed::Paged(path) => {
+                let mut object = Object::open();
+                object.text("path", path);
+                object.text("url", &format!("https://shop.example{path}"));
+                (if *path == "/" { "Home" } else { &path[1..] }, object.close())
+            }
             Deed::Viewed(product) => {
                 let mut object = product_object(product);
                 object.amount("price", market, market.price_minor(product));
@@ -76,13 +87,24 @@ impl EventLine<'_> {
     fn context(&self) -> Value {
         let who = self.shopper;
         let device = if who.mobile { "mobile" } else { "desktop" };
-        json!({
+        let mut context = json!({
             "library": {"name": "tradewind-demo", "version": env!("CARGO_PKG_VERSION")},
             "locale": who.market.locale,
             "location": {"country": who.market.country},
             "device": {"type": device},
+            "sessionId": who.session_id,
             "consent": {"categoryPreferences": {"analytics": true, "advertising": who.advertising}},
-        })
+        });
+        if let Some((medium, source)) = who.channel.utm {
+            context["campaign"] = json!({"medium": medium, "source": source});
+        }
+        if let Some(referrer) = who.channel.referrer {
+            context["page"] = json!({"referrer": referrer});
+        }
+        if who.bot {
+            context["userAgent"] = json!(BOT_AGENT);
+        }
+        context
     }
 }
 

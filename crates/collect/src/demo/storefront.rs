@@ -233,7 +233,7 @@ fn read_orders(disk: &dyn Disk, dir: &Path) -> Result<BTreeMap<String, Order>, S
     disk.create_dir_all(dir).map_err(|error| failed(dir, error))?;
     let mut orders = BTreeMap::new();
     for entry in disk.list(dir).map_err(|error| failed(dir, error))? {
-        let path = dir.join(&entry.name);
+        let path = entry.path;
         if path.extension().is_none_or(|ending| ending != "json") {
             continue;
         }
