@@ -248,11 +248,15 @@ fn read_orders(disk: &dyn Disk, dir: &Path) -> Result<BTreeMap<String, Order>, S
 /// The routes under `/shop/api`.
 pub fn router(shop: Arc<Storefront>) -> Router {
     Router::new()
-        .route("/shop/api/catalogue", get(async || Json(catalogue())))
+        .route("/shop/api/catalogue", get(products))
         .route("/shop/api/orders", get(history).post(place))
         .route("/shop/api/orders/{order_id}/refund", post(refund))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(shop)
+}
+
+async fn products(State(shop): State<Arc<Storefront>>) -> Response {
+    Json(catalogue(&shop.write_key)).into_response()
 }
 
 async fn history(State(shop): State<Arc<Storefront>>, headers: HeaderMap) -> Response {
@@ -308,7 +312,8 @@ fn customer_of(headers: &HeaderMap) -> Option<String> {
     Uuid::try_parse(value).ok().map(|id| id.simple().to_string())
 }
 
-fn catalogue() -> Value {
+/// What is sold, where, and the key the page's tracker sends with; it is no secret.
+fn catalogue(write_key: &str) -> Value {
     let prices = |product: &Product| -> Value {
         MARKETS.iter().map(|market| (market.currency, market.price_minor(product))).collect()
     };
@@ -330,5 +335,6 @@ fn catalogue() -> Value {
     json!({
         "products": products.collect::<Vec<_>>(),
         "markets": MARKETS.iter().map(market).collect::<Vec<_>>(),
+        "write_key": write_key,
     })
 }
