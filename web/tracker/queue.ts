@@ -90,7 +90,11 @@ export function queue(outside: Outside): Queue {
   };
 
   const run = async (): Promise<void> => {
-    if (sending || now() < waitUntil) return;
+    if (sending) return;
+    if (now() < waitUntil) {
+      later(waitUntil - now());
+      return;
+    }
     const [taken, body] = take();
     if (!taken.length) return;
     sending = true;
@@ -110,7 +114,7 @@ export function queue(outside: Outside): Queue {
       return;
     }
     if (++failures > RETRIES_MAX) return;
-    const wait = Math.max(Math.min(RETRY_MS_MIN * 2 ** (failures - 1), RETRY_MS_MAX) * (0.5 + Math.random() / 2), retryAfter * 1_000);
+    const wait = Math.ceil(Math.max(Math.min(RETRY_MS_MIN * 2 ** (failures - 1), RETRY_MS_MAX) * (0.5 + Math.random() / 2), retryAfter * 1_000));
     waitUntil = now() + wait;
     later(wait);
   };

@@ -441,8 +441,8 @@ async fn open_shop(
     let key = config.collect.write_keys.first().map(|key| key.key.clone()).unwrap_or_default();
     let api = tradewind_collect::http::router(Arc::clone(collector));
     let disk = Arc::clone(&parts.disk);
-    let shop = Storefront::open(disk, &dir.join("shop"), Arc::clone(&parts.clock), api, key);
-    Ok(Some(shop.await.map_err(part)?))
+    let (folder, clock) = (dir.join("shop"), Arc::clone(&parts.clock));
+    Ok(Some(Storefront::open(disk, &folder, clock, api, key).await.map_err(part)?))
 }
 
 async fn open_log(

@@ -194,7 +194,7 @@ impl Shop {
 
     /// Thousandths of an event a second, at this time of this day.
     fn rate_per_mille(&self) -> u64 {
-        (self.settings.events_per_second.max(1) * busy_sum(&self.busy) / 1_000).max(1)
+        (self.settings.events_per_second.max(1) * busy_sum(&self.busy)).max(1)
     }
 
     /// Goes on to the next event.
