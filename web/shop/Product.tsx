@@ -59,7 +59,7 @@ export function ProductPage({ id }: { id: string }) {
         </div>
       </div>
       <h2 className="more">{t("product.more")}</h2>
-      <ul className="products">{others.slice(0, OTHERS_MAX).map((one) => <Card key={one.product_id} product={one} />)}</ul>
+      <ul className="products few">{others.slice(0, OTHERS_MAX).map((one) => <Card key={one.product_id} product={one} />)}</ul>
     </>
   );
 }

@@ -142,6 +142,13 @@ export function project(table: Table, names: readonly string[]): Table {
   return { columns, rows: table.rows.map((row) => places.map((at) => row[at] ?? null)) };
 }
 
+/** Without rows that are nothing in each of these columns: where there is none, a chart draws the same. */
+export function withoutZeros(table: Table, names: readonly string[]): Table {
+  const places = names.map((name) => columnAt(table, name));
+  const counts = (row: Row): boolean => places.some((at) => (decimal(row[at])?.units ?? 0n) !== 0n);
+  return { ...table, rows: table.rows.filter(counts) };
+}
+
 /** One row with the sum for each currency: all that a figure looks at. */
 export function summed(table: Table, name: string): Table {
   const all = [...totals(table, name)];

@@ -6,7 +6,7 @@ import { type ReactNode, memo, useMemo, useRef } from "react";
 import { useDerived, useQuery, useReader, useTime } from "../context";
 import type { ViewState } from "../core/feed";
 import { type Panel, inLanguage, liveSpans, sqlOf, wanted } from "../core/panel";
-import { CURRENCY, type Table, latest, ofCurrency, project, sameTable, summed, within } from "../core/shape";
+import { CURRENCY, type Table, latest, ofCurrency, project, sameTable, summed, withoutZeros, within } from "../core/shape";
 import { period } from "../core/url";
 import { HOUR_MS, dateOf, dayStart } from "../core/zone";
 import { Bars } from "./Bars";
@@ -112,7 +112,8 @@ function livePanel(
   const narrow = (table: Table): Table => {
     if (panel.chart === "figure") return summed(table, panel.y[0] ?? "");
     const own = panel.chart === "table" ? table : ofCurrency(table, currency);
-    return project(own, [panel.x ?? "", ...panel.y, CURRENCY]);
+    const looked = project(own, [panel.x ?? "", ...panel.y, CURRENCY]);
+    return panel.chart === "line" ? withoutZeros(looked, panel.y) : looked;
   };
   const rows = state ?? { columns: [], rows: [] };
   const table = range === "latest" ? latest(rows, time) : within(rows, time, spans.now);

@@ -33,7 +33,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Events a second on average over the hours of a year: some four times as many at lunch as at night.
+    /// Events a second on average over a year: half as many again by day in Europe and America.
     #[arg(long, default_value_t = 30)]
     pub rate: u64,
     /// Days of orders and refunds from before the demo, to compare with.
