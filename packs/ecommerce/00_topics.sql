@@ -83,7 +83,8 @@ CREATE TABLE IF NOT EXISTS order_events_stream (
     'history.table' = 'events'
 );
 
--- What could not be read. A BYTES column over a JSON string is decoded from base64.
+-- What could not be read. A BYTES column over a JSON string is decoded from base64. letter is its
+-- own offset, by which it is tried again.
 CREATE TABLE IF NOT EXISTS dead_letters_stream (
     store_id    STRING,
     source      STRING,
@@ -92,10 +93,27 @@ CREATE TABLE IF NOT EXISTS dead_letters_stream (
     raw_base64  BYTES,
     topic       STRING,
     `partition` INT,
-    `offset`    BIGINT
+    `offset`    BIGINT,
+    letter      BIGINT METADATA FROM 'offset' VIRTUAL
 ) WITH (
     'connector' = 'kafka',
     'topic' = 'dead_letters',
+    'format' = 'json',
+    'json.timestamp-format.standard' = 'ISO-8601'
+);
+
+-- What became of dead letters that were tried again.
+CREATE TABLE IF NOT EXISTS dead_letter_retries_stream (
+    letter     BIGINT,
+    state      STRING,
+    tried_at   TIMESTAMP_LTZ(6),
+    store_id   STRING,
+    source     STRING,
+    accepted   BIGINT,
+    duplicates BIGINT
+) WITH (
+    'connector' = 'kafka',
+    'topic' = 'dead_letter_retries',
     'format' = 'json',
     'json.timestamp-format.standard' = 'ISO-8601'
 );

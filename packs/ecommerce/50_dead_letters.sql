@@ -3,8 +3,9 @@
 -- `dead_letters`: whatever could not be read, by a collector or by a pipeline: the bytes as they
 -- came, where from, and why. Nothing is dropped without a row here.
 --
--- topic, topic_partition and topic_offset say which record a pipeline could not read; they are
--- NULL for input that never reached a topic. event_date is the date of received_at in UTC.
+-- topic, topic_partition and topic_offset say where the bytes are: the record a pipeline could not
+-- read, or, of input that a collector refused, the letter itself in the topic dead_letters, by whose
+-- offset it is tried again. event_date is the date of received_at in UTC.
 
 CREATE TABLE IF NOT EXISTS dead_letters (
     store_id        STRING,
@@ -26,7 +27,7 @@ SELECT
     source,
     reason,
     raw_base64 AS raw,
-    topic,
-    `partition` AS topic_partition,
-    `offset` AS topic_offset
+    COALESCE(topic, 'dead_letters') AS topic,
+    COALESCE(`partition`, 0) AS topic_partition,
+    COALESCE(`offset`, letter) AS topic_offset
 FROM dead_letters_stream;

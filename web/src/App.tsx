@@ -57,7 +57,7 @@ export function App() {
   return (
     <ReaderContext value={reader}>
       <a className="skip" href="#content">{t("nav.skip")}</a>
-      <Header page={place.page} panels={list?.panels ?? []} />
+      <Header page={place.page} panels={list?.panels ?? []} shop={list?.shop === true} />
       <ConnectionBanner />
       <main id="content" tabIndex={-1}>
         <Boundary key={pathOf(place.page)} title={t("state.errorPage")} reload={t("state.reload")}>

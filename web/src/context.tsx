@@ -88,12 +88,21 @@ function everyMinute(told: () => void): () => void {
   };
 }
 
-/** The minute that is running. */
-export function useMinute(): number {
-  return useSyncExternalStore(everyMinute, () => minute);
+/** The minute that is running, as far as it matters: changes with what `of` makes of it. */
+export function useTime(of: (at: number) => number): number {
+  return useSyncExternalStore(everyMinute, () => of(minute));
 }
 
-/** `useMinute` by day: changes at the reader's midnight alone. */
-export function useToday(dayOf: (at: number) => number): number {
-  return useSyncExternalStore(everyMinute, () => dayOf(minute));
+/** What views and the minute come to. `derive` must give the same object while the answer is the same. */
+export function useDerived<T>(wanted: readonly Wanted[], derive: (states: readonly ViewState[], minute: number) => T): T {
+  const key = JSON.stringify(wanted);
+  const follow = useCallback(
+    (told: () => void) => {
+      const stops = (JSON.parse(key) as Wanted[]).map((one) => feed.follow(one, told));
+      stops.push(everyMinute(told));
+      return () => stops.forEach((stop) => stop());
+    },
+    [key],
+  );
+  return useSyncExternalStore(follow, () => derive(wanted.map((one) => feed.state(one)), minute));
 }

@@ -25,7 +25,7 @@ use tradewind_sql::{
     Catalogue, CatalogueError, CreateTable, ObjectKind, Owner, Pipeline, PipelineStatement,
     StatementKind, TableDefinition,
 };
-use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
+use tradewind_types::event::{DEAD_LETTER_RETRIES_TOPIC, DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, Log, LogError, Source, TopicSpec};
 
 /// Carries out statements.
@@ -183,7 +183,7 @@ impl Control for Controller {
 
 /// Why Kafka clients may not delete a topic; `None` where they may.
 pub(crate) fn kept_topic(catalogue: &Catalogue, topic: &str) -> Option<String> {
-    if [EVENTS_TOPIC, DEAD_LETTERS_TOPIC].contains(&topic) {
+    if [EVENTS_TOPIC, DEAD_LETTERS_TOPIC, DEAD_LETTER_RETRIES_TOPIC].contains(&topic) {
         return Some(format!("topic \"{topic}\" is the server's own"));
     }
     let relations = catalogue.relations();

@@ -7,6 +7,7 @@
 pub mod commands;
 mod control;
 pub mod data_dir;
+mod dead_letters;
 pub mod engine;
 mod follow;
 mod groups;

@@ -8,13 +8,17 @@ use std::path::Path;
 use tradewind_sql::PackFile;
 
 /// The e-commerce pack's files.
-const ECOMMERCE: [(&str, &str); 8] = [
+const ECOMMERCE: [(&str, &str); 9] = [
     ("00_topics.sql", include_str!("../../../packs/ecommerce/00_topics.sql")),
     ("10_events.sql", include_str!("../../../packs/ecommerce/10_events.sql")),
     ("20_orders.sql", include_str!("../../../packs/ecommerce/20_orders.sql")),
     ("30_order_lines.sql", include_str!("../../../packs/ecommerce/30_order_lines.sql")),
     ("40_refunds.sql", include_str!("../../../packs/ecommerce/40_refunds.sql")),
     ("50_dead_letters.sql", include_str!("../../../packs/ecommerce/50_dead_letters.sql")),
+    (
+        "52_dead_letter_retries.sql",
+        include_str!("../../../packs/ecommerce/52_dead_letter_retries.sql"),
+    ),
     ("55_late_events.sql", include_str!("../../../packs/ecommerce/55_late_events.sql")),
     ("60_live.sql", include_str!("../../../packs/ecommerce/60_live.sql")),
 ];

@@ -6,6 +6,7 @@
 
 use crate::control::{Controller, kept_topic};
 use crate::data_dir::{self, DataDir, DataDirError, IfMissing};
+use crate::dead_letters;
 use crate::engine;
 use crate::groups::{self, Groups};
 use crate::packs::{self, Pack};
@@ -25,7 +26,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use tradewind_analyze::{Platform, PlatformParts, SettingRow};
-use tradewind_collect::{CollectParts, Collector};
+use tradewind_collect::demo::Storefront;
+use tradewind_collect::{CollectParts, Collector, Retries};
 use tradewind_disk::Disk;
 use tradewind_lake::Lake;
 use tradewind_log::group::GroupCoordinator;
@@ -289,6 +291,9 @@ struct Parts {
     groups: GroupCoordinator,
     recovery: RecoveryReport,
     collector: Arc<Collector>,
+    retries: Arc<Retries>,
+    /// The sample shop, where it was asked for.
+    shop: Option<Arc<Storefront>>,
     lake: Lake,
     engine: Engine,
     catalogue: Arc<Catalogue>,
@@ -304,14 +309,16 @@ impl Parts {
         let (log, recovery) = open_log(disk, clock, config, dir).await?;
         let shared: Arc<dyn Log> = Arc::new(log.clone());
         let groups = GroupCoordinator::new(log.clone(), settings::wire(config).groups);
-        let collector = Collector::open(CollectParts {
+        let collect = CollectParts {
             log: Arc::clone(&shared),
             disk: Arc::clone(disk),
             dir: dir.join("collect"),
             clock: Arc::clone(clock),
             settings: settings::collect(config),
-        });
-        let collector = collector.await.map_err(part)?;
+        };
+        let collector = Collector::open(collect.clone()).await.map_err(part)?;
+        let retries = Retries::open(&collect, Arc::clone(&collector)).await.map_err(part)?;
+        let shop = open_shop(config, &collect, &collector, dir).await?;
         let lake_dir = dir.join("lake");
         let lake =
             Lake::open(Arc::clone(disk), &lake_dir, settings::lake(config), Arc::clone(clock));
@@ -347,7 +354,20 @@ impl Parts {
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, folder })
+        let retries = Arc::new(retries);
+        Ok(Self {
+            log,
+            groups,
+            recovery,
+            collector,
+            retries,
+            shop,
+            lake,
+            engine,
+            catalogue,
+            platform,
+            folder,
+        })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {
@@ -367,12 +387,19 @@ impl Parts {
         let limits = settings::sql_limits(config);
         let log = self.log.clone();
         let topics: metrics::Figures = Arc::new(move || log.exposition());
+        let shop = self.shop.as_ref().map_or_else(Router::new, |shop| {
+            tradewind_collect::demo::shop_router(Arc::clone(shop))
+                .merge(tradewind_serve::shop_pages())
+        });
         Ok(Router::new()
             .merge(tradewind_collect::http::router(Arc::clone(&self.collector)))
+            .merge(dead_letters::router(Arc::clone(&self.retries)))
+            .merge(shop)
+            .merge(tradewind_serve::tracker())
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
             .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers.clone()))
             .merge(tradewind_serve::live_router(engine.clone(), subscribers))
-            .merge(tradewind_serve::panels_router(self.folder.path.join("panels")))
+            .merge(tradewind_serve::panels_router(self.folder.path.join("panels"), config.demo.shop))
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::dashboard(kafka.to_string())))
@@ -389,6 +416,9 @@ impl Parts {
             tokio::spawn(async move { log.maintain(LOG_MAINTENANCE_INTERVAL).await }),
             tokio::spawn(maintain_lake(lake, every)),
         ];
+        if let Some(shop) = self.shop.clone() {
+            tasks.push(tokio::spawn(async move { shop.run().await }));
+        }
         if let Ok(recorder) = metrics::install() {
             tasks.push(tokio::spawn(metrics::upkeep(recorder)));
         }
@@ -419,6 +449,23 @@ async fn maintain_lake(lake: Lake, every: Duration) {
             }
         }
     }
+}
+
+/// The sample shop, where it was asked for; it sends with the first write key there is.
+async fn open_shop(
+    config: &Config,
+    parts: &CollectParts,
+    collector: &Arc<Collector>,
+    dir: &Path,
+) -> Result<Option<Arc<Storefront>>, StartError> {
+    if !config.demo.shop {
+        return Ok(None);
+    }
+    let key = config.collect.write_keys.first().map(|key| key.key.clone()).unwrap_or_default();
+    let api = tradewind_collect::http::router(Arc::clone(collector));
+    let disk = Arc::clone(&parts.disk);
+    let (folder, clock) = (dir.join("shop"), Arc::clone(&parts.clock));
+    Ok(Some(Storefront::open(disk, &folder, clock, api, key).await.map_err(part)?))
 }
 
 async fn open_log(

@@ -11,12 +11,13 @@ use crate::budget::{Budget, Reservation};
 use crate::convert::encode;
 use crate::dead_letters::{self, AnonymousAllowance};
 use crate::error::CollectError;
-use crate::json::mend_surrogates;
+use crate::json::{Fault, mend_surrogates};
 use crate::queue::{Outcome, Queue, Submission};
 use crate::record::{Prepared, Sender};
 use crate::refusal::Refusal;
 use crate::reject::Reject;
 use crate::request::{Call, Endpoint, Field, Request, parse};
+use crate::retry::Attempt;
 use crate::settings::{
     APPEND_BYTES_MAX, CollectSettings, EVENT_BYTES_MAX, RAW_BYTES_MAX, WriteKey,
 };
@@ -32,7 +33,7 @@ use tradewind_types::event::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use tradewind_types::{Clock, DEFAULT_STORE, DeadLetter, Log, TimestampMicros};
 
 /// The source of events when no write keys are set, and the first part of dead letters' sources.
-const HTTP_SOURCE: &str = "http";
+pub(crate) const HTTP_SOURCE: &str = "http";
 
 /// What a collector works with.
 #[derive(Clone)]
@@ -271,6 +272,55 @@ impl Collector {
         Ok(())
     }
 
+    /// What a dead letter's bytes would become; the reasons why not all of it is taken.
+    ///
+    /// # Errors
+    /// Where it stops being a request, or which of its calls break which rule.
+    pub(crate) fn encode_again(&self, attempt: &Attempt) -> Result<Vec<Vec<Prepared>>, Vec<String>> {
+        let endpoint = attempt.endpoint;
+        let mut body = attempt.body.clone();
+        let unreadable = |fault: Fault| vec![fault.to_string()];
+        let lone = parse(&body, endpoint).map_err(unreadable)?.lone_surrogates;
+        mend_surrogates(&mut body, &lone);
+        let request = parse(&body, endpoint).map_err(unreadable)?;
+        let sender = Sender {
+            store_id: &attempt.store_id,
+            source: &attempt.source,
+            received_at: self.clock.now_us(),
+            ip: None,
+            user_agent: None,
+            partitions: self.events.len() as i32,
+            again: Some(attempt.again),
+        };
+        let (partitions, rejected) = encode(sender, endpoint, &request);
+        if rejected.is_empty() {
+            return Ok(partitions);
+        }
+        let many = request.calls.len() > 1;
+        let reason = |rejection: &Rejection| match many {
+            true => format!("event {}: {}", rejection.index, rejection.reason),
+            false => rejection.reason.to_string(),
+        };
+        Err(rejected.iter().map(reason).collect())
+    }
+
+    /// Appends a dead letter's events, durably.
+    pub(crate) async fn append_again(
+        &self,
+        partitions: Vec<Vec<Prepared>>,
+    ) -> Result<Outcome, Refusal> {
+        let reservation = self.reservation();
+        if !reservation.grow(partitions.iter().flatten().map(Prepared::bytes).sum()) {
+            return Err(IN_FLIGHT);
+        }
+        let reservation = Arc::new(reservation);
+        let mut waiting = Vec::new();
+        for (queue, events) in self.events.iter().zip(partitions) {
+            waiting.extend(submit(queue, events, &reservation)?);
+        }
+        settle(waiting).await
+    }
+
     async fn take(
         &self,
         arrival: &Arrival,
@@ -286,6 +336,7 @@ impl Collector {
             ip: arrival.ip.as_deref(),
             user_agent: arrival.user_agent.as_deref(),
             partitions: self.events.len() as i32,
+            again: None,
         };
         let (partitions, rejected) = encode(sender, arrival.endpoint, request);
         let letters = rejected_letters(&rejected, request, arrival.endpoint, owner, received_at);

@@ -31,6 +31,7 @@ pub fn convert(
         ip: None,
         user_agent: None,
         partitions: 1,
+        again: None,
     };
     let (partitions, rejected) = encode(sender, endpoint, &parse(&body, endpoint)?);
     let records = partitions.into_iter().flatten().map(|prepared| prepared.record);

@@ -3,8 +3,10 @@
 //! Guarantees: the requests depend on the settings alone, so a run repeats from its seed; what
 //! each request should come to is told beside it ([`Facts`]), so that a test can add up what the
 //! server must show. Amounts are whole minor units (cents, yen) until they are written as text.
-//! Left out: sending, which is in `traffic`, and realism beyond what exercises a store: events in
-//! three currencies, exact duplicates, late ones and broken ones.
+//! A day is believable: when people shop is in `calendar`, where they come from and how many buy in
+//! `channel`, what they do in `shopper`, each with where its figures are from. Among the events are
+//! exact duplicates, late ones and broken ones, by shares of our own choice.
+//! Left out: sending, which is in `traffic`; a shop's stock, and prices that change.
 
 use crate::client::BatchBody;
 use rand::rngs::StdRng;
@@ -12,21 +14,31 @@ use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
 use tradewind_types::TimestampMicros;
 
+mod calendar;
 mod catalogue;
+mod channel;
+mod history;
 mod render;
 mod shopper;
+mod storefront;
 mod traffic;
 
 pub use catalogue::{Market, Product};
+pub use history::History;
+pub use storefront::{ShopError, Storefront, router as shop_router};
 pub use traffic::{Traffic, TrafficTotals};
 
+use catalogue::MARKETS;
+use history::Returns;
 use render::EventLine;
-use shopper::{Deed, Order, Shopper};
+use shopper::{Deed, Shopper};
 
-/// Shoppers in the shop at a time.
-const SHOPPERS: usize = 200;
-/// Orders that may still be sent back: older ones are kept for good.
-const RETURNABLE_MAX: usize = 500;
+/// Seconds between two things that one shopper does, on average.
+const PAUSE_S: u64 = 30;
+/// Shoppers in the shop at a time, at most, about 1 KB each; at such rates they hurry.
+const SHOPPERS_MAX: u64 = 20_000;
+/// Shoppers in the shop at a time, at least: events of one are not all there is.
+const SHOPPERS_MIN: u64 = 20;
 /// Events kept for being sent again as duplicates.
 const RECENT_MAX: usize = 500;
 /// Events of one request, at most.
@@ -39,15 +51,17 @@ const LATE_MAX_US: i64 = 2 * 3_600 * 1_000_000;
 const OVERSIZE_BYTES: usize = 40_000;
 
 /// How the shop behaves. Shares are in thousandths of all events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DemoSettings {
     /// What everything random follows from. Message ids carry it: the same seed twice against one
     /// server is a day of duplicates.
     pub seed: u64,
     /// When the shop opens, in microseconds since the Unix epoch.
     pub start_us: TimestampMicros,
-    /// Events a second, at least 1.
+    /// Events a second on average over a year, at least 1.
     pub events_per_second: u64,
+    /// Days before the start of which there are orders and refunds, from a midnight of UTC on.
+    pub history_days: u32,
     /// Events sent a second time, unchanged.
     pub duplicate_per_mille: u32,
     /// Events that happened up to two hours before they are sent.
@@ -57,12 +71,13 @@ pub struct DemoSettings {
 }
 
 impl DemoSettings {
-    /// A hundred events a second with 2 % duplicates, 3 % late and 0.5 % broken ones.
+    /// A hundred events a second with 2 % duplicates, 3 % late and 0.5 % broken ones, and no history.
     pub fn new(seed: u64, start_us: TimestampMicros) -> Self {
         Self {
             seed,
             start_us,
             events_per_second: 100,
+            history_days: 0,
             duplicate_per_mille: 20,
             late_per_mille: 30,
             broken_per_mille: 5,
@@ -120,6 +135,8 @@ impl Facts {
 pub struct DemoRequest {
     /// When it is sent, in microseconds since the Unix epoch.
     pub due_us: TimestampMicros,
+    /// When what it tells of happened, about.
+    pub at_us: TimestampMicros,
     /// The body, as JSON unless it is broken on purpose.
     pub body: Vec<u8>,
     /// The server must answer 400: nothing in it can be taken in.
@@ -136,7 +153,9 @@ pub struct Shop {
     shoppers: Vec<Shopper>,
     shoppers_made: u64,
     orders_made: u64,
-    returnable: VecDeque<Order>,
+    returns: Returns,
+    now_us: TimestampMicros,
+    busy: [u64; MARKETS.len()],
     recent: VecDeque<Vec<u8>>,
     events_made: u64,
     refused_next: Option<DemoRequest>,
@@ -146,22 +165,20 @@ impl Shop {
     /// Opens a shop.
     pub fn new(settings: DemoSettings) -> Self {
         let random = StdRng::seed_from_u64(settings.seed);
-        let mut shop = Self {
+        let returns = History::new(settings.clone()).outstanding();
+        Self {
+            now_us: settings.start_us,
+            busy: busy(settings.start_us),
             settings,
             random,
-            shoppers: Vec::with_capacity(SHOPPERS),
+            shoppers: Vec::new(),
             shoppers_made: 0,
             orders_made: 0,
-            returnable: VecDeque::new(),
+            returns,
             recent: VecDeque::new(),
             events_made: 0,
             refused_next: None,
-        };
-        for _ in 0..SHOPPERS {
-            let shopper = shop.new_shopper();
-            shop.shoppers.push(shopper);
         }
-        shop
     }
 
     /// What the shop was opened with.
@@ -171,13 +188,35 @@ impl Shop {
 
     fn new_shopper(&mut self) -> Shopper {
         self.shoppers_made += 1;
-        Shopper::new(self.settings.seed, self.shoppers_made, &mut self.random)
+        let market = shopper::market(&self.busy, &mut self.random);
+        Shopper::new(self.settings.seed, self.shoppers_made, market, &mut self.random)
     }
 
-    fn now_us(&self) -> TimestampMicros {
-        let rate = self.settings.events_per_second.max(1);
-        let since = u128::from(self.events_made) * 1_000_000 / u128::from(rate);
-        self.settings.start_us + since as i64
+    /// Thousandths of an event a second, at this time of this day.
+    fn rate_per_mille(&self) -> u64 {
+        (self.settings.events_per_second.max(1) * busy_sum(&self.busy)).max(1)
+    }
+
+    /// Goes on to the next event.
+    fn advance(&mut self) {
+        self.events_made += 1;
+        self.now_us += (1_000_000_000 / self.rate_per_mille()).max(1) as i64;
+        self.busy = busy(self.now_us);
+    }
+
+    /// Someone in the shop, in which there are as many as its rate asks for.
+    fn someone(&mut self) -> usize {
+        let wanted = (self.rate_per_mille() * PAUSE_S / 1_000).clamp(SHOPPERS_MIN, SHOPPERS_MAX);
+        // Those who are there when the shop opens are somewhere in their visits.
+        let opening = self.shoppers.is_empty();
+        while self.shoppers.len() < wanted as usize {
+            let mut shopper = self.new_shopper();
+            if opening {
+                shopper.skip_some(&mut self.orders_made, &mut self.random);
+            }
+            self.shoppers.push(shopper);
+        }
+        self.random.random_range(0..self.shoppers.len())
     }
 
     fn chance(&mut self, per_mille: u32) -> bool {
@@ -186,7 +225,7 @@ impl Shop {
 
     /// Adds one event, or what goes wrong in its place, to a request.
     fn add_event(&mut self, body: &mut BatchBody, facts: &mut Facts) {
-        self.events_made += 1;
+        self.advance();
         if self.chance(self.settings.broken_per_mille) {
             self.add_broken(body, facts);
         } else if self.chance(self.settings.duplicate_per_mille) && !self.recent.is_empty() {
@@ -204,10 +243,12 @@ impl Shop {
     }
 
     fn next_event(&mut self, facts: &mut Facts) -> Vec<u8> {
-        let place = self.random.random_range(0..self.shoppers.len());
-        let deed = match self.returned_order() {
-            Some((shopper, refund)) => (shopper, refund),
-            None => self.deed_of(place),
+        let deed = match self.returns.due(self.now_us) {
+            Some((_, order)) => {
+                let refund = order.refund(&mut self.random);
+                (*order.shopper, Deed::Refunded(refund))
+            }
+            None => self.deed(),
         };
         let late = self.chance(self.settings.late_per_mille);
         let delay_us = if late { self.random.random_range(1_000_000..LATE_MAX_US) } else { 0 };
@@ -217,41 +258,30 @@ impl Shop {
         count_money(&deed, who.market.currency, facts);
         EventLine {
             message_id: format!("demo-{:x}-{}", self.settings.seed, self.events_made),
-            event_time: self.now_us() - delay_us,
+            event_time: self.now_us - delay_us,
             shopper: &who,
             deed: &deed,
         }
         .json()
     }
 
-    fn deed_of(&mut self, place: usize) -> (Shopper, Deed) {
-        if let Some(deed) = self.shoppers[place].next_deed(&mut self.orders_made, &mut self.random)
-        {
-            let who = self.shoppers[place].clone();
-            if let Deed::Ordered(order) = &deed {
-                if self.returnable.len() == RETURNABLE_MAX {
-                    self.returnable.pop_front();
+    fn deed(&mut self) -> (Shopper, Deed) {
+        loop {
+            let place = self.someone();
+            let shopper = &mut self.shoppers[place];
+            match shopper.next_deed(&mut self.orders_made, &mut self.random) {
+                Some(deed) => {
+                    let who = shopper.clone();
+                    if let Deed::Ordered(order) = &deed {
+                        let (at, number) = (self.now_us, self.events_made);
+                        self.returns.consider(order, at, number, &mut self.random);
+                    }
+                    return (who, deed);
                 }
-                self.returnable.push_back(order.clone());
-                self.shoppers[place] = self.new_shopper();
+                // Left; whoever comes in next has a page to open.
+                None => drop(self.shoppers.swap_remove(place)),
             }
-            return (who, deed);
         }
-        // The shopper left; another one comes in, and a newcomer always looks at something.
-        self.shoppers[place] = self.new_shopper();
-        let deed = self.shoppers[place].look(&mut self.random);
-        (self.shoppers[place].clone(), deed)
-    }
-
-    /// Now and then an earlier order comes back, whole or in part, at most once.
-    fn returned_order(&mut self) -> Option<(Shopper, Deed)> {
-        if self.returnable.len() < 20 || !self.chance(4) {
-            return None;
-        }
-        let place = self.random.random_range(0..self.returnable.len());
-        let order = self.returnable.remove(place)?;
-        let who = order.shopper.clone();
-        Some((*who, Deed::Refunded(order.refund(&mut self.random))))
     }
 
     fn add_broken(&mut self, body: &mut BatchBody, facts: &mut Facts) {
@@ -275,7 +305,8 @@ impl Shop {
 
     fn refuse(&mut self, body: Vec<u8>) {
         let facts = Facts { broken: 1, ..Facts::default() };
-        let request = DemoRequest { due_us: self.now_us(), body, refused: true, facts };
+        let now = self.now_us;
+        let request = DemoRequest { due_us: now, at_us: now, body, refused: true, facts };
         self.refused_next = Some(request);
     }
 }
@@ -297,8 +328,21 @@ impl Iterator for Shop {
         if body.events() == 0 {
             return self.refused_next.take();
         }
-        Some(DemoRequest { due_us: self.now_us(), body: body.take(), refused: false, facts })
+        let now = self.now_us;
+        Some(DemoRequest { due_us: now, at_us: now, body: body.take(), refused: false, facts })
     }
+}
+
+/// How busy each market is at a time: thousandths of its mean, by its share of the visits.
+fn busy(at: TimestampMicros) -> [u64; MARKETS.len()] {
+    let share =
+        |market: &Market| calendar::busy_per_mille(at, market.zone) * market.visits_per_cent;
+    std::array::from_fn(|place| share(&MARKETS[place]))
+}
+
+/// How busy the shop is, in thousandths of its mean.
+fn busy_sum(busy: &[u64; MARKETS.len()]) -> u64 {
+    (busy.iter().sum::<u64>() / 100).max(1)
 }
 
 fn count_money(deed: &Deed, currency: &'static str, facts: &mut Facts) {

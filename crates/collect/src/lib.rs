@@ -23,6 +23,7 @@ mod refusal;
 mod reject;
 pub mod replay;
 mod request;
+mod retry;
 mod settings;
 mod start;
 mod time;
@@ -36,6 +37,7 @@ pub use json::Fault;
 pub use refusal::Refusal;
 pub use reject::Reject;
 pub use request::{Call, Endpoint, Excess, Field, Kind, Request, parse};
+pub use retry::{Retries, Retried, RetryError, RetryRequest};
 pub use settings::{
     BATCH_BYTES_MAX, BATCH_EVENTS_MAX, CLOCK_AHEAD_US_MAX, CollectSettings, EVENT_BYTES_MAX,
     RAW_BYTES_MAX, REQUEST_RECORD_BYTES_MAX, WriteKey,

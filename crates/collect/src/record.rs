@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::Range;
 use tradewind_types::event::MESSAGE_ID_CHARS_MAX;
-use tradewind_types::{Record, TimestampMicros, ecommerce};
+use tradewind_types::{Offset, Record, TimestampMicros, ecommerce};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// What a request says about all of its events.
@@ -27,6 +27,17 @@ pub(crate) struct Sender<'a> {
     pub(crate) ip: Option<&'a str>,
     pub(crate) user_agent: Option<&'a str>,
     pub(crate) partitions: i32,
+    /// The dead letter that is tried again, if it is one.
+    pub(crate) again: Option<Again>,
+}
+
+/// A dead letter on its second way in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Again {
+    /// Its offset: what its events without an id are known by, so that they come in once.
+    pub(crate) letter: Offset,
+    /// When it came first: what its times are measured against.
+    pub(crate) received_at: TimestampMicros,
 }
 
 /// An event on its way to its partition.
@@ -144,7 +155,7 @@ impl<'a> Encoder<'a> {
         let message_id = match &parts.message_id {
             Some(id) => (id.raw, &*id.text),
             None => {
-                assigned = new_message_id(self.sender.received_at);
+                assigned = self.assigned_id();
                 (&*assigned, &*assigned)
             }
         };
@@ -237,7 +248,16 @@ impl<'a> Encoder<'a> {
             None => timestamp(call.field(Field::Timestamp), "timestamp")?,
         };
         let sent = timestamp(call.field(Field::SentAt).or(self.envelope.sent_at), "sentAt")?;
-        Ok(time::event_time(happened, sent, self.sender.received_at))
+        let first = self.sender.again.map(|again| again.received_at);
+        Ok(time::event_time(happened, sent, first.unwrap_or(self.sender.received_at)))
+    }
+
+    /// The id of an event that came without one.
+    fn assigned_id(&self) -> String {
+        match self.sender.again {
+            Some(Again { letter, .. }) => format!("letter-{letter}-{}", self.spans.len()),
+            None => new_message_id(self.sender.received_at),
+        }
     }
 
     fn write(

@@ -1,4 +1,4 @@
-//! The dashboard's files, as `npm run build` in `web/` has left them in `web/dist`.
+//! The dashboard's files, the sample shop's and the tracker, as `npm run build` in `web/` has left them in `web/dist`.
 //!
 //! Guarantees: everything a page needs comes from here, and the policy sent with it lets a browser
 //! load nothing from elsewhere; what has its hash in its name is kept by browsers for good, the
@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     HeaderName, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -30,6 +30,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
+/// The tracker. A page that has it asks for a newer one after an hour.
+const TRACKER: &str = "tw.js";
 /// Files with their hash in their name.
 const HASHED: &str = "assets/";
 
@@ -42,6 +44,29 @@ pub fn dashboard(kafka: String) -> Router {
         router = router.route(page, get(index));
     }
     router.with_state(kafka)
+}
+
+/// The tracker, for pages of any origin.
+pub fn tracker() -> Router {
+    Router::new().route("/tw.js", get(tracker_file))
+}
+
+async fn tracker_file(headers: HeaderMap) -> Response {
+    let mut answer = file(TRACKER, &headers);
+    let from_anywhere = [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+    ];
+    for (name, value) in from_anywhere {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// The sample shop's pages; which page it is the script in it decides.
+pub fn shop_pages() -> Router {
+    let page = async |headers: HeaderMap| file("shop.html", &headers);
+    Router::new().route("/shop", get(page)).route("/shop/{*path}", get(page))
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
@@ -66,9 +91,10 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         });
     let Some((encoding, found)) = found else { return StatusCode::NOT_FOUND.into_response() };
     let mut answer = HeaderMap::new();
-    let cache = match path.starts_with(HASHED) {
-        true => "public, max-age=31536000, immutable",
-        false => "no-cache",
+    let cache = match path {
+        TRACKER => "public, max-age=3600",
+        hashed if hashed.starts_with(HASHED) => "public, max-age=31536000, immutable",
+        _ => "no-cache",
     };
     let fixed: [(HeaderName, &'static str); 6] = [
         (CONTENT_TYPE, content_type(path)),

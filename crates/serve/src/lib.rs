@@ -20,7 +20,7 @@ pub mod render;
 mod sql;
 mod subscribe;
 
-pub use dashboard::dashboard;
+pub use dashboard::{dashboard, shop_pages, tracker};
 pub use health::Health;
 pub use http::Limits;
 pub use live::live_router;

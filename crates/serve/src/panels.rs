@@ -164,18 +164,20 @@ struct Problem {
 struct Panels {
     panels: Vec<Shown>,
     problems: Vec<Problem>,
+    /// Whether the sample shop is served beside the dashboard.
+    shop: bool,
 }
 
-/// The route. `folder` holds the user's own; it need not be there.
-pub fn panels_router(folder: PathBuf) -> Router {
-    Router::new().route("/api/panels", get(panels)).with_state(folder)
+/// The route. `folder` holds the user's own; it need not be there. `shop`: the sample shop is served.
+pub fn panels_router(folder: PathBuf, shop: bool) -> Router {
+    Router::new().route("/api/panels", get(panels)).with_state((folder, shop))
 }
 
-async fn panels(State(folder): State<PathBuf>, headers: HeaderMap) -> Response {
+async fn panels(State((folder, shop)): State<(PathBuf, bool)>, headers: HeaderMap) -> Response {
     if let Some(reason) = origin::refusal(&headers) {
         return (StatusCode::FORBIDDEN, reason).into_response();
     }
-    match tokio::task::spawn_blocking(move || all(&folder)).await {
+    match tokio::task::spawn_blocking(move || Panels { shop, ..all(&folder) }).await {
         Ok(panels) => ([(CACHE_CONTROL, "no-store")], Json(panels)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

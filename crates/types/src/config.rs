@@ -37,6 +37,15 @@ pub struct Config {
     pub process: ProcessConfig,
     /// `[sql]`: queries.
     pub sql: SqlConfig,
+    /// `[demo]`: what is there to be looked at.
+    pub demo: DemoConfig,
+}
+
+/// What is there to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemoConfig {
+    /// Serve the sample shop at `/shop`.
+    pub shop: bool,
 }
 
 /// The ports.
@@ -358,6 +367,7 @@ impl Config {
             lake: LakeConfig::from_layers(layers),
             process: ProcessConfig::from_layers(layers),
             sql: SqlConfig::from_layers(layers),
+            demo: DemoConfig { shop: layers.flag("demo.shop") },
         }
     }
 }

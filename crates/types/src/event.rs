@@ -14,6 +14,8 @@ use std::borrow::Cow;
 pub const EVENTS_TOPIC: &str = "events";
 /// The topic unreadable input is appended to.
 pub const DEAD_LETTERS_TOPIC: &str = "dead_letters";
+/// The topic of what became of dead letters that were tried again.
+pub const DEAD_LETTER_RETRIES_TOPIC: &str = "dead_letter_retries";
 /// Longest `message_id`, in characters.
 pub const MESSAGE_ID_CHARS_MAX: usize = 100;
 

@@ -35,6 +35,8 @@ export interface Panel {
 export interface PanelList {
   readonly panels: readonly Panel[];
   readonly problems: readonly { readonly file: string; readonly reason: string }[];
+  /** Whether the sample shop is there. */
+  readonly shop: boolean;
 }
 
 export function inLanguage(texts: Texts, language: string): string {

@@ -4,7 +4,7 @@ import { type Answer, Refused, Unreachable, ask } from "./sql";
 export interface QueryState {
   readonly answer: Answer | null;
   readonly error: Refused | Unreachable | null;
-  /** When the answer came; milliseconds. */
+  /** When an answer like this first came; milliseconds. */
   readonly asOf: number;
 }
 
@@ -78,7 +78,10 @@ export class Queries {
     try {
       const answer = await this.askServer(entry.sql, stop.signal);
       if (stop.signal.aborted) return;
-      entry.state = { answer: unchanged(entry.state.answer, answer), error: null, asOf: this.now() };
+      // The same rows are the same state, so that nothing is drawn again for them.
+      if (entry.state.error || !same(entry.state.answer, answer)) {
+        entry.state = { answer, error: null, asOf: this.now() };
+      }
     } catch (error) {
       if (stop.signal.aborted) return;
       away = !(error instanceof Refused);
@@ -95,11 +98,8 @@ export class Queries {
   }
 }
 
-// The same rows are the same object, so that nothing is drawn again for them.
-function unchanged(before: Answer | null, now: Answer): Answer {
-  const same =
-    before &&
+function same(before: Answer | null, now: Answer): boolean {
+  return before !== null &&
     JSON.stringify(before.columns) === JSON.stringify(now.columns) &&
     JSON.stringify(before.rows) === JSON.stringify(now.rows);
-  return same ? before : now;
 }

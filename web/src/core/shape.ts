@@ -1,5 +1,5 @@
 // From rows to what a panel draws. Amounts stay exact, and amounts of two currencies never meet.
-import { type Decimal, ZERO, add, approximate, compare, decimal } from "./decimal";
+import { type Decimal, ZERO, add, approximate, compare, decimal, text } from "./decimal";
 import type { Cell, Row } from "./feed";
 import type { Span } from "./panel";
 
@@ -133,4 +133,35 @@ export function bars(table: Table, label: string, name: string, before: string |
   return all.map((bar) => ({
     ...bar, share: most > 0 ? Math.max(0, approximate(bar.value) / most) : 0,
   }));
+}
+
+/** The columns that are looked at. */
+export function project(table: Table, names: readonly string[]): Table {
+  const columns = [...new Set(names)].filter((name) => table.columns.includes(name));
+  const places = columns.map((name) => columnAt(table, name));
+  return { columns, rows: table.rows.map((row) => places.map((at) => row[at] ?? null)) };
+}
+
+/** Without rows that are nothing in each of these columns: where there is none, a chart draws the same. */
+export function withoutZeros(table: Table, names: readonly string[]): Table {
+  const places = names.map((name) => columnAt(table, name));
+  const counts = (row: Row): boolean => places.some((at) => (decimal(row[at])?.units ?? 0n) !== 0n);
+  return { ...table, rows: table.rows.filter(counts) };
+}
+
+/** One row with the sum for each currency: all that a figure looks at. */
+export function summed(table: Table, name: string): Table {
+  const all = [...totals(table, name)];
+  if (!table.columns.includes(CURRENCY)) {
+    return { columns: [name], rows: all.map(([, amount]) => [text(amount)]) };
+  }
+  return { columns: [CURRENCY, name], rows: all.map(([currency, amount]) => [currency, text(amount)]) };
+}
+
+/** Whether two tables say the same. */
+export function sameTable(one: Table | null, other: Table | null): boolean {
+  if (one === other) return true;
+  if (!one || !other || one.rows.length !== other.rows.length) return false;
+  if (one.columns.join("\n") !== other.columns.join("\n")) return false;
+  return one.rows.every((row, at) => JSON.stringify(row) === JSON.stringify(other.rows[at]));
 }

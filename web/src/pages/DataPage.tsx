@@ -1,7 +1,7 @@
 // How the data comes along: what is read, how far behind, and what could not be read.
 import { type ReactNode, useState } from "react";
 import { queries, useQuery, useReader } from "../context";
-import { decimal, ZERO } from "../core/decimal";
+import { ZERO, decimal } from "../core/decimal";
 import type { Cell, Row } from "../core/feed";
 import { instant } from "../core/shape";
 import { Refused, ask, cellText, identifier } from "../core/sql";
@@ -20,9 +20,12 @@ GROUP BY source, type ORDER BY events DESC LIMIT 20`;
 const REASONS = `SELECT source, reason, count(*) AS letters, max(received_at) AS newest
 FROM dead_letters WHERE event_date >= CAST(now() - INTERVAL '7 days' AS DATE)
 GROUP BY source, reason ORDER BY letters DESC LIMIT 12`;
-const LETTERS = `SELECT received_at, source, reason, raw, topic, topic_partition, topic_offset
-FROM dead_letters WHERE event_date >= CAST(now() - INTERVAL '7 days' AS DATE)
-ORDER BY received_at DESC LIMIT 12`;
+const LETTERS = `SELECT d.received_at, d.source, d.reason, d.raw, d.topic, d.topic_partition, d.topic_offset, r.retried_at
+FROM dead_letters AS d
+LEFT JOIN (SELECT letter, max(tried_at) AS retried_at FROM dead_letter_retries WHERE state = 'done' GROUP BY letter) AS r
+  ON d.topic = 'dead_letters' AND r.letter = d.topic_offset
+WHERE d.event_date >= CAST(now() - INTERVAL '7 days' AS DATE)
+ORDER BY d.received_at DESC LIMIT 12`;
 
 export function DataPage() {
   const { t } = useReader();
@@ -210,16 +213,90 @@ function DeadLetters() {
       )} />
       <h3>{t("data.newest")}</h3>
       <List sql={LETTERS} refreshS={10} label={t("data.newest")} empty={none} heads={[
-        ["data.received", ""], ["data.source", ""], ["data.reason", ""], ["data.place", ""], ["data.raw", ""],
-      ]} row={(row, cell) => (
-        <tr key={JSON.stringify(row)}>
-          <td className="time">{formats.recent(instant(cell("received_at")) ?? 0)}</td>
-          <td>{cellText(cell("source"))}</td>
-          <td className="long">{cellText(cell("reason"))}</td>
-          <td>{cell("topic") === null ? "–" : `${cellText(cell("topic"))}-${cellText(cell("topic_partition"))}:${cellText(cell("topic_offset"))}`}</td>
-          <td><code className="raw" title={readable(cell("raw"))}>{readable(cell("raw"))}</code></td>
-        </tr>
-      )} />
+        ["data.received", ""], ["data.source", ""], ["data.reason", ""], ["data.place", ""], ["data.raw", ""], ["data.action", "number"],
+      ]} row={(row, cell) => <LetterRow key={JSON.stringify(row.slice(0, -1))} cell={cell} />} />
     </Box>
+  );
+}
+
+function LetterRow({ cell }: { cell(name: string): Cell | undefined }) {
+  const { t, formats } = useReader();
+  const [open, setOpen] = useState(false);
+  const [taken, setTaken] = useState<string | null>(null);
+  const [topic, offset] = [cellText(cell("topic")), cellText(cell("topic_offset"))];
+  const raw = readable(cell("raw"));
+  const retriedAt = instant(cell("retried_at") ?? null);
+  const done = taken ?? (retriedAt === null ? null : t("data.retried", { time: formats.recent(retriedAt) }));
+  // What a pipeline could not read is in its topic, and is mended there.
+  const ours = topic === "dead_letters" && offset !== "";
+  return (
+    <>
+      <tr>
+        <td className="time">{formats.recent(instant(cell("received_at")) ?? 0)}</td>
+        <td>{cellText(cell("source"))}</td>
+        <td className="long">{cellText(cell("reason"))}</td>
+        <td>{topic === "" ? "–" : `${topic}-${cellText(cell("topic_partition"))}:${offset}`}</td>
+        <td><code className="raw" title={raw}>{raw}</code></td>
+        <td className="number">
+          {done ? <span className="quiet">{done}</span>
+            : ours && <button type="button" className="small" aria-expanded={open} aria-label={t("data.retryLetter", { letter: offset })}
+                onClick={() => setOpen(!open)}>{t("data.retry")}</button>}
+        </td>
+      </tr>
+      {open && !done && (
+        <tr>
+          <td colSpan={6}>
+            <LetterEditor letter={Number(offset)} raw={raw} close={() => setOpen(false)} taken={setTaken} />
+          </td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+interface LetterProps {
+  readonly letter: number;
+  readonly raw: string;
+  close(): void;
+  taken(said: string): void;
+}
+
+/** A letter's bytes, to be sent once more as they are or corrected. */
+function LetterEditor({ letter, raw, close, taken }: LetterProps) {
+  const { t, formats } = useReader();
+  const [body, setBody] = useState(raw);
+  const [busy, setBusy] = useState(false);
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const send = async (): Promise<void> => {
+    setBusy(true);
+    setTrouble(null);
+    try {
+      const answer = await fetch("/api/dead_letters/retry", {
+        method: "POST", headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body === raw ? { letter } : { letter, body }),
+      });
+      const said = (await answer.json()) as { accepted?: number; duplicates?: number; error?: { message: string } };
+      if (answer.ok) {
+        taken(t("data.takenIn", { count: formats.count(decimal(said.accepted ?? 0) ?? ZERO) }));
+        queries.refresh();
+        return;
+      }
+      setTrouble(said.error?.message ?? String(answer.status));
+    } catch {
+      setTrouble(t("sql.away"));
+    }
+    setBusy(false);
+  };
+  return (
+    <div className="letter">
+      <label>{t("data.retryLabel")}
+        <textarea value={body} rows={6} spellCheck={false} onChange={(event) => setBody(event.target.value)} />
+      </label>
+      {trouble && <p className="trouble" role="alert">{trouble}</p>}
+      <div className="toolbar">
+        <button type="button" className="primary" disabled={busy} onClick={() => void send()}>{t("data.retrySend")}</button>
+        <button type="button" disabled={busy} onClick={close}>{t("data.retryCancel")}</button>
+      </div>
+    </div>
   );
 }

@@ -8,7 +8,7 @@ import { type Theme, chooseTheme, useTheme } from "./theme";
 
 const OURS: readonly PageName[] = ["live", "sales", "data", "sql"];
 
-export function Header({ page, panels }: { page: PageName; panels: readonly Panel[] }) {
+export function Header({ page, panels, shop }: { page: PageName; panels: readonly Panel[]; shop: boolean }) {
   const { t } = useReader();
   const own = [...new Set(panels.map((panel) => panel.page))].filter((name) => !OURS.includes(name as PageName));
   const pages: PageName[] = [...OURS, ...own.map((name) => ({ own: name }))];
@@ -22,6 +22,7 @@ export function Header({ page, panels }: { page: PageName; panels: readonly Pane
       </span>
       <nav aria-label={t("nav.pages")}>
         {pages.map((one) => <PageLink key={pathOf(one)} to={one} current={pathOf(one) === pathOf(page)} />)}
+        {shop && <a href="/shop">{t("nav.shop")} ↗</a>}
       </nav>
       <div className="right">
         <ConnectionMark />

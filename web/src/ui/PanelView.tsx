@@ -2,18 +2,19 @@
 //
 // A panel is drawn again when its own rows, the reader's choices or, where it shows time, the minute
 // have changed, and for nothing else.
-import { type ReactNode, memo, useMemo } from "react";
-import { useMinute, useQuery, useReader, useToday, useViews } from "../context";
+import { type ReactNode, memo, useMemo, useRef } from "react";
+import { useDerived, useQuery, useReader, useTime } from "../context";
 import type { ViewState } from "../core/feed";
 import { type Panel, inLanguage, liveSpans, sqlOf, wanted } from "../core/panel";
-import { type Table, latest, ofCurrency, within } from "../core/shape";
+import { CURRENCY, type Table, latest, ofCurrency, project, sameTable, summed, withoutZeros, within } from "../core/shape";
 import { period } from "../core/url";
-import { dateOf, dayStart } from "../core/zone";
+import { HOUR_MS, dateOf, dayStart } from "../core/zone";
 import { Bars } from "./Bars";
 import { Figure } from "./Figure";
 import { Funnel } from "./Funnel";
 import { LinePanel } from "./LinePanel";
 import { TablePanel } from "./TablePanel";
+import { Counted } from "./renders";
 import { Boundary, Empty, Failure, Loading } from "./states";
 
 export interface PanelProps {
@@ -35,7 +36,9 @@ export const PanelView = memo(function PanelView({ panel, currency }: PanelProps
   return (
     <PanelBox panel={panel}>
       <Boundary title={t("state.error")} reload={t("state.reload")}>
-        {panel.data.view ? <LivePanel {...{ panel, currency }} /> : <QueryPanel {...{ panel, currency }} />}
+        <Counted id={panel.id}>
+          {panel.data.view ? <LivePanel {...{ panel, currency }} /> : <QueryPanel {...{ panel, currency }} />}
+        </Counted>
       </Boundary>
     </PanelBox>
   );
@@ -59,39 +62,72 @@ function PanelBox({ panel, children }: { panel: Panel; children: ReactNode }) {
 
 const dayIn = (zone: string) => (at: number): number => dayStart(dateOf(at, zone), zone);
 
+/** A live panel's state: what it shows, or why there is nothing. */
+interface Live {
+  readonly phase: ViewState["phase"];
+  readonly reason: string;
+  readonly shown: Shown;
+}
+
+const hourOf = (at: number): number => Math.floor(at / HOUR_MS) * HOUR_MS;
+
+/** The same object while what is shown is the same, whatever else has changed in the views. */
+function useLive(panel: Panel, currency: string | null): Live {
+  const { zone } = useReader();
+  // Which rows are followed changes by the hour; which of them are shown, by the minute.
+  const hour = useTime(hourOf);
+  const last = useRef<{ key: readonly unknown[]; live: Live } | null>(null);
+  return useDerived(wanted(panel, zone, hour), ([state, earlier], minute) => {
+    const key = [state, earlier, minute, panel, currency, zone];
+    const before = last.current;
+    if (before && key.every((one, at) => one === before.key[at])) return before.live;
+    const { phase, reason } = state ?? { phase: "loading", reason: "" };
+    const live = { phase, reason, shown: livePanel(panel, state ?? null, earlier ?? null, currency, zone, minute) };
+    last.current = { key, live: before && sameLive(before.live, live) ? before.live : live };
+    return last.current.live;
+  });
+}
+
+function sameLive(one: Live, other: Live): boolean {
+  const [a, b] = [one.shown, other.shown];
+  return one.phase === other.phase && one.reason === other.reason && a.panel === b.panel && a.currency === b.currency &&
+    a.minute === b.minute && sameTable(a.table, b.table) && sameTable(a.before, b.before);
+}
+
 function LivePanel({ panel, currency }: PanelProps) {
-  const { zone, t } = useReader();
-  const minute = useMinute();
-  // Its conditions change by the hour; which of the rows are shown, by the minute.
-  const views = useViews(wanted(panel, zone, minute));
-  const [state, earlier] = views;
-  const shown = useMemo(
-    () => (state ? livePanel(panel, state, earlier ?? null, currency, zone, minute) : null),
-    [panel, state, earlier, currency, zone, minute],
-  );
-  if (!state || !shown || state.phase === "loading") return <Loading />;
-  if (state.phase === "missing") return <Empty title={state.reason} />;
-  if (state.phase === "too-large") return <Empty title={t("state.tooLarge")} />;
+  const { t } = useReader();
+  const { phase, reason, shown } = useLive(panel, currency);
+  if (phase === "loading") return <Loading />;
+  if (phase === "missing") return <Empty title={reason} />;
+  if (phase === "too-large") return <Empty title={t("state.tooLarge")} />;
   return <ChartOf {...shown} />;
 }
 
 function livePanel(
-  panel: Panel, state: ViewState, earlier: ViewState | null, currency: string | null,
+  panel: Panel, state: ViewState | null, earlier: ViewState | null, currency: string | null,
   zone: string, minute: number,
 ): Shown {
   const { time, range } = panel.data;
   const spans = liveSpans(panel, zone, minute);
-  const narrow = (table: Table): Table => (panel.chart === "table" ? table : ofCurrency(table, currency));
-  const table = range === "latest" ? latest(state, time) : within(state, time, spans.now);
+  const narrow = (table: Table): Table => {
+    if (panel.chart === "figure") return summed(table, panel.y[0] ?? "");
+    const own = panel.chart === "table" ? table : ofCurrency(table, currency);
+    const looked = project(own, [panel.x ?? "", ...panel.y, CURRENCY]);
+    return panel.chart === "line" ? withoutZeros(looked, panel.y) : looked;
+  };
+  const rows = state ?? { columns: [], rows: [] };
+  const table = range === "latest" ? latest(rows, time) : within(rows, time, spans.now);
   const compared = earlier?.phase === "ready" && spans.before;
-  const before = compared ? within(earlier, time, spans.before) : null;
-  const all = panel.chart === "figure";
-  return { panel, table: all ? table : narrow(table), before: before && narrow(before), currency, minute };
+  const before = compared ? narrow(within(earlier, time, spans.before)) : null;
+  // Only along a line does the minute matter by itself.
+  const shownAt = panel.chart === "line" ? minute : 0;
+  const figure = before && panel.chart === "figure" ? ofCurrency(before, currency) : before;
+  return { panel, table: narrow(table), before: figure, currency, minute: shownAt };
 }
 
 function QueryPanel({ panel, currency }: PanelProps) {
   const { zone, choices, t } = useReader();
-  const today = useToday(dayIn(zone));
+  const today = useTime(dayIn(zone));
   const sql = useMemo(
     () => sqlOf(panel, period(choices.range, zone, today), zone, today),
     [panel, choices.range, zone, today],

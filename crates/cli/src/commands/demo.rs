@@ -1,5 +1,5 @@
-//! `tradewind demo`: a server, a simulated shop's shoppers, and the live figures by SQL once a
-//! second.
+//! `tradewind demo`: a server, the sample shop, simulated shoppers with their history, and the live
+//! figures by SQL once a second.
 //!
 //! Guarantees: every figure is a query anybody can run; the shop's own account of what it sent
 //! stands beside it.
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tradewind_analyze::SettingRow;
 use tradewind_analyze::{Answer, Platform};
 use tradewind_collect::client::{ClientError, ClientSettings};
-use tradewind_collect::demo::{DemoSettings, Shop, Traffic, TrafficTotals};
+use tradewind_collect::demo::{DemoSettings, History, Shop, Traffic, TrafficTotals};
 use tradewind_disk::OsDisk;
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, SystemClock};
@@ -33,9 +33,12 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Events a second.
-    #[arg(long, default_value_t = 100)]
+    /// Events a second on average over a year: half as many again by day in Europe and America.
+    #[arg(long, default_value_t = 30)]
     pub rate: u64,
+    /// Days of orders and refunds from before the demo, to compare with.
+    #[arg(long, value_name = "DAYS", default_value_t = 15)]
+    pub history_days: u32,
     /// Ends by itself after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<u64>,
@@ -55,7 +58,11 @@ pub struct Arguments {
 /// One line: why it could not run.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     commands::start_logging("warn");
-    let Configured { config, rows } = arguments.configuration.resolve()?;
+    let Configured { mut config, mut rows } = arguments.configuration.resolve()?;
+    config.demo.shop = true;
+    if let Some(row) = rows.iter_mut().find(|row| row.name == "demo.shop") {
+        "true".clone_into(&mut row.value);
+    }
     let write_key =
         config.collect.write_keys.first().map(|key| key.key.clone()).unwrap_or_default();
     let folder = Folder::new(arguments.data_dir.as_deref())?;
@@ -65,22 +72,32 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let now_us = SystemClock.now_us();
     let settings = DemoSettings {
         events_per_second: arguments.rate.max(1),
+        history_days: arguments.history_days,
         ..DemoSettings::new(arguments.seed.unwrap_or(now_us as u64), now_us)
     };
     let address = server.http_addr().ok_or_else(|| anyhow::anyhow!("the server has no port"))?;
     let url = format!("http://{address}");
-    let totals: Arc<Mutex<TrafficTotals>> = Arc::default();
-    let shop = {
-        let (stop, totals) = (Arc::clone(&stop), Arc::clone(&totals));
-        let client = ClientSettings::new(&url, write_key);
-        std::thread::spawn(move || send(settings, &client, &stop, &totals))
+    let client = ClientSettings::new(&url, write_key);
+    let watched = Watched { url, settings: settings.clone(), ..Watched::default() };
+    let past = {
+        let (stop, totals) = (Arc::clone(&stop), Arc::clone(&watched.past));
+        // One connection: a history has no hurry that the shop's own events would not feel.
+        let client = ClientSettings { connections: 1, ..client.clone() };
+        let settings = settings.clone();
+        std::thread::spawn(move || send(Source::Past, settings, &client, &stop, &totals))
     };
-    let watched = runtime.block_on(watch(arguments, &url, server.platform(), &totals, &stop));
+    let shop = {
+        let (stop, totals) = (Arc::clone(&stop), Arc::clone(&watched.now));
+        std::thread::spawn(move || send(Source::Now, settings, &client, &stop, &totals))
+    };
+    let shown = runtime.block_on(watch(arguments, server.platform(), &watched, &stop));
     stop.store(true, Ordering::Relaxed);
-    let sent = shop.join().map_err(|_| anyhow::anyhow!("the shop's thread panicked"))?;
-    let settled = runtime.block_on(settle(server.platform(), &totals));
+    let panicked = |_| anyhow::anyhow!("the shop's thread panicked");
+    let (past, sent) = (past.join().map_err(panicked)?, shop.join().map_err(panicked)?);
+    let settled = runtime.block_on(settle(server.platform(), &watched));
     runtime.block_on(server.shutdown())?;
-    watched?;
+    shown?;
+    past?;
     sent?;
     println!("{}", settled?);
     Ok(ExitCode::SUCCESS)
@@ -145,7 +162,56 @@ async fn start(
     }
 }
 
+/// Which of the shop's requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Those of the days before.
+    Past,
+    /// Those of the shoppers who are there now.
+    Now,
+}
+
+/// What is watched: where it is, and what was sent.
+#[derive(Default)]
+struct Watched {
+    url: String,
+    settings: DemoSettings,
+    past: Arc<Mutex<TrafficTotals>>,
+    now: Arc<Mutex<TrafficTotals>>,
+}
+
+impl Watched {
+    /// What has come of both.
+    fn totals(&self) -> TrafficTotals {
+        let of = |totals: &Mutex<TrafficTotals>| {
+            totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let (past, mut all) = (of(&self.past), of(&self.now));
+        all.facts.add(&past.facts);
+        all.duplicates_seen += past.duplicates_seen;
+        all.trouble = all.trouble.or(past.trouble);
+        all
+    }
+
+    /// How much of the history is there, in hundredths; `None` when all of it is.
+    fn history_per_cent(&self) -> Option<i64> {
+        let reached = self.past.lock().unwrap_or_else(PoisonError::into_inner).reached_us;
+        let (start, days) = (self.settings.start_us, i64::from(self.settings.history_days));
+        let left = start.saturating_sub(reached);
+        // The last request ends with the last order before the start, not at it.
+        if days == 0 || left < HISTORY_END_US {
+            return None;
+        }
+        Some((100 - left / (days * DAY_US / 100)).clamp(0, 99))
+    }
+}
+
+const DAY_US: i64 = 86_400_000_000;
+/// What may be between the history's last order and the start.
+const HISTORY_END_US: i64 = 120_000_000;
+
 fn send(
+    source: Source,
     settings: DemoSettings,
     client: &ClientSettings,
     stop: &AtomicBool,
@@ -154,40 +220,50 @@ fn send(
     let told = |now: &TrafficTotals| {
         *totals.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
     };
-    let outcome = Traffic::new(Shop::new(settings), client)
-        .and_then(|traffic| traffic.run(None, stop, &mut |now| told(now)));
+    let start_us = settings.start_us;
+    let traffic = match source {
+        Source::Past => Traffic::before(History::new(settings), start_us, client),
+        Source::Now => Traffic::new(Shop::new(settings), client),
+    };
+    let outcome = traffic.and_then(|traffic| traffic.run(None, stop, &mut |now| told(now)));
     // Without shoppers there is nothing to watch.
-    stop.store(true, Ordering::Relaxed);
-    told(&outcome?);
+    if source == Source::Now || outcome.is_err() {
+        stop.store(true, Ordering::Relaxed);
+    }
+    let mut last = outcome?;
+    if source == Source::Past && !stop.load(Ordering::Relaxed) {
+        last.reached_us = start_us;
+    }
+    told(&last);
     Ok(())
 }
 
 /// Shows the figures until told to stop.
 async fn watch(
     arguments: &Arguments,
-    url: &str,
     platform: &Platform,
-    totals: &Mutex<TrafficTotals>,
+    watched: &Watched,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
+    let url = watched.url.as_str();
     let terminal = std::io::stdout().is_terminal();
     let started = Instant::now();
     let mut before = 0;
     if !terminal {
-        println!("{url}");
+        println!("{url}\n{url}/shop");
     }
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.tick().await;
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let totals = totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (totals, history) = (watched.totals(), watched.history_per_cent());
         let figures = Figures::ask(platform).await?;
         let rate = figures.events.saturating_sub(before);
         before = figures.events;
         let mut out = std::io::stdout().lock();
         match terminal {
-            true => write!(out, "\x1b[H\x1b[2J{}", figures.screen(url, rate, &totals))?,
-            false => writeln!(out, "{}", figures.line(rate, &totals))?,
+            true => write!(out, "\x1b[H\x1b[2J{}", figures.screen(url, rate, &totals, history))?,
+            false => writeln!(out, "{}", figures.line(rate, &totals, history))?,
         }
         out.flush()?;
         let over = arguments.duration.is_some_and(|most| started.elapsed().as_secs() >= most);
@@ -199,8 +275,8 @@ async fn watch(
 }
 
 /// Waits until all that was accepted can be seen, and says whether it adds up.
-async fn settle(platform: &Platform, totals: &Mutex<TrafficTotals>) -> anyhow::Result<String> {
-    let sent = totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+async fn settle(platform: &Platform, watched: &Watched) -> anyhow::Result<String> {
+    let sent = watched.totals();
     let deadline = Instant::now() + SETTLE_MAX;
     loop {
         let figures = Figures::ask(platform).await?;
@@ -253,24 +329,35 @@ impl Figures {
         })
     }
 
-    fn line(&self, rate: u64, totals: &TrafficTotals) -> String {
+    fn line(&self, rate: u64, totals: &TrafficTotals, history: Option<i64>) -> String {
         let money =
             self.money.iter().map(|[currency, _, _, _, net]| format!("{currency} {}", amount(net)));
         format!(
-            "events {} ({rate}/s)  orders {}  net {}  duplicates refused {}  dead letters {}  newest {} ms ago{}",
+            "events {} ({rate}/s)  orders {}  net {}  duplicates refused {}  dead letters {}  newest {} ms ago{}{}",
             self.events,
             self.orders,
             money.collect::<Vec<_>>().join(", "),
             totals.duplicates_seen,
             self.dead_letters,
             self.age_ms.unwrap_or_default(),
+            history.map_or_else(String::new, |done| format!("  history {done} %")),
             trouble(totals),
         )
     }
 
-    fn screen(&self, url: &str, rate: u64, totals: &TrafficTotals) -> String {
+    fn screen(
+        &self,
+        url: &str,
+        rate: u64,
+        totals: &TrafficTotals,
+        history: Option<i64>,
+    ) -> String {
+        let history = history.map_or_else(|| "complete".to_owned(), bar);
         let mut text = format!(
-            "Tradewind demo shop                                   {url}\n\n\
+            "Tradewind demo\n\n\
+             dashboard           {url}\n\
+             shop                {url}/shop\n\
+             history             {history}\n\n\
              events              {:>14}   {rate}/s\n\
              orders              {:>14}\n\
              duplicates refused  {:>14}\n\
@@ -297,6 +384,12 @@ impl Figures {
         ));
         text
     }
+}
+
+/// Hundredths as a bar.
+fn bar(done: i64) -> String {
+    let full = usize::try_from(done / 5).unwrap_or_default();
+    format!("[{}{}] {done} %", "#".repeat(full), ".".repeat(20_usize.saturating_sub(full)))
 }
 
 fn trouble(totals: &TrafficTotals) -> String {

@@ -3,6 +3,8 @@
 //! Guarantees: every price is a whole number of the currency's minor unit, as shops write them.
 //! Left out: exchange rates. A price is set for a market, not converted.
 
+use chrono_tz::{America, Asia, Europe, Tz};
+
 /// A product.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Product {
@@ -23,6 +25,10 @@ pub struct Product {
 /// Where a shopper shops: a country, a currency, its prices and its tax.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Market {
+    /// By whose clock its shoppers sleep.
+    pub(super) zone: Tz,
+    /// Of a hundred visits.
+    pub(super) visits_per_cent: u64,
     /// ISO 3166.
     pub country: &'static str,
     /// ISO 4217.
@@ -42,6 +48,8 @@ pub struct Market {
 /// The markets; a shopper is of one of them.
 pub(super) static MARKETS: [Market; 3] = [
     Market {
+        zone: Europe::Berlin,
+        visits_per_cent: 50,
         country: "DE",
         currency: "EUR",
         locale: "de-DE",
@@ -51,6 +59,8 @@ pub(super) static MARKETS: [Market; 3] = [
         free_shipping_minor: 5_000,
     },
     Market {
+        zone: America::New_York,
+        visits_per_cent: 30,
         country: "US",
         currency: "USD",
         locale: "en-US",
@@ -60,6 +70,8 @@ pub(super) static MARKETS: [Market; 3] = [
         free_shipping_minor: 7_500,
     },
     Market {
+        zone: Asia::Tokyo,
+        visits_per_cent: 20,
         country: "JP",
         currency: "JPY",
         locale: "ja-JP",

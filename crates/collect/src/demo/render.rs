@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use tradewind_types::TimestampMicros;
 use tradewind_types::event::iso8601;
 
+/// How a program that reads shops calls itself.
+const BOT_AGENT: &str = "Mozilla/5.0 (compatible; ShelfBot/1.0; +https://bot.example)";
+
 /// An event about to be written.
 pub(super) struct EventLine<'a> {
     pub(super) message_id: String,
@@ -23,8 +26,10 @@ impl EventLine<'_> {
     pub(super) fn json(&self) -> Vec<u8> {
         let who = self.shopper;
         let (event, properties) = self.deed_json();
+        let kind = if matches!(self.deed, Deed::Paged(_)) { "page" } else { "track" };
+        let named = if kind == "page" { "name" } else { "event" };
         let mut line = format!(
-            r#"{{"type":"track","messageId":{},"timestamp":"{}","anonymousId":{},"#,
+            r#"{{"type":"{kind}","messageId":{},"timestamp":"{}","anonymousId":{},"#,
             text(&self.message_id),
             iso8601::format(self.event_time),
             text(&who.anonymous_id),
@@ -33,7 +38,7 @@ impl EventLine<'_> {
             line.push_str(&format!(r#""userId":{},"#, text(user_id)));
         }
         line.push_str(&format!(
-            r#""event":{},"properties":{},"context":{}}}"#,
+            r#""{named}":{},"properties":{},"context":{}}}"#,
             text(event),
             properties.0,
             self.context()
@@ -44,6 +49,12 @@ impl EventLine<'_> {
     fn deed_json(&self) -> (&'static str, Object) {
         let market = self.shopper.market;
         match self.deed {
+            Deed::Paged(path) => {
+                let mut object = Object::open();
+                object.text("path", path);
+                object.text("url", &format!("https://shop.example{path}"));
+                (if *path == "/" { "Home" } else { &path[1..] }, object.close())
+            }
             Deed::Viewed(product) => {
                 let mut object = product_object(product);
                 object.amount("price", market, market.price_minor(product));
@@ -76,13 +87,24 @@ impl EventLine<'_> {
     fn context(&self) -> Value {
         let who = self.shopper;
         let device = if who.mobile { "mobile" } else { "desktop" };
-        json!({
+        let mut context = json!({
             "library": {"name": "tradewind-demo", "version": env!("CARGO_PKG_VERSION")},
             "locale": who.market.locale,
             "location": {"country": who.market.country},
             "device": {"type": device},
+            "sessionId": who.session_id,
             "consent": {"categoryPreferences": {"analytics": true, "advertising": who.advertising}},
-        })
+        });
+        if let Some((medium, source)) = who.channel.utm {
+            context["campaign"] = json!({"medium": medium, "source": source});
+        }
+        if let Some(referrer) = who.channel.referrer {
+            context["page"] = json!({"referrer": referrer});
+        }
+        if who.bot {
+            context["userAgent"] = json!(BOT_AGENT);
+        }
+        context
     }
 }
 
@@ -116,7 +138,7 @@ fn line_object(line: &Line, market: &Market) -> Object {
     object
 }
 
-fn product_object(product: &Product) -> Object {
+pub(super) fn product_object(product: &Product) -> Object {
     let mut object = Object::open();
     object.text("product_id", product.product_id);
     object.text("sku", product.sku);
@@ -127,35 +149,35 @@ fn product_object(product: &Product) -> Object {
 }
 
 /// A JSON object as text: `serde_json` would write amounts as floats.
-struct Object(String);
+pub(super) struct Object(pub(super) String);
 
 impl Object {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self("{".to_owned())
     }
 
-    fn raw(&mut self, key: &str, json: &str) {
+    pub(super) fn raw(&mut self, key: &str, json: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
         self.0.push_str(&format!("\"{key}\":{json}"));
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &text(value));
     }
 
-    fn amount(&mut self, key: &str, market: &Market, minor: i64) {
+    pub(super) fn amount(&mut self, key: &str, market: &Market, minor: i64) {
         self.raw(key, &market.amount_text(minor));
     }
 
-    fn close(mut self) -> Self {
+    pub(super) fn close(mut self) -> Self {
         self.0.push('}');
         self
     }
 }
 
-fn text(value: &str) -> String {
+pub(super) fn text(value: &str) -> String {
     Value::from(value).to_string()
 }
 

@@ -4,7 +4,8 @@
 //! and its answer is checked. A server that falls behind is not flooded: requests wait their turn.
 //! Left out: threads. The caller decides where this runs and when it ends.
 
-use super::{DemoRequest, Facts, Shop};
+use super::{DemoRequest, Facts, History, Shop};
+use tradewind_types::TimestampMicros;
 use crate::client::{Client, ClientError, ClientSettings, Done, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +29,16 @@ pub struct TrafficTotals {
     pub refused: u64,
     /// Requests that were to be refused and were not, or the other way round: the server's bug.
     pub surprises: u64,
+    /// How far the requests that were sent reach.
+    pub reached_us: TimestampMicros,
     /// What the server or the network makes us wait for, if anything.
     pub trouble: Option<String>,
 }
 
-/// A shop and its connections to a server.
-#[derive(Debug)]
+/// A shop's requests and its connections to a server.
 pub struct Traffic {
-    shop: Shop,
+    requests: Box<dyn Iterator<Item = DemoRequest> + Send>,
+    start_us: TimestampMicros,
     pool: Pool<Facts>,
     broken: Client,
     started: Instant,
@@ -45,8 +48,27 @@ pub struct Traffic {
 impl Traffic {
     /// Prepares to send; the shop opens now.
     pub fn new(shop: Shop, client: &ClientSettings) -> Result<Self, ClientError> {
+        let start_us = shop.settings().start_us;
+        Self::of(Box::new(shop), start_us, client)
+    }
+
+    /// Prepares to send what was before the shop opened, as fast as the server takes it.
+    pub fn before(
+        history: History,
+        start_us: TimestampMicros,
+        client: &ClientSettings,
+    ) -> Result<Self, ClientError> {
+        Self::of(Box::new(history), start_us, client)
+    }
+
+    fn of(
+        requests: Box<dyn Iterator<Item = DemoRequest> + Send>,
+        start_us: TimestampMicros,
+        client: &ClientSettings,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
-            shop,
+            requests,
+            start_us,
             pool: Pool::start(client)?,
             broken: Client::new(client, Arc::new(AtomicBool::new(false)))?,
             started: Instant::now(),
@@ -64,12 +86,14 @@ impl Traffic {
     ) -> Result<TrafficTotals, ClientError> {
         let mut sent = 0;
         while requests_max.is_none_or(|most| sent < most) {
-            let Some(request) = self.shop.next() else { break };
+            let Some(request) = self.requests.next() else { break };
+            let at_us = request.at_us;
             if !self.wait_until(request.due_us, stop)? {
                 break;
             }
             self.send(request, stop)?;
             sent += 1;
+            self.totals.reached_us = at_us;
             progress(&self.totals);
         }
         while self.pool.in_flight() > 0 {
@@ -84,7 +108,7 @@ impl Traffic {
 
     /// False when told to stop.
     fn wait_until(&mut self, due_us: i64, stop: &AtomicBool) -> Result<bool, ClientError> {
-        let since_start = (due_us - self.shop.settings().start_us).max(0);
+        let since_start = (due_us - self.start_us).max(0);
         let due = self.started + Duration::from_micros(since_start as u64);
         while let Some(left) = due.checked_duration_since(Instant::now()) {
             if stop.load(Ordering::Relaxed) {

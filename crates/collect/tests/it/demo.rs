@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use tradewind_collect::client::ClientSettings;
-use tradewind_collect::demo::{DemoRequest, DemoSettings, Facts, Shop, Traffic};
+use tradewind_collect::demo::{DemoRequest, DemoSettings, Facts, History, Shop, Traffic};
 use tradewind_types::event::iso8601;
 
 const START_US: i64 = 1_790_000_000_000_000;
@@ -41,7 +41,8 @@ fn recount(requests: &[DemoRequest]) -> Facts {
         };
         for event in body["batch"].as_array().unwrap() {
             let large = event.to_string().len() > 32 * 1024;
-            if large || !event["event"].is_string() || !event["anonymousId"].is_string() {
+            let nameless = event["type"] == "track" && !event["event"].is_string();
+            if large || nameless || !event["anonymousId"].is_string() {
                 facts.broken += 1;
             } else if !seen.insert(event["messageId"].as_str().unwrap().to_owned()) {
                 facts.duplicates += 1;
@@ -55,13 +56,18 @@ fn recount(requests: &[DemoRequest]) -> Facts {
 
 fn count(event: &Value, due_us: i64, facts: &mut Facts) {
     let properties = &event["properties"];
-    let currency = ["EUR", "USD", "JPY"].into_iter().find(|code| properties["currency"] == *code);
-    let currency = currency.unwrap();
     facts.events += 1;
     let at = iso8601::parse(event["timestamp"].as_str().unwrap()).unwrap();
-    // A request of 5 events at 100 a second spans 50 ms; a late event is a second late at least.
-    facts.late += u64::from(due_us - at >= 900_000);
+    // A request of 5 events at 100 a second spans 200 ms at the quietest hour; a late event is a
+    // second late at least, and not sent before the last one of its request.
+    facts.late += u64::from(due_us - at >= 1_000_000);
     let lines = properties["products"].as_array().map_or(0, Vec::len) as u64;
+    if event["type"] == "page" {
+        assert!(properties["path"].is_string());
+        return;
+    }
+    let currency = ["EUR", "USD", "JPY"].into_iter().find(|code| properties["currency"] == *code);
+    let currency = currency.unwrap();
     let total = || minor(&properties["total"], currency);
     match event["event"].as_str().unwrap() {
         "Order Completed" => {
@@ -94,19 +100,22 @@ fn check_order(order: &Value, currency: &str) {
 
 #[test]
 fn what_the_shop_says_of_its_traffic_is_true() {
-    let requests = requests(42, 4_000);
+    // Days before it, so that there are orders that go back.
+    let settings = DemoSettings { history_days: 6, ..DemoSettings::new(42, START_US) };
+    let requests: Vec<_> = Shop::new(settings).take(6_000).collect();
     let mut said = Facts::default();
     requests.iter().for_each(|request| said.add(&request.facts));
     assert_eq!(recount(&requests), said);
     for (what, count) in [
         ("orders", said.orders),
-        ("refunds", said.refunds),
         ("late", said.late),
         ("duplicates", said.duplicates),
         ("broken", said.broken),
     ] {
         assert!(count > 20, "{what}: {count}");
     }
+    // Of the days before.
+    assert!(said.refunds > 2, "{said:?}");
     assert_eq!(said.order_total_minor.len(), 3);
 }
 
@@ -115,7 +124,12 @@ fn no_refund_exceeds_its_order() {
     let mut paid = BTreeMap::new();
     let mut seen = HashSet::new();
     let mut refunds = 0;
-    for request in requests(3, 4_000) {
+    let settings = DemoSettings {
+        events_per_second: 5,
+        history_days: 9,
+        ..DemoSettings::new(3, START_US)
+    };
+    for request in History::new(settings.clone()).chain(Shop::new(settings).take(4_000)) {
         let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { continue };
         for event in body["batch"].as_array().unwrap() {
             let properties = &event["properties"];
@@ -139,6 +153,59 @@ fn no_refund_exceeds_its_order() {
         }
     }
     assert!(refunds > 20);
+}
+
+#[test]
+fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
+    let settings = DemoSettings {
+        events_per_second: 20,
+        history_days: 8,
+        ..DemoSettings::new(9, START_US)
+    };
+    let bodies = |settings: &DemoSettings| {
+        History::new(settings.clone()).map(|request| request.body).collect::<Vec<_>>()
+    };
+    assert_eq!(bodies(&settings), bodies(&settings));
+    let (mut facts, mut reached) = (Facts::default(), i64::MIN);
+    let mut by_hour: BTreeMap<i64, u64> = BTreeMap::new();
+    for request in History::new(settings.clone()) {
+        assert!(!request.refused && request.at_us >= reached && request.at_us <= START_US);
+        reached = request.at_us;
+        facts.add(&request.facts);
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        for event in body["batch"].as_array().unwrap() {
+            let at = iso8601::parse(event["timestamp"].as_str().unwrap()).unwrap();
+            assert!(at < START_US && at >= START_US - 9 * 86_400_000_000);
+            *by_hour.entry(at.div_euclid(3_600_000_000) % 24).or_default() += 1;
+        }
+    }
+    // 20 events a second are 7,500 orders a day; September is a little quieter than the mean.
+    let a_day = facts.orders as i64 * 86_400_000_000 / (8 * 86_400_000_000 + START_US % 86_400_000_000);
+    assert!((6_000..9_500).contains(&a_day), "{a_day} orders a day");
+    assert!(facts.refunds > 500 && facts.broken == 0 && facts.duplicates == 0, "{facts:?}");
+    let (least, most) = (by_hour.values().min().unwrap(), by_hour.values().max().unwrap());
+    // Three continents even it out.
+    assert!(most * 10 > least * 15, "{by_hour:?}");
+    assert_eq!(History::new(DemoSettings::new(9, START_US)).count(), 0, "no days, no history");
+}
+
+#[test]
+fn a_shop_sells_as_much_in_an_hour_as_its_history_did() {
+    let settings = DemoSettings {
+        events_per_second: 200,
+        history_days: 1,
+        ..DemoSettings::new(4, START_US)
+    };
+    let orders = |requests: &mut dyn Iterator<Item = DemoRequest>, from: i64| {
+        let inside = requests.filter(|request| request.at_us >= from);
+        inside.map(|request| request.facts.orders).sum::<u64>()
+    };
+    const HOUR_US: i64 = 3_600_000_000;
+    let live = Shop::new(settings.clone()).take_while(|request| request.due_us < START_US + HOUR_US);
+    let live = orders(&mut live.into_iter(), 0);
+    let before = orders(&mut History::new(settings), START_US - HOUR_US);
+    // Neighbouring hours, and the dice.
+    assert!(live * 100 / before > 75 && live * 100 / before < 135, "{live} after {before}");
 }
 
 #[test]

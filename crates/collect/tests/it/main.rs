@@ -9,6 +9,7 @@ mod front_door;
 mod hostile;
 mod power;
 mod replay;
+mod retry;
 mod roundtrip;
 mod stub;
 mod support;

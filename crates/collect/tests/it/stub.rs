@@ -118,7 +118,8 @@ fn take(batch: &Value, seen: &mut Seen) -> String {
     let (mut accepted, mut duplicates, mut rejected) = (0, 0, Vec::new());
     for (index, event) in batch["batch"].as_array().unwrap().iter().enumerate() {
         let id = event["messageId"].as_str().unwrap_or_default().to_owned();
-        let complete = event["event"].is_string() && event["anonymousId"].is_string()
+        let complete = (event["event"].is_string() || event["type"] == "page")
+            && event["anonymousId"].is_string()
             || event["userId"].is_string();
         if seen.unwelcome.contains(&id) || !complete || event.to_string().len() > 32 * 1024 {
             rejected.push(format!(r#"{{"index":{index},"reason":"unwelcome","code":"no"}}"#));

@@ -101,6 +101,7 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("lake", "Delta tables: when rows are committed, and how tables are looked after."),
     ("process", "Pipelines: how much work a tick takes on, and what a failure leads to."),
     ("sql", "Queries: their dialect and their bounds."),
+    ("demo", "What is there to be looked at, and not on a shop's own server."),
 ];
 
 /// A mebibyte, for bounds.
@@ -607,6 +608,13 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Milliseconds { min: 10, max: 7 * DAY },
         "10 min",
         "How long one statement may run.",
+    ),
+    setting(
+        "demo.shop",
+        Kind::Flag,
+        "false",
+        "Serve the sample shop at /shop, whose orders are events like any other shop's. \
+         `tradewind demo` turns it on.",
     ),
 ];
 
