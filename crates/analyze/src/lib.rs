@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod groups;
 mod joins;
+mod keys;
 mod names;
 mod platform;
 mod scan;

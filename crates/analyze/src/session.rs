@@ -91,6 +91,10 @@ impl Session {
         Self { platform, dialect, time_zone: "UTC".into(), pipeline_name: None }
     }
 
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// The dialect statements are read in.
     pub fn dialect(&self) -> Dialect {
         self.dialect

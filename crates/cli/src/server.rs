@@ -84,10 +84,11 @@ fn part(error: impl std::fmt::Display) -> StartError {
 pub struct Server {
     /// HTTP and Kafka.
     addresses: Option<(SocketAddr, SocketAddr)>,
+    flight_addr: Option<SocketAddr>,
     health: Health,
     parts: Parts,
     stop: watch::Sender<bool>,
-    /// The two ports; they end when they have drained.
+    /// The ports; they end when they have drained.
     ports: Vec<JoinHandle<()>>,
     /// Loops that are ended at once.
     background: Vec<JoinHandle<()>>,
@@ -103,6 +104,9 @@ impl Server {
         tradewind_log::wire::raise_open_files();
         let http = listen("HTTP", &config.server.http.listen, "server.http_listen").await?;
         let kafka = listen("Kafka", &config.server.kafka.listen, "server.kafka_listen").await?;
+        let flight = &config.server.flight.listen;
+        let flight = listen("Flight SQL", flight, "server.flight_listen").await?;
+        let flight_addr = Some(address(&flight)?);
         let (http_addr, kafka_addr) = (address(&http)?, address(&kafka)?);
         let (stop, _) = watch::channel(false);
         let health = Health::default();
@@ -126,11 +130,12 @@ impl Server {
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
-        let (ports, background) = (vec![http, kafka], parts.background(&config));
+        let flight = tokio::spawn(parts.flight(flight, &config, stopped(&stop))?);
+        let (ports, background) = (vec![http, flight, kafka], parts.background(&config));
         watch_log(&health, &parts.log);
         health.ready();
         let addresses = Some((http_addr, kafka_addr));
-        Ok(Self { addresses, health, parts, stop, ports, background })
+        Ok(Self { addresses, flight_addr, health, parts, stop, ports, background })
     }
 
     /// Opens the folder for this process alone, without ports. Pipelines run.
@@ -145,7 +150,7 @@ impl Server {
         // Where there is a port, it runs them.
         let background = vec![tokio::spawn(async move { groups.run().await })];
         let ports = Vec::new();
-        Ok(Self { addresses: None, health, parts, stop, ports, background })
+        Ok(Self { addresses: None, flight_addr: None, health, parts, stop, ports, background })
     }
 
     /// Where HTTP is served; `None` without ports.
@@ -156,6 +161,11 @@ impl Server {
     /// Where the Kafka protocol is served; `None` without ports.
     pub fn kafka_addr(&self) -> Option<SocketAddr> {
         self.addresses.map(|(_, kafka)| kafka)
+    }
+
+    /// Where Flight SQL is served; `None` without ports.
+    pub fn flight_addr(&self) -> Option<SocketAddr> {
+        self.flight_addr
     }
 
     /// SQL, without a connection between.
@@ -270,6 +280,7 @@ struct Parts {
     engine: Engine,
     catalogue: Arc<Catalogue>,
     platform: Platform,
+    clock: Arc<dyn Clock>,
     folder: DataDir,
 }
 
@@ -324,7 +335,8 @@ impl Parts {
             settings: settings::analyze(config, Some(spill_dir(dir)?)),
         });
         let platform = platform.map_err(part)?;
-        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, folder })
+        let clock = Arc::clone(clock);
+        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, clock, folder })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {
@@ -353,6 +365,17 @@ impl Parts {
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::dashboard(kafka.to_string())))
+    }
+
+    fn flight(
+        &self,
+        listener: TcpListener,
+        config: &Config,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<impl Future<Output = ()> + Send + use<'_>, StartError> {
+        let (platform, clock) = (self.platform.clone(), Arc::clone(&self.clock));
+        let limits = settings::flight(config);
+        tradewind_serve::flight::serve(listener, platform, clock, limits, stopped).map_err(part)
     }
 
     fn named_groups(&self) -> Groups {

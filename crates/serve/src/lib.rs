@@ -9,6 +9,7 @@ mod changes;
 mod dashboard;
 mod figures;
 mod filter;
+pub mod flight;
 pub mod health;
 pub mod http;
 mod live;
@@ -34,4 +35,7 @@ pub enum ServeError {
     /// Another recorder was installed in this process.
     #[error("metrics cannot be recorded: {0}")]
     Metrics(String),
+    /// The Flight port cannot describe itself.
+    #[error("the Flight port cannot start: {0}")]
+    Flight(String),
 }

@@ -131,7 +131,8 @@ async fn start(
             eprintln!("{address} is in use: taking free ports");
             let http = ("server.http_listen", &mut config.server.http.listen);
             let kafka = ("server.kafka_listen", &mut config.server.kafka.listen);
-            for (name, listen) in [http, kafka] {
+            let flight = ("server.flight_listen", &mut config.server.flight.listen);
+            for (name, listen) in [http, kafka, flight] {
                 let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
                 *listen = format!("{host}:0");
                 if let Some(row) = rows.iter_mut().find(|row| row.name == name) {

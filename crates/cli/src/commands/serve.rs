@@ -82,7 +82,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// One address a line, then `ready`.
 fn announce(server: &Server) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    for (name, address) in [("http ", server.http_addr()), ("kafka", server.kafka_addr())] {
+    let ports = [
+        ("http ", server.http_addr()),
+        ("kafka", server.kafka_addr()),
+        ("flight", server.flight_addr()),
+    ];
+    for (name, address) in ports {
         if let Some(address) = address {
             writeln!(out, "{name}  {address}")?;
         }

@@ -61,6 +61,7 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) http: String,
     pub(crate) kafka: String,
+    pub(crate) flight: String,
 }
 
 impl Served {
@@ -70,6 +71,7 @@ impl Served {
             .args(["serve", "--data-dir", data_dir.to_str().unwrap()])
             .args(["--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"])
             .args(["--set", "log.disk_reserve_bytes=16 MiB"])
+            .args(["--set", "server.flight_listen=127.0.0.1:0"])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,13 +84,14 @@ impl Served {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let (mut http, mut kafka) = (String::new(), String::new());
+        let (mut http, mut kafka, mut flight) = Default::default();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             match line.split_once(' ') {
                 Some(("http", address)) => http = address.trim().to_string(),
                 Some(("kafka", address)) => kafka = address.trim().to_string(),
-                _ if line == "ready" => return Self { child, http, kafka },
+                Some(("flight", address)) => flight = address.trim().to_string(),
+                _ if line == "ready" => return Self { child, http, kafka, flight },
                 _ => {}
             }
         }

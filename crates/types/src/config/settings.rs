@@ -171,6 +171,18 @@ pub const SETTINGS: &[Setting] = &[
         "The longest request head.",
     ),
     setting(
+        "server.flight_listen",
+        Kind::Address,
+        "127.0.0.1:8815",
+        "Where Arrow Flight SQL is served. Port 0 picks a free one.",
+    ),
+    setting(
+        "server.flight_connections_max",
+        CONNECTIONS,
+        "1000",
+        "Flight SQL connections at once; more are closed as they come. A program has one, a pool a dozen.",
+    ),
+    setting(
         "server.kafka_listen",
         Kind::Address,
         "127.0.0.1:9092",
