@@ -85,6 +85,7 @@ pub struct Server {
     /// HTTP and Kafka.
     addresses: Option<(SocketAddr, SocketAddr)>,
     flight_addr: Option<SocketAddr>,
+    router: Option<Router>,
     health: Health,
     parts: Parts,
     stop: watch::Sender<bool>,
@@ -122,7 +123,9 @@ impl Server {
             }
         };
         let subscribers = Subscribers::new(SubscribeLimits::default(), stop.subscribe());
-        let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
+        let router = parts.routes(&config, kafka_addr, subscribers)?;
+        let _ = routes.set(router.clone());
+        let router = Some(router.merge(health.router()));
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             (parts.log.clone(), parts.groups.clone()),
@@ -135,7 +138,7 @@ impl Server {
         watch_log(&health, &parts.log);
         health.ready();
         let addresses = Some((http_addr, kafka_addr));
-        Ok(Self { addresses, flight_addr, health, parts, stop, ports, background })
+        Ok(Self { addresses, flight_addr, router, health, parts, stop, ports, background })
     }
 
     /// Opens the folder for this process alone, without ports. Pipelines run.
@@ -150,7 +153,7 @@ impl Server {
         // Where there is a port, it runs them.
         let background = vec![tokio::spawn(async move { groups.run().await })];
         let ports = Vec::new();
-        Ok(Self { addresses: None, flight_addr: None, health, parts, stop, ports, background })
+        Ok(Self { addresses: None, flight_addr: None, router: None, health, parts, stop, ports, background })
     }
 
     /// Where HTTP is served; `None` without ports.
@@ -166,6 +169,11 @@ impl Server {
     /// Where Flight SQL is served; `None` without ports.
     pub fn flight_addr(&self) -> Option<SocketAddr> {
         self.flight_addr
+    }
+
+    /// What HTTP answers with, without a connection between; `None` without ports.
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
     }
 
     /// SQL, without a connection between.
@@ -364,6 +372,7 @@ impl Parts {
             .merge(tradewind_serve::panels_router(self.folder.path.join("panels")))
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
+            .merge(tradewind_serve::openapi_router())
             .merge(tradewind_serve::dashboard(kafka.to_string())))
     }
 
