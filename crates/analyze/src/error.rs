@@ -2,11 +2,13 @@
 //!
 //! Guarantees: every message is one lowercase line that names the file, line, column, table or
 //! setting at fault; the person's mistake, the environment and our bug are told apart.
-//! Left out: SQLSTATE and HTTP status, which the serving edge derives from [`Fault`].
+//! Left out: HTTP status, which the serving edge derives from [`Fault`].
 
+use crate::class::ErrorClass;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::sqlparser::parser::ParserError;
 use std::fmt;
+use tradewind_sql::Position;
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct AnalyzeError {
     pub detail: Option<String>,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+    /// What kind of mistake it is.
+    pub class: ErrorClass,
+    /// Where in the script it is, where that is known.
+    pub place: Option<Position>,
 }
 
 impl fmt::Display for AnalyzeError {
@@ -48,17 +54,38 @@ impl fmt::Display for AnalyzeError {
 impl AnalyzeError {
     /// The person's mistake.
     pub fn user(message: impl Into<String>) -> Self {
-        Self { fault: Fault::User, message: message.into(), detail: None, hint: None }
+        let message = message.into();
+        let class = ErrorClass::of_message(&message);
+        Self { fault: Fault::User, message, detail: None, hint: None, class, place: None }
     }
 
     /// Something around us that does not work.
     pub fn environment(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Environment, ..Self::user(message) }
+        Self { fault: Fault::Environment, class: ErrorClass::System, ..Self::user(message) }
     }
 
     /// Our own mistake.
     pub fn bug(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Bug, ..Self::user(message) }
+        Self { fault: Fault::Bug, class: ErrorClass::Internal, ..Self::user(message) }
+    }
+
+    /// Of a certain kind.
+    #[must_use]
+    pub fn class(mut self, class: ErrorClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// With its place in the script, unless it has one already.
+    #[must_use]
+    pub fn place(mut self, place: Option<Position>) -> Self {
+        self.place = self.place.or(place);
+        self
+    }
+
+    /// PostgreSQL's code for it.
+    pub fn sqlstate(&self) -> &'static str {
+        self.class.sqlstate()
     }
 
     /// With what to do about it.
@@ -105,8 +132,12 @@ impl From<DataFusionError> for AnalyzeError {
 /// The cause under DataFusion's wrappers, in our words.
 fn of_datafusion(error: &DataFusionError) -> AnalyzeError {
     match error {
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+        DataFusionError::Context(_, inner) => of_datafusion(inner),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            let start = diagnostic.span.map(|span| span.start);
+            let place = start.filter(|start| start.line > 0);
             of_datafusion(inner)
+                .place(place.map(|start| Position { line: start.line, column: start.column }))
         }
         DataFusionError::Shared(inner) => of_datafusion(inner),
         DataFusionError::Collection(errors) => match errors.first() {
@@ -119,7 +150,8 @@ fn of_datafusion(error: &DataFusionError) -> AnalyzeError {
         DataFusionError::SQL(inner, _) => AnalyzeError::user(match inner.as_ref() {
             ParserError::ParserError(text) | ParserError::TokenizerError(text) => one_line(text),
             ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
-        }),
+        })
+        .class(ErrorClass::Syntax),
         DataFusionError::Plan(text) => of_plan(text),
         DataFusionError::NotImplemented(text) => {
             AnalyzeError::user(format!("not supported: {}", one_line(text)))
@@ -130,6 +162,7 @@ fn of_datafusion(error: &DataFusionError) -> AnalyzeError {
         DataFusionError::ResourcesExhausted(text) => {
             let mut error =
                 AnalyzeError::environment("the query needs more memory than it may use")
+                    .class(ErrorClass::OutOfMemory)
                     .hint("raise `sql.memory_bytes`, or let the query return or group by less");
             error.detail = Some(one_line(text));
             error
@@ -158,6 +191,7 @@ fn of_arrow(error: &arrow::error::ArrowError) -> AnalyzeError {
         Arrow::ArithmeticOverflow(text) => {
             let text = text.strip_prefix("Overflow happened on:").unwrap_or(text);
             AnalyzeError::user(format!("number out of range: {}", one_line(text)))
+                .class(ErrorClass::OutOfRange)
                 .hint("cast to a wider type first: CAST(... AS DECIMAL(38, 0))")
         }
         Arrow::CastError(text) | Arrow::ComputeError(text) | Arrow::InvalidArgumentError(text) => {
@@ -176,8 +210,8 @@ fn of_schema(error: &SchemaError) -> AnalyzeError {
                 Some(table) => format!("column \"{table}.{}\" does not exist", field.name),
                 None => format!("column \"{}\" does not exist", field.name),
             };
-            let error =
-                AnalyzeError::user(message).did_you_mean(&field.name, known.iter().copied());
+            let error = AnalyzeError::user(message).class(ErrorClass::UndefinedColumn);
+            let error = error.did_you_mean(&field.name, known.iter().copied());
             match error.hint {
                 Some(_) => error,
                 None if known.is_empty() => error,
@@ -191,6 +225,7 @@ fn of_schema(error: &SchemaError) -> AnalyzeError {
         SchemaError::DuplicateUnqualifiedField { name }
         | SchemaError::DuplicateQualifiedField { name, .. } => {
             AnalyzeError::user(format!("two columns are named \"{name}\""))
+                .class(ErrorClass::DuplicateColumn)
                 .hint("give one another name: ... AS name")
         }
     }

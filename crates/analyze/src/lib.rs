@@ -7,6 +7,7 @@
 //! something go to whoever implements [`Control`].
 
 mod changes;
+mod class;
 mod control;
 mod declared;
 mod error;
@@ -16,19 +17,28 @@ mod joins;
 mod keys;
 mod names;
 mod platform;
+mod prepare;
 mod scan;
 mod session;
+mod settings;
 mod sums;
 mod sys;
 mod sys_pipelines;
 mod tables;
 mod topic;
+mod transaction;
+mod variables;
 
 pub use changes::{Change, ChangeStream, Changes};
+pub use class::ErrorClass;
 pub use control::{Asked, Control, OperatorRow, PipelineRow, SourceRow};
 pub use error::{AnalyzeError, Fault, closest};
 pub use groups::{ConsumerGroups, GroupRow};
 pub use platform::{AnalyzeSettings, FileAccess, Platform, PlatformParts, SettingRow};
+pub use prepare::{PARAMETERS_MAX, Prepared};
 pub use session::{Answer, Rows, Session};
+pub use tradewind_sql::connection;
 pub use tradewind_sql::text::RowKind;
-pub use tradewind_sql::{Dialect, type_name};
+pub use tradewind_sql::{Dialect, Position, Span, Statement, StatementKind, type_name};
+pub use transaction::{Notice, TransactionStatus};
+pub use variables::{REPORTED, SERVER_VERSION, SERVER_VERSION_NUM};

@@ -1,16 +1,21 @@
 //! One connection's SQL: a dialect, a time zone, and statements one after another.
 //!
 //! Guarantees: a query's answer is a stream that ends its work when it is dropped; each execution
-//! takes its snapshots anew.
-//! Left out: transactions. Every statement stands for itself.
+//! takes its snapshots anew, except within a transaction.
+//! Left out: cursors, `COPY` and statements by name, which need a client to send rows to.
 
 use crate::changes::Changes;
+use crate::class::ErrorClass;
 use crate::control::{Asked, Control};
 use crate::error::AnalyzeError;
 use crate::platform::Platform;
+use crate::prepare::ends_block;
 use crate::tables;
+use crate::transaction::{Block, Notice};
+use crate::variables::Variables;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -20,19 +25,40 @@ use datafusion::sql::sqlparser::ast;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use tradewind_sql::connection::Connection;
 use tradewind_sql::{
-    Catalogue, Dialect, ObjectKind, PipelineStatement, SqlError, Statement, StatementKind,
-    Subscribe, Subscribed, parse_script, sets_dialect,
+    Catalogue, Dialect, ObjectKind, PipelineStatement, Position, SqlError, Statement,
+    StatementKind, Subscribe, Subscribed, parse_script,
 };
 
 /// A connection's state.
 pub struct Session {
     platform: Platform,
-    dialect: Dialect,
-    /// An IANA name or an offset, as in `Europe/Berlin` or `+02:00`.
-    time_zone: String,
+    pub(crate) kept: Kept,
+    /// What the time zone and dialect are without a `SET`.
+    pub(crate) initial: (String, Dialect),
     /// What the next pipeline is to be called.
-    pipeline_name: Option<String>,
+    pub(crate) pipeline_name: Option<String>,
+    pub(crate) block: Option<Block>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// What a connection has set: a transaction that is rolled back takes it back.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) dialect: Dialect,
+    /// An IANA name or an offset, as in `Europe/Berlin` or `+02:00`.
+    pub(crate) time_zone: String,
+    pub(crate) variables: Variables,
+}
+
+/// How a statement is to be carried out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// How its text is meant.
+    pub(crate) dialect: Dialect,
+    /// The values of `$1` and its like.
+    pub(crate) parameters: &'a [ScalarValue],
 }
 
 /// What a statement came to.
@@ -80,15 +106,22 @@ impl From<SqlError> for AnalyzeError {
             (1, column) => format!("column {column}"),
             (line, column) => format!("line {line}, column {column}"),
         };
-        let user = Self::user(format!("{place}: {}", error.message));
-        Self { hint: error.hint, ..user }
+        let user = Self::user(format!("{place}: {}", error.message)).class(ErrorClass::Syntax);
+        let at = Position { line: error.line, column: error.column };
+        Self { hint: error.hint, place: Some(at), ..user }
     }
 }
 
 impl Session {
     pub(crate) fn new(platform: Platform) -> Self {
         let dialect = platform.parts().settings.dialect;
-        Self { platform, dialect, time_zone: "UTC".into(), pipeline_name: None }
+        let kept = Kept { dialect, time_zone: "UTC".into(), variables: Variables::default() };
+        let initial = (kept.time_zone.clone(), dialect);
+        Self { platform, kept, initial, pipeline_name: None, block: None, notices: Vec::new() }
+    }
+
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
     }
 
     pub(crate) fn platform(&self) -> &Platform {
@@ -97,12 +130,13 @@ impl Session {
 
     /// The dialect statements are read in.
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.kept.dialect
     }
 
     /// Reads further statements in another dialect.
     pub fn set_dialect(&mut self, dialect: Dialect) {
-        self.dialect = dialect;
+        self.kept.dialect = dialect;
+        self.initial.1 = dialect;
     }
 
     /// The statements of a script.
@@ -110,7 +144,7 @@ impl Session {
     /// # Errors
     /// Text that is not SQL, with its line and column.
     pub fn parse(&self, script: &str) -> Result<Vec<Statement>, AnalyzeError> {
-        Ok(parse_script(script, self.dialect)?)
+        Ok(parse_script(script, self.kept.dialect)?)
     }
 
     /// Carries out a script to its last statement and answers with that one's.
@@ -140,46 +174,111 @@ impl Session {
     /// # Errors
     /// Why it cannot be.
     pub async fn run(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+        let dialect = self.kept.dialect;
+        self.run_call(statement, Call { dialect, parameters: &[] }).await
+    }
+
+    pub(crate) async fn run_call(
+        &mut self,
+        statement: &Statement,
+        call: Call<'_>,
+    ) -> Result<Answer, AnalyzeError> {
+        self.admit_in_block(ends_block(&statement.kind))?;
+        let answer = self.carry_out(statement, call).await;
+        if answer.is_err() {
+            self.fail_transaction();
+        }
+        answer
+    }
+
+    async fn carry_out(
+        &mut self,
+        statement: &Statement,
+        call: Call<'_>,
+    ) -> Result<Answer, AnalyzeError> {
         match &statement.kind {
-            StatementKind::Other(query) if matches!(**query, ast::Statement::Query(_)) => {
-                let state = self.state()?;
-                let plan = self.plan(&state, query).await?;
-                self.rows(state, plan).await.map(Answer::Rows)
+            StatementKind::Set { key, value } => {
+                self.set(key, Some(value), false)?;
+                Ok(Answer::Done("SET".into()))
             }
-            StatementKind::Explain { analyze, statement } => {
-                self.explain(statement, *analyze).await.map(Answer::Rows)
-            }
-            StatementKind::Set { key, value } => self.set(key, value),
-            StatementKind::Show(kind) => self.show(*kind).await.map(Answer::Rows),
-            StatementKind::ShowCreate { kind: ObjectKind::Pipeline, name } => {
-                self.show_create_pipeline(name).map(Answer::Rows)
-            }
-            StatementKind::ShowCreate { name, .. } => self.show_create(name).map(Answer::Rows),
             StatementKind::Subscribe(subscribe) => {
                 self.subscribe(subscribe).await.map(Answer::Changes)
             }
-            StatementKind::Describe(name) => self.describe(name).await.map(Answer::Rows),
-            StatementKind::Other(other) if let Some((key, value)) = assignment(other) => {
-                self.set(&key, &value)
-            }
-            StatementKind::Other(other) => Err(AnalyzeError::user(format!(
-                "not supported: {}",
-                other.to_string().split_whitespace().next().unwrap_or_default()
-            ))),
+            StatementKind::Connection(connection) => self.connection(connection),
             StatementKind::CreateView(view) => {
                 // A view that cannot be planned now is a mistake now.
                 let query = ast::Statement::Query(view.query.clone());
-                self.plan(&self.state()?, &query).await?;
-                self.change(statement).await
+                self.plan_with(&self.state()?, &query, call.dialect, &[]).await?;
+                self.change(statement, call).await
             }
-            _ => self.change(statement).await,
+            _ => match self.read(statement, call).await? {
+                Some(rows) => Ok(Answer::Rows(rows)),
+                None => self.change(statement, call).await,
+            },
         }
     }
 
-    async fn change(&mut self, statement: &Statement) -> Result<Answer, AnalyzeError> {
+    /// Answers a statement that changes nothing; `None` for one that does.
+    async fn read(
+        &self,
+        statement: &Statement,
+        call: Call<'_>,
+    ) -> Result<Option<Rows>, AnalyzeError> {
+        Ok(Some(match &statement.kind {
+            StatementKind::Other(query) if matches!(**query, ast::Statement::Query(_)) => {
+                let state = self.state()?;
+                let plan = self.plan_with(&state, query, call.dialect, call.parameters).await?;
+                self.rows(state, plan).await?
+            }
+            StatementKind::Other(other) => return Err(not_supported(&other.to_string())),
+            StatementKind::Explain { analyze, statement } => {
+                self.explain(statement, *analyze, call).await?
+            }
+            StatementKind::Show(kind) => self.show(*kind).await?,
+            StatementKind::ShowCreate { kind: ObjectKind::Pipeline, name } => {
+                self.show_create_pipeline(name)?
+            }
+            StatementKind::ShowCreate { name, .. } => self.show_create(name, call.dialect)?,
+            StatementKind::Describe(name) => self.describe(name).await?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The columns of a statement that is no query.
+    pub(crate) async fn fixed_schema(
+        &self,
+        statement: &Statement,
+        parameters: usize,
+    ) -> Result<Option<SchemaRef>, AnalyzeError> {
+        let nulls = vec![ScalarValue::Utf8(None); parameters];
+        let call = Call { dialect: self.kept.dialect, parameters: &nulls };
+        match &statement.kind {
+            StatementKind::Connection(connection) => match &**connection {
+                Connection::Show(name) => Ok(Some(self.show_setting(name)?.schema())),
+                _ => Ok(None),
+            },
+            StatementKind::Subscribe(subscribe) => {
+                Ok(Some(self.subscribe(subscribe).await?.schema()))
+            }
+            StatementKind::Set { .. } | StatementKind::CreateView(_) => Ok(None),
+            _ => Ok(self.read(statement, call).await?.map(|rows| rows.schema())),
+        }
+    }
+
+    async fn change(
+        &mut self,
+        statement: &Statement,
+        call: Call<'_>,
+    ) -> Result<Answer, AnalyzeError> {
+        let what = statement.text.split_whitespace().next().unwrap_or_default().to_uppercase();
+        self.admit_change(&what)?;
+        if !call.parameters.is_empty() {
+            return Err(AnalyzeError::user(format!("not supported: parameters in {what}")));
+        }
         let pipeline_name = self.pipeline_name.as_deref();
-        let asked = Asked { statement, dialect: self.dialect, pipeline_name };
+        let asked = Asked { statement, dialect: call.dialect, pipeline_name };
         let tag = self.control()?.run(asked).await?;
+        self.changed(&tag);
         // A name is for one pipeline. One that could not be made keeps it for the next attempt.
         if matches!(statement.kind, StatementKind::Insert(_)) {
             self.pipeline_name = None;
@@ -195,22 +294,14 @@ impl Session {
     }
 
     /// The engine's state for one execution.
-    fn state(&self) -> Result<SessionState, AnalyzeError> {
+    pub(crate) fn state(&self) -> Result<SessionState, AnalyzeError> {
         let mut state = self.platform.state();
         let options = state.config_mut().options_mut();
-        options.execution.time_zone = Some(self.time_zone.clone());
+        options.execution.time_zone = Some(self.kept.time_zone.clone());
         // One snapshot of each lake table, however often the statement names it.
-        state.config_mut().set_extension(Arc::new(tradewind_lake::ReadSnapshots::default()));
+        state.config_mut().set_extension(self.snapshots());
         state.mark_start_execution();
         Ok(state)
-    }
-
-    async fn plan(
-        &self,
-        state: &SessionState,
-        query: &ast::Statement,
-    ) -> Result<LogicalPlan, AnalyzeError> {
-        tables::plan(&self.platform, state, query.clone(), self.dialect, 0).await
     }
 
     async fn rows(&self, state: SessionState, plan: LogicalPlan) -> Result<Rows, AnalyzeError> {
@@ -220,7 +311,12 @@ impl Session {
         Ok(Rows { stream, _permit: Some(permit) })
     }
 
-    async fn explain(&self, statement: &Statement, analyze: bool) -> Result<Rows, AnalyzeError> {
+    async fn explain(
+        &self,
+        statement: &Statement,
+        analyze: bool,
+        call: Call<'_>,
+    ) -> Result<Rows, AnalyzeError> {
         let query = match &statement.kind {
             StatementKind::Other(query) => query,
             StatementKind::Insert(_) | StatementKind::CreateMaterializedView(_) if analyze => {
@@ -230,10 +326,12 @@ impl Session {
                 .hint("EXPLAIN without ANALYZE says how it would run"));
             }
             StatementKind::Insert(insert) => {
-                return self.explain_stream(&PipelineStatement::Insert(insert.as_ref().clone()));
+                let insert = PipelineStatement::Insert(insert.as_ref().clone());
+                return self.explain_stream(&insert, call.dialect);
             }
             StatementKind::CreateMaterializedView(view) => {
-                return self.explain_stream(&PipelineStatement::View(view.as_ref().clone()));
+                let view = PipelineStatement::View(view.as_ref().clone());
+                return self.explain_stream(&view, call.dialect);
             }
             _ => {
                 return Err(AnalyzeError::user(
@@ -242,41 +340,19 @@ impl Session {
             }
         };
         let state = self.state()?;
-        let plan = self.plan(&state, query).await?;
+        let plan = self.plan_with(&state, query, call.dialect, call.parameters).await?;
         let plan = LogicalPlanBuilder::from(plan).explain(false, analyze)?.build()?;
         self.rows(state, plan).await
     }
 
-    fn explain_stream(&self, statement: &PipelineStatement) -> Result<Rows, AnalyzeError> {
-        let plan = self.control()?.explain(statement, self.dialect)?;
+    fn explain_stream(
+        &self,
+        statement: &PipelineStatement,
+        dialect: Dialect,
+    ) -> Result<Rows, AnalyzeError> {
+        let plan = self.control()?.explain(statement, dialect)?;
         let column = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
         fixed(vec![("plan_type", column("pipeline".into())), ("plan", column(plan))])
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Result<Answer, AnalyzeError> {
-        match key.to_lowercase().as_str() {
-            key if sets_dialect(key) => {
-                self.dialect = Dialect::from_name(value).ok_or_else(|| {
-                    AnalyzeError::user(format!("{value:?} is no dialect")).hint("postgres or flink")
-                })?;
-            }
-            "timezone" | "time_zone" | "time zone" | "table.local-time-zone" => {
-                value.parse::<arrow::array::timezone::Tz>().map_err(|_| {
-                    AnalyzeError::user(format!("{value:?} is no time zone"))
-                        .hint("names are as in Europe/Berlin, offsets as in +02:00")
-                })?;
-                self.time_zone = value.to_string();
-            }
-            "pipeline.name" if value.is_empty() => {
-                return Err(AnalyzeError::user("a pipeline's name is not empty"));
-            }
-            "pipeline.name" => self.pipeline_name = Some(value.to_string()),
-            other => {
-                return Err(AnalyzeError::user(format!("there is no setting \"{other}\""))
-                    .did_you_mean(other, ["dialect", "timezone", "pipeline.name"]));
-            }
-        }
-        Ok(Answer::Done("SET".into()))
     }
 
     async fn show(&self, kind: ObjectKind) -> Result<Rows, AnalyzeError> {
@@ -305,11 +381,11 @@ impl Session {
         self.rows(state, plan).await
     }
 
-    fn show_create(&self, name: &str) -> Result<Rows, AnalyzeError> {
+    fn show_create(&self, name: &str, dialect: Dialect) -> Result<Rows, AnalyzeError> {
         let catalogue = self.platform.parts().catalogue.as_ref();
         let relation = match catalogue {
             Some(catalogue) => catalogue
-                .resolve(name, self.dialect)
+                .resolve(name, dialect)
                 .map_err(|error| AnalyzeError::user(error.to_string()))?,
             None => None,
         };
@@ -347,7 +423,7 @@ impl Session {
 
     /// The materialized view that is meant by a name.
     fn followable(&self, catalogue: &Catalogue, name: &str) -> Result<String, AnalyzeError> {
-        let found = catalogue.resolve(name, self.dialect);
+        let found = catalogue.resolve(name, self.kept.dialect);
         match found.map_err(|error| AnalyzeError::user(error.to_string()))? {
             Some(found) if found.kind() == ObjectKind::MaterializedView => {
                 Ok(found.name().to_string())
@@ -384,25 +460,14 @@ fn names_of(schema: &Schema) -> impl Iterator<Item = &String> {
     schema.fields().iter().map(|field| field.name())
 }
 
-/// `SET name = value` and `SET TIME ZONE value`.
-fn assignment(statement: &ast::Statement) -> Option<(String, String)> {
-    let (name, value) = match statement {
-        ast::Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) => {
-            (variable.to_string(), values.first()?)
-        }
-        ast::Statement::Set(ast::Set::SetTimeZone { value, .. }) => ("timezone".into(), value),
-        _ => return None,
-    };
-    let value = match value {
-        ast::Expr::Value(value) => value.clone().into_string()?,
-        ast::Expr::Identifier(word) => word.value.clone(),
-        _ => return None,
-    };
-    Some((name, value))
+/// That a statement is read and not carried out.
+pub(crate) fn not_supported(text: &str) -> AnalyzeError {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    AnalyzeError::user(format!("not supported: {word}")).class(ErrorClass::NotSupported)
 }
 
 /// An answer that is at hand.
-fn fixed(columns: Vec<(&str, ArrayRef)>) -> Result<Rows, AnalyzeError> {
+pub(crate) fn fixed(columns: Vec<(&str, ArrayRef)>) -> Result<Rows, AnalyzeError> {
     let batch = RecordBatch::try_from_iter(columns)
         .map_err(|error| AnalyzeError::bug(error.to_string()))?;
     let schema = batch.schema();

@@ -6,6 +6,8 @@
 
 pub mod aggregates;
 pub mod catalogue;
+pub mod connection;
+mod connection_words;
 mod connector;
 mod ddl;
 mod dialect;

@@ -6,6 +6,7 @@
 //! `SET 'dialect'` holds for the statements after it.
 //! Left out: running the inserts of a statement set as one job.
 
+use crate::connection_words::{connection, show_setting};
 use crate::ddl::{Cursor, byte_at, create_table, line_starts};
 use crate::{
     CreateView, Dialect, Insert, ObjectKind, Position, Span, SqlError, Statement, StatementKind,
@@ -265,10 +266,21 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     if cursor.eat(&["ALTER", "PIPELINE"]) || cursor.eat(&["ALTER", "MATERIALIZED", "VIEW"]) {
         return alter_pipeline(cursor);
     }
-    if cursor.at_words(&["SET"]) {
+    if sets_quoted(cursor) {
         return set(cursor);
     }
-    other(cursor)
+    match connection(cursor)? {
+        Some(connection) => Ok(StatementKind::Connection(Box::new(connection))),
+        None => other(cursor),
+    }
+}
+
+/// Reads a statement that stands at the end of another.
+pub(crate) fn statement_within(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let start = cursor.position();
+    let kind = kind(cursor)?;
+    let text = cursor.since(start).to_string();
+    Ok(Statement { kind, text, span: Span { start, end: cursor.position() } })
 }
 
 fn create(cursor: &mut Cursor<'_>, start: Position) -> Result<StatementKind, SqlError> {
@@ -362,20 +374,21 @@ fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
         let name = cursor.identifier("a name")?;
         return Ok(StatementKind::ShowCreate { kind, name });
     }
-    Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES or CREATE TABLE"))
+    if !matches!(cursor.parser().peek_token_ref().token, Token::Word(_)) {
+        return Err(cursor.expected("TABLES, VIEWS, MATERIALIZED VIEWS, PIPELINES, a setting"));
+    }
+    let setting = show_setting(cursor)?;
+    Ok(StatementKind::Connection(Box::new(setting)))
 }
 
 fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     cursor.eat(&["PLAN", "FOR"]);
     let analyze = cursor.eat(&["ANALYZE"]);
-    let start = cursor.position();
-    let kind = kind(cursor)?;
-    if matches!(kind, StatementKind::Explain { .. }) {
-        return Err(SqlError::at(start, "an explanation cannot be explained"));
+    let statement = statement_within(cursor)?;
+    if matches!(statement.kind, StatementKind::Explain { .. }) {
+        return Err(SqlError::at(statement.span.start, "an explanation cannot be explained"));
     }
-    let text = cursor.since(start).to_string();
-    let span = Span { start, end: cursor.position() };
-    Ok(StatementKind::Explain { analyze, statement: Box::new(Statement { kind, text, span }) })
+    Ok(StatementKind::Explain { analyze, statement: Box::new(statement) })
 }
 
 /// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
@@ -414,13 +427,13 @@ fn alter_pipeline(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
     Ok(StatementKind::AlterPipeline { name, pause })
 }
 
-/// Flink's `SET 'key' = 'value'`; any other form is sqlparser's.
+/// Flink's `SET 'key' = 'value'`, and not the words that PostgreSQL sets its own with.
+fn sets_quoted(cursor: &mut Cursor<'_>) -> bool {
+    cursor.at_words(&["SET"])
+        && matches!(cursor.parser().peek_nth_token_ref(1).token, Token::SingleQuotedString(_))
+}
+
 fn set(cursor: &mut Cursor<'_>) -> Result<StatementKind, SqlError> {
-    let quoted =
-        matches!(cursor.parser().peek_nth_token_ref(1).token, Token::SingleQuotedString(_));
-    if !quoted {
-        return other(cursor);
-    }
     cursor.expect(&["SET"])?;
     let key = cursor.string("a setting in quotes")?;
     cursor.expect_token(&Token::Eq)?;

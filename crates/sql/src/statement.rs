@@ -3,6 +3,7 @@
 //! Guarantees: names are as they are looked up; `sql` and `query_sql` are the text as written.
 //! Left out: whether it can be done.
 
+use crate::connection::Connection;
 use crate::{Dialect, Span, TableDefinition};
 use datafusion::sql::sqlparser::ast;
 
@@ -71,6 +72,8 @@ pub enum StatementKind {
     },
     /// `SUBSCRIBE [TO] view | (query) [AFTER 'token'] [LIMIT rows]`
     Subscribe(Subscribe),
+    /// Transactions, settings, cursors, prepared statements, `COPY`
+    Connection(Box<Connection>),
     /// Everything else, as sqlparser reads it: queries above all.
     Other(Box<ast::Statement>),
 }
@@ -80,6 +83,12 @@ impl StatementKind {
     pub(crate) fn sets_dialect(&self) -> Option<Dialect> {
         match self {
             Self::Set { key, value } if sets_dialect(key) => Dialect::from_name(value),
+            Self::Connection(connection) => match &**connection {
+                Connection::Set { name, value: Some(value), .. } if sets_dialect(name) => {
+                    Dialect::from_name(value)
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
