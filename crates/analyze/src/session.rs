@@ -124,10 +124,6 @@ impl Session {
         &self.platform
     }
 
-    pub(crate) fn platform(&self) -> &Platform {
-        &self.platform
-    }
-
     /// The dialect statements are read in.
     pub fn dialect(&self) -> Dialect {
         self.kept.dialect

@@ -20,8 +20,7 @@ use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, Command,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, DoPutPreparedStatementResult,
-    DoPutUpdateResult, ProstMessageExt, TicketStatementQuery,
+    CommandPreparedStatementQuery, DoPutPreparedStatementResult, DoPutUpdateResult, ProstMessageExt, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
@@ -113,7 +112,7 @@ impl Flight {
             let info = described(&schema, endpoint, descriptor)?;
             let mut response = Response::new(info.with_total_records(done.rows));
             if done.has_set {
-                self.sessions.keep(caller, &mut response)?;
+                self.sessions.keep(caller, client, &mut response)?;
             }
             return Ok(response);
         }
@@ -236,10 +235,9 @@ impl Flight {
     /// Carries out a prepared statement once for each row that comes, and keeps none.
     async fn update_prepared(
         &self,
-        asked: CommandPreparedStatementUpdate,
+        statement: &PreparedStatement,
         messages: BoxStream<'static, Result<FlightData, Status>>,
     ) -> Result<Done, Status> {
-        let statement = self.prepared(&asked.prepared_statement_handle)?;
         let (client, prepared) = (&statement.client, &statement.prepared);
         let bound = std::mem::take(&mut *statement.bound.lock());
         if prepared.parameters.is_empty() {
@@ -313,7 +311,7 @@ impl Flight {
             "SetSessionOptions" => {
                 let done = caller.client.set(sessions::body(body)?).await;
                 let mut response = result(done.encode_to_vec());
-                self.sessions.keep(caller, &mut response)?;
+                self.sessions.keep(caller, &caller.client, &mut response)?;
                 Ok(response)
             }
             "GetSessionOptions" => Ok(result(caller.client.options().encode_to_vec())),
@@ -427,12 +425,15 @@ impl FlightService for Flight {
         let asked = asked.unwrap_or_else(|| Err(Status::invalid_argument("there is no command")))?;
         // The first message may hold the schema of what follows.
         let messages = stream::iter([Ok(first)]).chain(messages).boxed();
-        let done = match asked {
+        let (done, client) = match asked {
             Command::CommandStatementUpdate(update) => {
-                self.statements.update(&caller.client, &update.query).await?
+                let done = self.statements.update(&caller.client, &update.query).await?;
+                (done, Arc::clone(&caller.client))
             }
             Command::CommandPreparedStatementUpdate(update) => {
-                self.update_prepared(update, messages).await?
+                let statement = self.prepared(&update.prepared_statement_handle)?;
+                let done = self.update_prepared(&statement, messages).await?;
+                (done, Arc::clone(&statement.client))
             }
             Command::CommandPreparedStatementQuery(query) => {
                 return Ok(put(self.bind(query, messages).await?.encode_to_vec()));
@@ -441,7 +442,7 @@ impl FlightService for Flight {
         };
         let mut response = put(DoPutUpdateResult { record_count: done.rows }.encode_to_vec());
         if done.has_set {
-            self.sessions.keep(&caller, &mut response)?;
+            self.sessions.keep(&caller, &client, &mut response)?;
         }
         Ok(response)
     }

@@ -60,10 +60,16 @@ impl Sessions {
         }
     }
 
-    /// Keeps what the caller has set, and says under which cookie where that is new to it.
-    pub(super) fn keep<T>(&self, caller: &Caller, to: &mut Response<T>) -> Result<(), Status> {
+    /// Keeps the settings that a caller's statement has changed, and says under which cookie where
+    /// it has none. A prepared statement's are those of the call that prepared it.
+    pub(super) fn keep<T>(
+        &self,
+        caller: &Caller,
+        client: &Arc<Client>,
+        to: &mut Response<T>,
+    ) -> Result<(), Status> {
         if caller.key.is_none() {
-            let key = self.held.add(Arc::clone(&caller.client))?;
+            let key = self.held.add(Arc::clone(client))?;
             let cookie = format!("{COOKIE}={key}; HttpOnly; SameSite=Strict");
             let cookie = cookie.parse().map_err(|_| Status::internal("a cookie has no form"))?;
             to.metadata_mut().insert("set-cookie", cookie);

@@ -135,7 +135,7 @@ async fn done(answer: Answer) -> Result<Done, AnalyzeError> {
     match answer {
         Answer::Done(tag) => Ok(Done {
             rows: tag.rsplit(' ').next().and_then(|last| last.parse().ok()).unwrap_or(0),
-            has_set: tag == "SET",
+            has_set: matches!(tag.as_str(), "SET" | "RESET" | "BEGIN"),
         }),
         Answer::Rows(mut rows) => {
             while rows.next().await.transpose()?.is_some() {}
