@@ -32,7 +32,7 @@ use tradewind_log::group::GroupCoordinator;
 use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
-use tradewind_serve::{Health, SubscribeLimits, Subscribers, http, metrics};
+use tradewind_serve::{Health, SubscribeLimits, Subscribers, flight, http, metrics};
 use tradewind_sql::Catalogue;
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log};
@@ -105,9 +105,9 @@ impl Server {
         tradewind_log::wire::raise_open_files();
         let http = listen("HTTP", &config.server.http.listen, "server.http_listen").await?;
         let kafka = listen("Kafka", &config.server.kafka.listen, "server.kafka_listen").await?;
-        let flight = &config.server.flight.listen;
-        let flight = listen("Flight SQL", flight, "server.flight_listen").await?;
-        let flight_addr = Some(address(&flight)?);
+        let flight_port = &config.server.flight.listen;
+        let flight_port = listen("Flight SQL", flight_port, "server.flight_listen").await?;
+        let flight_addr = Some(address(&flight_port)?);
         let (http_addr, kafka_addr) = (address(&http)?, address(&kafka)?);
         let (stop, _) = watch::channel(false);
         let health = Health::default();
@@ -133,7 +133,10 @@ impl Server {
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
-        let flight = tokio::spawn(parts.flight(flight, &config, stopped(&stop))?);
+        let (platform, clock) = (parts.platform.clone(), Arc::clone(&parts.clock));
+        let limits = settings::flight(&config);
+        let served = flight::serve(flight_port, platform, clock, limits, stopped(&stop));
+        let flight = tokio::spawn(served.map_err(part)?);
         let (ports, background) = (vec![http, flight, kafka], parts.background(&config));
         watch_log(&health, &parts.log);
         health.ready();
@@ -153,7 +156,16 @@ impl Server {
         // Where there is a port, it runs them.
         let background = vec![tokio::spawn(async move { groups.run().await })];
         let ports = Vec::new();
-        Ok(Self { addresses: None, flight_addr: None, router: None, health, parts, stop, ports, background })
+        Ok(Self {
+            addresses: None,
+            flight_addr: None,
+            router: None,
+            health,
+            parts,
+            stop,
+            ports,
+            background,
+        })
     }
 
     /// Where HTTP is served; `None` without ports.
@@ -344,7 +356,18 @@ impl Parts {
         });
         let platform = platform.map_err(part)?;
         let clock = Arc::clone(clock);
-        Ok(Self { log, groups, recovery, collector, lake, engine, catalogue, platform, clock, folder })
+        Ok(Self {
+            log,
+            groups,
+            recovery,
+            collector,
+            lake,
+            engine,
+            catalogue,
+            platform,
+            clock,
+            folder,
+        })
     }
 
     fn wire_limits(&self, config: &Config) -> WireLimits {
@@ -374,17 +397,6 @@ impl Parts {
             .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::openapi_router())
             .merge(tradewind_serve::dashboard(kafka.to_string())))
-    }
-
-    fn flight(
-        &self,
-        listener: TcpListener,
-        config: &Config,
-        stopped: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<impl Future<Output = ()> + Send + use<'_>, StartError> {
-        let (platform, clock) = (self.platform.clone(), Arc::clone(&self.clock));
-        let limits = settings::flight(config);
-        tradewind_serve::flight::serve(listener, platform, clock, limits, stopped).map_err(part)
     }
 
     fn named_groups(&self) -> Groups {

@@ -18,6 +18,7 @@ mod openapi;
 mod origin;
 mod panels;
 pub mod render;
+mod rendered;
 mod sql;
 mod subscribe;
 

@@ -136,7 +136,7 @@ fn encoded(
     let to = std::sync::Arc::clone(&plain);
     let batches = batches.map(move |batch| {
         let batch = batch.map_err(|status| FlightError::Tonic(Box::new(status)))?;
-        Ok(plain_rows(&batch, &to)?)
+        Ok::<_, FlightError>(plain_rows(&batch, &to)?)
     });
     FlightDataEncoderBuilder::new()
         .with_schema(plain)

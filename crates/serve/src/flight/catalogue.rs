@@ -6,9 +6,9 @@
 use super::sessions::Client;
 use super::status;
 use crate::render::plain_schema;
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::{
     CommandGetCatalogs, CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTableTypes,
@@ -43,7 +43,8 @@ pub(super) async fn schemas(
     client: &Client,
     asked: CommandGetDbSchemas,
 ) -> Result<RecordBatch, Status> {
-    let found = texts(client, "SELECT DISTINCT table_schema FROM information_schema.tables").await?;
+    let found =
+        texts(client, "SELECT DISTINCT table_schema FROM information_schema.tables").await?;
     let mut names: Vec<String> = OWN_SCHEMAS.map(str::to_string).into();
     names.extend(found.into_iter().flatten().flatten());
     names.sort();
@@ -86,9 +87,7 @@ pub(super) async fn tables(
 /// What JDBC calls a kind of the standard's.
 fn kind_of(schema: &str, kind: &str) -> &'static str {
     match kind {
-        _ if schema != "public" && matches!(schema, "sys" | "information_schema" | "pg_catalog") => {
-            KINDS[0]
-        }
+        _ if matches!(schema, "sys" | "information_schema" | "pg_catalog") => KINDS[0],
         "VIEW" => KINDS[2],
         _ => KINDS[1],
     }
@@ -134,8 +133,13 @@ pub(super) static KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// The schema of foreign keys, in whichever direction they are asked for.
 pub(super) static REFERENCES: LazyLock<SchemaRef> = LazyLock::new(|| {
     let side = |side: &str| {
-        [("catalog_name", true), ("db_schema_name", true), ("table_name", false), ("column_name", false)]
-            .map(|(name, nullable)| Field::new(format!("{side}_{name}"), DataType::Utf8, nullable))
+        [
+            ("catalog_name", true),
+            ("db_schema_name", true),
+            ("table_name", false),
+            ("column_name", false),
+        ]
+        .map(|(name, nullable)| Field::new(format!("{side}_{name}"), DataType::Utf8, nullable))
     };
     let mut fields: Vec<Field> = side("pk").into_iter().chain(side("fk")).collect();
     fields.push(Field::new("key_sequence", DataType::Int32, false));
@@ -155,7 +159,7 @@ pub(super) async fn primary_keys(
         "public" => client.session.lock().await.primary_key(&asked.table),
         _ => Vec::new(),
     };
-    let all = |text: &str| Arc::new(StringArray::from(vec![text; columns.len()])) as _;
+    let all = |text: &str| Arc::new(StringArray::from(vec![text; columns.len()])) as ArrayRef;
     let places = (1..).take(columns.len());
     let batch = RecordBatch::try_new(
         Arc::clone(&KEYS),
@@ -165,7 +169,7 @@ pub(super) async fn primary_keys(
             all(&asked.table),
             Arc::new(StringArray::from_iter_values(&columns)),
             all(&format!("{}_pkey", asked.table)),
-            Arc::new(arrow::array::PrimitiveArray::<Int32Type>::from_iter_values(places)),
+            Arc::new(Int32Array::from_iter_values(places)),
         ],
     );
     batch.map_err(status::of_arrow)
@@ -189,7 +193,7 @@ async fn texts(client: &Client, query: &str) -> Result<Vec<Vec<Option<String>>>,
         let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(status::of_arrow)?;
         for row in 0..batch.num_rows() {
-            let value = |column: &Arc<dyn Array>| {
+            let value = |column: &ArrayRef| {
                 let texts = column.as_string::<i32>();
                 texts.is_valid(row).then(|| texts.value(row).to_string())
             };

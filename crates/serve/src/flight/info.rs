@@ -123,7 +123,10 @@ const LISTS: &[(SqlInfo, &[&str])] = &[
     ),
     (
         SqlInfo::SqlStringFunctions,
-        &["CONCAT", "LEFT", "LENGTH", "LOWER", "LTRIM", "REPLACE", "RIGHT", "RTRIM", "SUBSTR", "UPPER"],
+        &[
+            "CONCAT", "LEFT", "LENGTH", "LOWER", "LTRIM", "REPLACE", "RIGHT", "RTRIM", "SUBSTR",
+            "UPPER",
+        ],
     ),
     (SqlInfo::SqlSystemFunctions, &["COALESCE", "NULLIF"]),
     (SqlInfo::SqlDatetimeFunctions, &["CURRENT_DATE", "DATE_PART", "DATE_TRUNC", "EXTRACT", "NOW"]),

@@ -24,9 +24,10 @@ pub(super) const BOUND_BYTES_MAX: usize = 256 << 10;
 
 /// The parameters as a schema, by the names `$1`, `$2` …
 pub(super) fn schema(parameters: &[DataType]) -> Schema {
-    let fields = parameters.iter().zip(1..).map(|(data_type, place)| {
-        Field::new(format!("${place}"), data_type.clone(), true)
-    });
+    let fields = parameters
+        .iter()
+        .zip(1..)
+        .map(|(data_type, place)| Field::new(format!("${place}"), data_type.clone(), true));
     Schema::new(fields.collect::<Vec<_>>())
 }
 
@@ -97,13 +98,16 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["1.50", "2.505"]));
         let types = [DataType::Int32, DataType::Decimal128(10, 2)];
         let rows = values(&batch(vec![numbers, Arc::clone(&texts)]), &types).unwrap();
-        assert_eq!(rows[0], [ScalarValue::Int32(Some(7)), ScalarValue::Decimal128(Some(150), 10, 2)]);
+        assert_eq!(
+            rows[0],
+            [ScalarValue::Int32(Some(7)), ScalarValue::Decimal128(Some(150), 10, 2)]
+        );
         assert_eq!(rows[1][0], ScalarValue::Int32(None));
         let wrong = values(&batch(vec![texts]), &[DataType::Date32]).unwrap_err();
         assert!(wrong.message().starts_with("parameter $1:"), "{wrong}");
-        let wrong = values(&batch(Vec::from([
-            Arc::new(Int64Array::from(vec![1])) as ArrayRef,
-        ])), &types).unwrap_err();
+        let wrong =
+            values(&batch(Vec::from([Arc::new(Int64Array::from(vec![1])) as ArrayRef])), &types)
+                .unwrap_err();
         assert!(wrong.message().contains("2 parameters, and 1"), "{wrong}");
     }
 }

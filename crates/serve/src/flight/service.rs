@@ -4,6 +4,7 @@
 //! Substrait, savepoints, or flights without SQL.
 //! Left out: what the calls do.
 
+use super::FlightLimits;
 use super::answer::{self, Messages};
 use super::catalogue;
 use super::held::{self, Handle};
@@ -12,7 +13,6 @@ use super::parameters::{self, Values};
 use super::sessions::{self, Caller, Client, Sessions};
 use super::statements::{Done, Execution, PreparedStatement, Statements, columns};
 use super::status;
-use super::FlightLimits;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::error::FlightError;
@@ -20,7 +20,8 @@ use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, Command,
-    CommandPreparedStatementQuery, DoPutPreparedStatementResult, DoPutUpdateResult, ProstMessageExt, TicketStatementQuery,
+    CommandPreparedStatementQuery, DoPutPreparedStatementResult, DoPutUpdateResult,
+    ProstMessageExt, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
@@ -78,12 +79,7 @@ impl Flight {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let statement = self.prepared(&query.prepared_statement_handle)?;
-                let bound = std::mem::take(&mut *statement.bound.lock());
-                let parameters = match bound.is_empty() && statement.prepared.parameters.is_empty()
-                {
-                    true => vec![Values::new()],
-                    false => bound,
-                };
+                let parameters = statement.rows()?;
                 let prepared = Arc::clone(&statement.prepared);
                 self.statement(caller, descriptor, &statement.client, prepared, parameters).await
             }
@@ -227,7 +223,7 @@ impl Flight {
         let statement = self.prepared(&asked.prepared_statement_handle)?;
         let rows = parameters::batches(messages);
         let rows = parameters::bound(rows, &statement.prepared.parameters).await?;
-        *statement.bound.lock() = rows;
+        *statement.bound.lock() = Some(rows);
         let handle = Some(asked.prepared_statement_handle);
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: handle })
     }
@@ -239,12 +235,8 @@ impl Flight {
         messages: BoxStream<'static, Result<FlightData, Status>>,
     ) -> Result<Done, Status> {
         let (client, prepared) = (&statement.client, &statement.prepared);
-        let bound = std::mem::take(&mut *statement.bound.lock());
-        if prepared.parameters.is_empty() {
-            return self.run_all(client, prepared, &[Values::new()]).await;
-        }
-        if !bound.is_empty() {
-            return self.run_all(client, prepared, &bound).await;
+        if prepared.parameters.is_empty() || statement.bound.lock().is_some() {
+            return self.run_all(client, prepared, &statement.rows()?).await;
         }
         let mut batches = parameters::batches(messages);
         let mut all = Done::default();
@@ -305,9 +297,7 @@ impl Flight {
                 let done = ActionCancelQueryResult { result: 1 };
                 Ok(result(done.as_any().encode_to_vec()))
             }
-            "RenewFlightEndpoint" => {
-                Ok(result(self.renew(sessions::body(body)?)?.encode_to_vec()))
-            }
+            "RenewFlightEndpoint" => Ok(result(self.renew(sessions::body(body)?)?.encode_to_vec())),
             "SetSessionOptions" => {
                 let done = caller.client.set(sessions::body(body)?).await;
                 let mut response = result(done.encode_to_vec());
@@ -422,7 +412,8 @@ impl FlightService for Flight {
         let first = messages.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("there is no command"))?;
         let asked = first.flight_descriptor.as_ref().map(|descriptor| command(&descriptor.cmd));
-        let asked = asked.unwrap_or_else(|| Err(Status::invalid_argument("there is no command")))?;
+        let asked =
+            asked.unwrap_or_else(|| Err(Status::invalid_argument("there is no command")))?;
         // The first message may hold the schema of what follows.
         let messages = stream::iter([Ok(first)]).chain(messages).boxed();
         let (done, client) = match asked {

@@ -32,8 +32,22 @@ const TICKET_LIFE: Duration = Duration::from_secs(600);
 pub(super) struct PreparedStatement {
     pub(super) client: Arc<Client>,
     pub(super) prepared: Arc<Prepared>,
-    /// Rows of parameters for its next run.
-    pub(super) bound: Mutex<Vec<Values>>,
+    /// Rows of parameters for its runs; `None` until some are bound.
+    pub(super) bound: Mutex<Option<Vec<Values>>>,
+}
+
+impl PreparedStatement {
+    /// Its rows of parameters; one without values, where it has no parameters.
+    pub(super) fn rows(&self) -> Result<Vec<Values>, Status> {
+        let count = self.prepared.parameters.len();
+        match &*self.bound.lock() {
+            _ if count == 0 => Ok(vec![Values::new()]),
+            Some(rows) => Ok(rows.clone()),
+            None => Err(Status::invalid_argument(format!(
+                "the statement has {count} parameters, and none are bound"
+            ))),
+        }
+    }
 }
 
 /// What stands behind a ticket.
@@ -116,7 +130,6 @@ impl Statements {
             true => None,
             false => Some(deadline.bound(&mut cancelled, execution.run(0)).await?),
         };
-        let schema = first.as_ref().map_or(schema, Rows::schema);
         let batches = Batches { execution, rows: first, next: 1 };
         Ok(answer::send(&schema, batches.stream(), deadline, cancelled))
     }
@@ -184,7 +197,7 @@ struct Batches {
 
 impl Batches {
     fn stream(self) -> impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static {
-        stream::unfold(self, |mut batches| async {
+        stream::unfold(self, |mut batches| async move {
             let batch = batches.batch().await.transpose()?;
             Some((batch.map_err(status::of), batches))
         })
@@ -208,7 +221,8 @@ impl Batches {
 /// The columns clients are told of; none for what has no rows.
 pub(super) fn columns(prepared: &Prepared) -> SchemaRef {
     let schema = prepared.schema.as_ref();
-    schema.map_or_else(|| Arc::new(arrow::datatypes::Schema::empty()), |schema| {
-        crate::render::plain_schema(schema)
-    })
+    schema.map_or_else(
+        || Arc::new(arrow::datatypes::Schema::empty()),
+        |schema| crate::render::plain_schema(schema),
+    )
 }

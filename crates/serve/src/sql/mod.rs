@@ -22,6 +22,7 @@ use crate::changes::{self, Lines};
 use crate::origin;
 use crate::subscribe::{Subscribers, too_many};
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -75,19 +76,20 @@ struct Edge {
 
 async fn answer(
     State(edge): State<Edge>,
-    Query(address): Query<Address>,
+    address: Result<Query<Address>, QueryRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
     allowed(&headers)?;
+    let Query(address) = address.map_err(|error| AnalyzeError::user(error.body_text()))?;
     let mut asked = Request::read(address, &headers, &body)?;
     let format = asked.format(&headers)?;
     let wanted = asked.timeout_ms.map(Duration::from_millis);
     let most = edge.limits.statement_timeout;
     let time = wanted.map_or(most, |wanted| wanted.min(most));
-    let mut statement = edge.running.begin(asked.id.take(), time)?;
+    let statement = edge.running.begin(asked.id.take(), time)?;
     let id = HeaderValue::try_from(statement.id.as_str());
-    let outcome = statement_of(&edge, &asked, &mut statement).await;
+    let outcome = statement_of(&edge, &asked, &statement).await;
     let answered = match outcome {
         Ok(Answer::Done(tag)) => done(&tag, format, &statement).map_err(Failure::from),
         Ok(Answer::Changes(answer)) => followed(&edge, answer, format, wanted, statement),
@@ -107,11 +109,11 @@ async fn answer(
 /// The next page of an answer.
 async fn page(
     State(edge): State<Edge>,
-    Path((id, number)): Path<(String, u64)>,
+    Path((id, number)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     allowed(&headers)?;
-    edge.pages.page(&id, number).await
+    edge.pages.page(&id, &number).await
 }
 
 /// Ends a statement.
@@ -140,7 +142,7 @@ fn allowed(headers: &HeaderMap) -> Result<(), Failure> {
 async fn statement_of(
     edge: &Edge,
     asked: &Request,
-    statement: &mut Statement,
+    statement: &Statement,
 ) -> Result<Answer, AnalyzeError> {
     let mut session = edge.platform.session();
     if let Some(name) = &asked.dialect {

@@ -100,6 +100,7 @@ impl Pages {
     fn keep(&self, id: String, paged: Paged) -> Result<(), Failure> {
         let cancelled = paged.statement.ended();
         let answer = Arc::new(tokio::sync::Mutex::new(paged));
+        let own = Arc::downgrade(&answer);
         let open = Open { answer, ends: Instant::now() + PAGE_LIFE, done: false };
         self.room()?.insert(id.clone(), open);
         let pages = self.clone();
@@ -108,7 +109,11 @@ impl Pages {
                 () = cancelled => {}
                 () = pages.expired(&id) => {}
             }
-            pages.0.lock().remove(&id);
+            let mut all = pages.0.lock();
+            // There may be another one under its id by now.
+            if all.get(&id).is_some_and(|open| Arc::as_ptr(&open.answer) == own.as_ptr()) {
+                all.remove(&id);
+            }
         });
         Ok(())
     }
@@ -141,7 +146,8 @@ impl Pages {
     }
 
     /// Answers with a page that is asked for.
-    pub(super) async fn page(&self, id: &str, number: u64) -> Result<Response, Failure> {
+    pub(super) async fn page(&self, id: &str, number: &str) -> Result<Response, Failure> {
+        let Ok(number) = number.parse::<u64>() else { return Err(gone(id)) };
         let open = self.0.lock().get_mut(id).map(|open| {
             open.ends = Instant::now() + PAGE_LIFE;
             open.clone()

@@ -28,12 +28,15 @@ pub(super) fn values(
 
 fn value(text: &str, data_type: &DataType, place: usize) -> Result<ScalarValue, AnalyzeError> {
     let wrong = |reason: &str| {
-        AnalyzeError::user(format!("parameter ${place}: {reason}"))
-            .hint(format!("it is a {} here; write ${place}::type for another", type_name(data_type)))
+        AnalyzeError::user(format!("parameter ${place}: {reason}")).hint(format!(
+            "it is a {} here; write ${place}::type for another",
+            type_name(data_type)
+        ))
     };
     let plain = match text.as_bytes().first() {
         Some(b'n') => {
-            return ScalarValue::try_new_null(data_type).map_err(|_| wrong("null has no such type"));
+            return ScalarValue::try_new_null(data_type)
+                .map_err(|_| wrong("null has no such type"));
         }
         Some(b'"') => {
             serde_json::from_str::<String>(text).map_err(|error| wrong(&error.to_string()))?
@@ -75,7 +78,8 @@ mod tests {
             DataType::Int32,
             DataType::Utf8View,
         ];
-        let list = r#"[123456789012345678901.25, 9007199254740993, "be\n", true, "1970-01-02", null, 7]"#;
+        let list =
+            r#"[123456789012345678901.25, 9007199254740993, "be\n", true, "1970-01-02", null, 7]"#;
         let read = read(list, &types).unwrap();
         assert_eq!(read[0], ScalarValue::Decimal128(Some(12_345_678_901_234_567_890_125), 38, 2));
         assert_eq!(read[1], ScalarValue::Int64(Some(9_007_199_254_740_993)));

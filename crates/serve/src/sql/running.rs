@@ -8,7 +8,6 @@
 use super::failure::cancelled;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,13 +39,12 @@ impl Running {
     ) -> Result<Statement, AnalyzeError> {
         let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
         let (cancel, cancelled) = watch::channel(false);
-        match self.0.lock().entry(id.clone()) {
-            Entry::Vacant(place) => drop(place.insert(cancel)),
-            Entry::Occupied(_) => {
-                let error = AnalyzeError::user(format!("a statement with id {id:?} is running"));
-                return Err(error.class(ErrorClass::DuplicateObject).hint("give each its own id"));
-            }
+        let mut statements = self.0.lock();
+        if statements.contains_key(&id) {
+            let error = AnalyzeError::user(format!("a statement with id {id:?} is running"));
+            return Err(error.class(ErrorClass::DuplicateObject).hint("give each its own id"));
         }
+        statements.insert(id.clone(), cancel);
         let start = Instant::now();
         Ok(Statement { id, running: self.clone(), cancelled, start, end: start + time })
     }
@@ -66,16 +64,9 @@ impl Drop for Statement {
 
 impl Statement {
     /// The work, or why it was not waited for.
-    pub(super) async fn bound<T>(
-        &mut self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, AnalyzeError> {
-        let is_cancelled = async {
-            // The sender is there as long as the statement.
-            let _ = self.cancelled.wait_for(|cancelled| *cancelled).await;
-        };
+    pub(super) async fn bound<T>(&self, work: impl Future<Output = T>) -> Result<T, AnalyzeError> {
         tokio::select! {
-            () = is_cancelled => Err(cancelled()),
+            () = self.ended() => Err(cancelled()),
             done = timeout_at(self.end, work) => done.map_err(|_| {
                 let time = (self.end - self.start).as_secs_f64();
                 AnalyzeError::environment(format!("the statement took longer than {time} s"))
@@ -100,7 +91,7 @@ impl Statement {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Done when it was cancelled.
+    /// Done when it was cancelled, or is no more.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let mut cancelled = self.cancelled.clone();
         async move {

@@ -10,8 +10,8 @@ use super::request::Format;
 use super::running::Statement;
 use arrow::array::RecordBatch;
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 use std::io;
@@ -25,7 +25,7 @@ pub(super) async fn answer(
     mut rows: Rows,
     format: Format,
     limits: SqlLimits,
-    mut statement: Statement,
+    statement: Statement,
 ) -> Result<Response, Failure> {
     let encoder = Encoder::new(format, &rows.schema())?;
     let first = statement.bound(rows.next()).await?.transpose()?;

@@ -84,7 +84,8 @@ async fn is_free(client: &mut Client) {
     .expect("a query that has ended kept its place");
 }
 
-const LONG: &str = "SELECT a.value FROM generate_series(1, 1000000) AS a, generate_series(1, 100000) AS b";
+const LONG: &str =
+    "SELECT a.value FROM generate_series(1, 1000000) AS a, generate_series(1, 100000) AS b";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_arrive_as_they_are() {
@@ -96,7 +97,10 @@ async fn values_arrive_as_they_are() {
     assert!(info.endpoint[0].expiration_time.is_some());
     let batches = rows(&mut client, &info).await;
     let batch = &batches[0];
-    assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), 12_345_678_901_234_567_890_125);
+    assert_eq!(
+        batch.column(0).as_primitive::<Decimal128Type>().value(0),
+        12_345_678_901_234_567_890_125
+    );
     assert_eq!(batch.schema().field(0).data_type(), &DataType::Decimal128(38, 2));
     assert_eq!(batch.column(1).as_string::<i32>().value(0), "xy");
     let at = batch.column(2).to_data();
@@ -112,20 +116,22 @@ async fn values_arrive_as_they_are() {
 async fn a_million_rows_arrive_once_each() {
     let port = Port::start(FlightLimits::default()).await;
     let mut client = port.client().await;
-    let query = "SELECT value, 'row ' || value AS text FROM generate_series(1, 1000000) AS t(value)";
+    let query =
+        "SELECT value, 'row ' || value AS text FROM generate_series(1, 1000000) AS t(value)";
     let info = client.execute(query.into(), None).await.unwrap();
     let batches = rows(&mut client, &info).await;
     assert_eq!(count(&batches), 1_000_000);
-    let sums = batches.iter().map(|batch| {
-        batch.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>()
-    });
+    let sums = batches
+        .iter()
+        .map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>());
     assert_eq!(sums.sum::<i64>(), 500_000_500_000);
     port.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_ends_with_its_client_a_cancel_or_its_time() {
-    let limits = FlightLimits { statement_timeout: Duration::from_secs(5), ..FlightLimits::default() };
+    let limits =
+        FlightLimits { statement_timeout: Duration::from_secs(5), ..FlightLimits::default() };
     let port = Port::start(limits).await;
     let mut client = port.client().await;
     // Its client lets go of it.
@@ -163,7 +169,8 @@ async fn a_statement_ends_with_its_client_a_cancel_or_its_time() {
 async fn prepared_statements_take_rows_of_parameters() {
     let port = Port::start(FlightLimits::default()).await;
     let mut client = port.client().await;
-    let query = "SELECT value * $1 AS product FROM generate_series(1, 3) AS t(value) WHERE value < $2";
+    let query =
+        "SELECT value * $1 AS product FROM generate_series(1, 3) AS t(value) WHERE value < $2";
     let mut statement = client.prepare(query.into(), None).await.unwrap();
     assert_eq!(statement.parameter_schema().unwrap().fields().len(), 2);
     let batch = RecordBatch::try_from_iter([
@@ -214,7 +221,8 @@ async fn mistakes_are_told_with_what_to_do() {
         assert!(error.contains(said), "{query}: {error}");
         let spaced = error.replace(' ', "").to_lowercase();
         assert!(
-            spaced.contains(&code.to_lowercase()) || spaced.contains("invalidargument")
+            spaced.contains(&code.to_lowercase())
+                || spaced.contains("invalidargument")
                 || spaced.contains("clientspecifiedaninvalidargument"),
             "{query}: {error}"
         );

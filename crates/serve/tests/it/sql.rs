@@ -133,7 +133,11 @@ async fn errors_have_a_code_and_a_place() {
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
     let answer = asked_json(&edge, serde_json::json!({"sql": "SELECT\n  nope"})).await;
-    assert_eq!(answer["error"]["position"], serde_json::json!({"line": 2, "column": 3}), "{answer}");
+    assert_eq!(
+        answer["error"]["position"],
+        serde_json::json!({"line": 2, "column": 3}),
+        "{answer}"
+    );
     edge.stop().await;
 }
 
