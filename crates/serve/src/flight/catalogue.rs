@@ -102,7 +102,8 @@ async fn columns(client: &Client, schema: &str, name: &str) -> Schema {
         session.prepare(statements.first()?, &[]).await.ok()?.schema
     };
     let Some(found) = found.await else { return Schema::empty() };
-    let fields = plain_schema(&found).fields().iter().map(|field| {
+    let plain = plain_schema(&found);
+    let fields = plain.fields().iter().map(|field| {
         let mut metadata = field.metadata().clone();
         metadata.insert("ARROW:FLIGHT:SQL:CATALOG_NAME".into(), CATALOG.into());
         metadata.insert("ARROW:FLIGHT:SQL:SCHEMA_NAME".into(), schema.into());

@@ -85,12 +85,13 @@ impl AsyncRead for Connection {
                 self.silence = None;
                 Poll::Ready(read)
             }
-            Poll::Pending => match &mut self.silence {
-                Some(silence) if silence.as_mut().poll(context).is_ready() => {
-                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            Poll::Pending => {
+                let silence = self.silence.as_mut();
+                match silence.is_some_and(|silence| silence.as_mut().poll(context).is_ready()) {
+                    true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                    false => Poll::Pending,
                 }
-                _ => Poll::Pending,
-            },
+            }
         }
     }
 }

@@ -210,8 +210,9 @@ const TYPES: &[Described] = &[
 ];
 
 fn described((name, data_type, size, quote, radix): &Described) -> XdbcTypeInfo {
+    // Flight SQL gives a date and a year the same number.
     let time = match data_type {
-        XdbcDataType::XdbcDate => Some(XdbcDatetimeSubcode::XdbcSubcodeDate),
+        XdbcDataType::XdbcDate => Some(XdbcDatetimeSubcode::XdbcSubcodeYear),
         XdbcDataType::XdbcTimestamp => Some(XdbcDatetimeSubcode::XdbcSubcodeTimestamp),
         _ => None,
     };

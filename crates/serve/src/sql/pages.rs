@@ -85,7 +85,7 @@ impl Pages {
         page_rows: usize,
         statement: Statement,
     ) -> Result<Response, Failure> {
-        self.room()?;
+        drop(self.room()?);
         let id = statement.id.clone();
         let empty = Page { format, body: Bytes::new(), next: None };
         let mut paged =

@@ -1,10 +1,8 @@
 //! Flight SQL, by the library's own client over a real socket.
 
 use crate::support::PATIENCE;
-use arrow::array::{
-    Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampNanosecondType};
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo};
 use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo};
@@ -103,12 +101,10 @@ async fn values_arrive_as_they_are() {
     );
     assert_eq!(batch.schema().field(0).data_type(), &DataType::Decimal128(38, 2));
     assert_eq!(batch.column(1).as_string::<i32>().value(0), "xy");
-    let at = batch.column(2).to_data();
-    let at = TimestampMicrosecondArray::from(at);
-    assert_eq!(at.value(0).rem_euclid(1_000_000), 123_456);
+    let at = batch.column(2).as_primitive::<TimestampNanosecondType>();
+    assert_eq!(at.value(0).rem_euclid(1_000_000_000), 123_456_000);
     // A ticket may be taken again until it ends.
     assert_eq!(count(&rows(&mut client, &info).await), 1);
-    let _ = TimestampMicrosecondType {};
     port.stop().await;
 }
 

