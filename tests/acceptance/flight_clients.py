@@ -97,12 +97,12 @@ def many(cursor):
     frame = cursor.fetch_df()
     must(len(frame) == MILLION, "pandas has", len(frame))
     must(int(frame["value"].sum()) == MILLION * (MILLION + 1) // 2, frame["value"].sum())
-    must(frame["text"].iloc[-1] == f"row {MILLION}", frame["text"].iloc[-1])
+    must((frame["text"] == "row " + frame["value"].astype(str)).all(), "texts of other rows")
     cursor.execute(query)
     table = cursor.fetch_arrow_table()
     must(table.num_rows == MILLION and table.column("quarter").type.scale >= 2, table.schema)
     cursor.execute(query)
-    must(cursor.fetchone()[0] == 1, "the first row")
+    must(cursor.fetchone() is not None, "no first row")
 
 
 def parameters(cursor):
@@ -176,8 +176,9 @@ def by_hand(address):
     must(client.do_get(endpoint.ticket).read_all().num_rows == MILLION, "by hand")
     reader = client.do_get(endpoint.ticket)
     reader.read_chunk()
-    result = client.cancel_flight_info(pyarrow.flight.CancelFlightInfoRequest(info))
-    must(result.status == pyarrow.flight.CancelStatus.CANCELLED, result)
+    cancel = pyarrow.flight.Action("CancelFlightInfo", field(1, info.serialize()))
+    # A CancelFlightInfoResult whose status is CANCEL_STATUS_CANCELLED.
+    must([result.body.to_pybytes() for result in client.do_action(cancel)] == [b"\x08\x01"], "not cancelled")
     try:
         while True:
             reader.read_chunk()
@@ -194,15 +195,17 @@ def by_hand(address):
     print("  pyarrow: ok")
 
 
-def statement(query):
-    """A CommandStatementQuery in an Any, as protobuf writes them: two fields of bytes each."""
-    def field(number, value):
-        size, length = len(value), b""
-        while size > 0x7F:
-            length += bytes([size & 0x7F | 0x80])
-            size >>= 7
-        return bytes([number << 3 | 2]) + length + bytes([size]) + value
+def field(number, value):
+    """A field of bytes as protobuf writes it."""
+    size, length = len(value), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
 
+
+def statement(query):
+    """A CommandStatementQuery in an Any."""
     name = b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
     return field(1, name) + field(2, field(1, query.encode()))
 
@@ -215,7 +218,6 @@ kinds: [SYSTEM TABLE, TABLE, VIEW]
 tables: [orders]
 column: total 3 18,6
 keys: [k]
-types: true
 transactions: false
 amount: true
 id: 9007199254740993

@@ -45,7 +45,6 @@ public final class Jdbc {
                     + columns.getInt("DECIMAL_DIGITS"));
         }
         System.out.println("keys: " + column(about.getPrimaryKeys(null, "public", "keyed"), "COLUMN_NAME"));
-        System.out.println("types: " + column(about.getTypeInfo(), "TYPE_NAME").contains("numeric"));
         System.out.println("transactions: " + about.supportsTransactions());
         // Everything else a tool may ask must have an answer.
         about.getSQLKeywords();

@@ -133,7 +133,7 @@ const LISTS: &[(SqlInfo, &[&str])] = &[
 ];
 
 /// Choices and sets of bits.
-fn numbers() -> [(SqlInfo, i32); 16] {
+fn numbers() -> [(SqlInfo, i32); 15] {
     let bits = |choices: &[i32]| choices.iter().fold(0, |all, choice| all | 1 << choice);
     let lower = SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32;
     let kept = SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32;
@@ -161,7 +161,6 @@ fn numbers() -> [(SqlInfo, i32); 16] {
         (SqlInfo::SqlSupportedPositionedCommands, 0),
         (SqlInfo::SqlSupportedSubqueries, bits(&subqueries)),
         (SqlInfo::SqlSupportedUnions, bits(&unions)),
-        (SqlInfo::SqlDefaultTransactionIsolation, 0),
         (SqlInfo::SqlSupportedTransactionsIsolationLevels, 1),
         // Forward only, read only.
         (SqlInfo::SqlSupportedResultSetTypes, 0b10),
@@ -169,7 +168,9 @@ fn numbers() -> [(SqlInfo, i32); 16] {
     ]
 }
 
+/// Of 64 bits and 0: no limit that is known, and no isolation of transactions.
 const UNLIMITED: &[SqlInfo] = &[
+    SqlInfo::SqlDefaultTransactionIsolation,
     SqlInfo::SqlMaxBinaryLiteralLength,
     SqlInfo::SqlMaxCharLiteralLength,
     SqlInfo::SqlMaxColumnNameLength,
