@@ -17,7 +17,7 @@ class Peer(pyarrow.flight.FlightServerBase):
 
     def reader(self):
         """The query's batches, of as many rows as DuckDB gives by itself."""
-        return duckdb.connect().execute(self.query).to_arrow_reader(122_880)
+        return duckdb.connect().sql(self.query).to_arrow_reader(122_880)
 
     def get_flight_info(self, context, descriptor):
         endpoint = pyarrow.flight.FlightEndpoint(descriptor.command, [])

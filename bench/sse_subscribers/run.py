@@ -18,7 +18,7 @@ import benchlib
 import server
 
 SUBSCRIBERS = max(20, int(2_000 * benchlib.SCALE))
-SECONDS = max(5, int(30 * benchlib.SCALE))
+SECONDS = max(10, int(30 * benchlib.SCALE))
 RATE = 200
 VIEW = "sales_per_minute"
 

@@ -38,11 +38,12 @@ public final class Jdbc {
         System.out.println("kinds: " + column(about.getTableTypes(), "TABLE_TYPE"));
         String[] kinds = {"TABLE"};
         System.out.println("tables: " + column(about.getTables(null, "public", "orde_s", kinds), "TABLE_NAME"));
-        ResultSet columns = about.getColumns(null, "public", "orders", "total");
-        while (columns.next()) {
-            System.out.println("column: " + columns.getString("COLUMN_NAME") + " "
-                    + columns.getInt("DATA_TYPE") + " " + columns.getInt("COLUMN_SIZE") + ","
-                    + columns.getInt("DECIMAL_DIGITS"));
+        try (ResultSet columns = about.getColumns(null, "public", "orders", "total")) {
+            while (columns.next()) {
+                System.out.println("column: " + columns.getString("COLUMN_NAME") + " "
+                        + columns.getInt("DATA_TYPE") + " " + columns.getInt("COLUMN_SIZE") + ","
+                        + columns.getInt("DECIMAL_DIGITS"));
+            }
         }
         System.out.println("keys: " + column(about.getPrimaryKeys(null, "public", "keyed"), "COLUMN_NAME"));
         System.out.println("transactions: " + about.supportsTransactions());
@@ -102,7 +103,7 @@ public final class Jdbc {
             // A setting lasts for the connection.
             statement.execute("SET timezone = 'Asia/Tokyo'");
         }
-        System.out.println("zone: " + one(connection, "SELECT to_char(arrow_cast(0, 'Timestamp(Second, Some(\"Asia/Tokyo\"))'), '%H') AS t"));
+        System.out.println("zone: " + one(connection, "SHOW timezone"));
     }
 
     private static void mistakes(Connection connection) {
