@@ -10,13 +10,15 @@
 //! or one connection, which live with it.
 
 mod docs;
+mod kind;
 mod layers;
 mod settings;
 mod units;
 
 pub use docs::reference;
+pub use kind::Kind;
 pub use layers::{Origin, ResolvedSetting, WriteKey};
-pub use settings::{Kind, SETTINGS, Setting};
+pub use settings::{SETTINGS, Setting};
 pub use units::{bytes, bytes_text, duration_text};
 
 use layers::Layers;
