@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 benches=("$@")
 if [ ${#benches[@]} -eq 0 ]; then
-    benches=(batch_json http_ingest kafka_port memory cold_start view_latency point_query nexmark)
+    benches=(batch_json http_ingest kafka_port memory cold_start view_latency point_query flight_sql sse_subscribers nexmark)
 fi
 for bench in "${benches[@]}"; do
     if [ ! -f "bench/$bench/run.py" ]; then

@@ -6,26 +6,19 @@ Left out: more nodes than one.
 """
 
 import contextlib
-import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 
+import maven
+from maven import CACHE
 from server import free_port
 
 VERSION = "4.1.1"
-CACHE = pathlib.Path(os.environ.get("TRADEWIND_CACHE", pathlib.Path.home() / ".cache" / "tradewind"))
 START_SECONDS = 90
-POM = """<project><modelVersion>4.0.0</modelVersion>
-<groupId>tradewind</groupId><artifactId>jars</artifactId><version>1</version>
-<dependencies><dependency>
-<groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId><version>{version}</version>
-</dependency></dependencies></project>
-"""
 # As its own start script has them.
 JVM = ["-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
        "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]
@@ -46,16 +39,7 @@ group.initial.rebalance.delay.ms=0
 
 def jars(artifact):
     """The folder with an artifact of Apache Kafka and all it needs."""
-    folder = CACHE / "jars" / f"{artifact}-{VERSION}"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory() as pom:
-            (pathlib.Path(pom) / "pom.xml").write_text(POM.format(artifact=artifact, version=VERSION))
-            partial = folder.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies",
-                            f"-DoutputDirectory={partial}"], cwd=pom, check=True)
-        partial.rename(folder)
-    return folder
+    return maven.jars("org.apache.kafka", artifact, VERSION)
 
 
 def java(artifact, folder, flags, *command):

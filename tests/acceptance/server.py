@@ -54,7 +54,7 @@ class Server:
         self.data_dir = pathlib.Path(data_dir)
         self.settings = settings or {}
         self.http_port, self.kafka_port = free_port(), free_port()
-        self.postgres_port = free_port()
+        self.postgres_port, self.flight_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.process = None
 
@@ -64,6 +64,7 @@ class Server:
             "server.http_listen": f"127.0.0.1:{self.http_port}",
             "server.kafka_listen": f"127.0.0.1:{self.kafka_port}",
             "server.postgres_listen": f"127.0.0.1:{self.postgres_port}",
+            "server.flight_listen": f"127.0.0.1:{self.flight_port}",
             "collect.write_keys": WRITE_KEYS,
         } | self.settings
         named = {f"TRADEWIND_{key.replace('.', '_').upper()}": str(value)

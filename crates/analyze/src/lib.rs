@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod groups;
 mod joins;
+mod keys;
 mod names;
 mod pg_catalog;
 mod platform;

@@ -34,7 +34,7 @@ use tradewind_log::group::GroupCoordinator;
 use tradewind_log::wire::{KeptTopics, WireLimits};
 use tradewind_log::{LogStore, RecoveryReport};
 use tradewind_process::Engine;
-use tradewind_serve::{Health, SubscribeLimits, Subscribers, http, metrics};
+use tradewind_serve::{Health, SubscribeLimits, Subscribers, flight, http, metrics};
 use tradewind_sql::Catalogue;
 use tradewind_types::config::Config;
 use tradewind_types::{Clock, Log};
@@ -88,11 +88,13 @@ struct Addresses {
     http: SocketAddr,
     kafka: SocketAddr,
     postgres: SocketAddr,
+    flight: SocketAddr,
 }
 
 /// A running server.
 pub struct Server {
     addresses: Option<Addresses>,
+    router: Option<Router>,
     health: Health,
     parts: Parts,
     stop: watch::Sender<bool>,
@@ -114,9 +116,15 @@ impl Server {
         let kafka = listen("Kafka", &config.server.kafka.listen, "server.kafka_listen").await?;
         let postgres = &config.server.postgres.listen;
         let postgres = listen("Postgres", postgres, "server.postgres_listen").await?;
+        let flight_port = &config.server.flight.listen;
+        let flight_port = listen("Flight SQL", flight_port, "server.flight_listen").await?;
         let (http_addr, kafka_addr) = (address(&http)?, address(&kafka)?);
-        let addresses =
-            Addresses { http: http_addr, kafka: kafka_addr, postgres: address(&postgres)? };
+        let addresses = Addresses {
+            http: http_addr,
+            kafka: kafka_addr,
+            postgres: address(&postgres)?,
+            flight: address(&flight_port)?,
+        };
         let (stop, _) = watch::channel(false);
         let health = Health::default();
         let routes: Arc<OnceLock<Router>> = Arc::default();
@@ -138,7 +146,9 @@ impl Server {
             settings::postgres(&config),
             stopped(&stop),
         ));
-        let _ = routes.set(parts.routes(&config, kafka_addr, subscribers)?);
+        let router = parts.routes(&config, kafka_addr, subscribers)?;
+        let _ = routes.set(router.clone());
+        let router = Some(router.merge(health.router()));
         let kafka = tokio::spawn(tradewind_log::wire::serve(
             kafka,
             (parts.log.clone(), parts.groups.clone()),
@@ -146,11 +156,15 @@ impl Server {
             advertised(&config, kafka_addr),
             stopped(&stop),
         ));
-        let (ports, background) = (vec![http, kafka, postgres], parts.background(&config));
+        let (platform, clock) = (parts.platform.clone(), Arc::clone(&parts.clock));
+        let limits = settings::flight(&config);
+        let served = flight::serve(flight_port, platform, clock, limits, stopped(&stop));
+        let flight = tokio::spawn(served.map_err(part)?);
+        let (ports, background) = (vec![http, flight, kafka, postgres], parts.background(&config));
         watch_log(&health, &parts.log);
         health.ready();
         let addresses = Some(addresses);
-        Ok(Self { addresses, health, parts, stop, ports, background })
+        Ok(Self { addresses, router, health, parts, stop, ports, background })
     }
 
     /// Opens the folder for this process alone, without ports. Pipelines run.
@@ -165,7 +179,7 @@ impl Server {
         // Where there is a port, it runs them.
         let background = vec![tokio::spawn(async move { groups.run().await })];
         let ports = Vec::new();
-        Ok(Self { addresses: None, health, parts, stop, ports, background })
+        Ok(Self { addresses: None, router: None, health, parts, stop, ports, background })
     }
 
     /// Where HTTP is served; `None` without ports.
@@ -181,6 +195,16 @@ impl Server {
     /// Where PostgreSQL's protocol is served; `None` without ports.
     pub fn postgres_addr(&self) -> Option<SocketAddr> {
         self.addresses.map(|addresses| addresses.postgres)
+    }
+
+    /// Where Flight SQL is served; `None` without ports.
+    pub fn flight_addr(&self) -> Option<SocketAddr> {
+        self.addresses.map(|addresses| addresses.flight)
+    }
+
+    /// What HTTP answers with, without a connection between; `None` without ports.
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
     }
 
     /// SQL, without a connection between.
@@ -298,6 +322,7 @@ struct Parts {
     engine: Engine,
     catalogue: Arc<Catalogue>,
     platform: Platform,
+    clock: Arc<dyn Clock>,
     folder: DataDir,
 }
 
@@ -355,6 +380,7 @@ impl Parts {
         });
         let platform = platform.map_err(part)?;
         let retries = Arc::new(retries);
+        let clock = Arc::clone(clock);
         Ok(Self {
             log,
             groups,
@@ -366,6 +392,7 @@ impl Parts {
             engine,
             catalogue,
             platform,
+            clock,
             folder,
         })
     }
@@ -399,9 +426,13 @@ impl Parts {
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
             .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers.clone()))
             .merge(tradewind_serve::live_router(engine.clone(), subscribers))
-            .merge(tradewind_serve::panels_router(self.folder.path.join("panels"), config.demo.shop))
+            .merge(tradewind_serve::panels_router(
+                self.folder.path.join("panels"),
+                config.demo.shop,
+            ))
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
+            .merge(tradewind_serve::openapi_router())
             .merge(tradewind_serve::dashboard(kafka.to_string())))
     }
 

@@ -12,6 +12,7 @@ use tradewind_lake::LakeSettings;
 use tradewind_log::group::GroupSettings;
 use tradewind_log::wire::{QuotaLimits, WireLimits};
 use tradewind_log::{LogSettings, TopicDefaults, TransactionSettings};
+use tradewind_serve::flight::FlightLimits;
 use tradewind_serve::{Limits, PostgresLimits, SqlLimits};
 use tradewind_types::config::{Config, Flush, ResolvedSetting, SqlDialect};
 
@@ -143,6 +144,15 @@ pub fn http(config: &Config) -> Limits {
         body_timeout: Duration::from_millis(from.body_timeout_ms),
         idle_timeout: Duration::from_millis(from.idle_timeout_ms),
         header_bytes_max: from.header_bytes_max,
+        shutdown_timeout: Duration::from_millis(config.server.shutdown_timeout_ms),
+    }
+}
+
+/// For the Flight SQL port.
+pub fn flight(config: &Config) -> FlightLimits {
+    FlightLimits {
+        connections_max: config.server.flight.connections_max,
+        statement_timeout: Duration::from_millis(config.sql.statement_timeout_ms),
         shutdown_timeout: Duration::from_millis(config.server.shutdown_timeout_ms),
     }
 }

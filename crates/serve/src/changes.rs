@@ -6,7 +6,7 @@
 //! Left out: where changes come from.
 
 use crate::render;
-use crate::sql::{Format, error_json};
+use crate::sql::{Statement, error_json};
 use crate::subscribe::{HEARTBEAT, Place};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -24,20 +24,28 @@ use tradewind_types::connector::Positions;
 /// Rows written at once: a change may be of many, and is handed on bit by bit.
 const ROWS_AT_ONCE: usize = 1_000;
 
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lines {
+    Json,
+    Csv,
+}
+
 /// Answers with changes until somebody ends it, at `end` at the latest.
 pub(crate) fn answer(
     changes: Changes,
-    format: Format,
+    format: Lines,
     end: Option<Instant>,
     place: Place,
+    statement: Statement,
 ) -> Response {
     let schema = changes.schema();
     let (head, kind) = match format {
-        Format::Json => {
+        Lines::Json => {
             let columns = render::json_columns(&schema);
             (format!("{{\"columns\":{columns}}}\n"), "application/x-ndjson")
         }
-        Format::Csv => (render::csv_changes_header(&schema), "text/csv; charset=utf-8"),
+        Lines::Csv => (render::csv_changes_header(&schema), "text/csv; charset=utf-8"),
     };
     let columns = schema.fields().len();
     let writer = Writer {
@@ -50,6 +58,7 @@ pub(crate) fn answer(
         format,
         end,
         place,
+        statement,
     };
     let body = stream::unfold(writer, |mut writer| async move {
         let text = writer.next().await?;
@@ -68,9 +77,11 @@ struct Writer {
     token: Option<String>,
     positions: BTreeMap<String, Positions>,
     columns: usize,
-    format: Format,
+    format: Lines,
     end: Option<Instant>,
     place: Place,
+    /// Under way until the answer is.
+    statement: Statement,
 }
 
 /// Rows that are being written.
@@ -93,6 +104,7 @@ impl Writer {
         let next = tokio::select! {
             biased;
             () = self.place.stopped() => return Some(self.ended("stopping")),
+            () = self.statement.ended() => return Some(self.ended("cancelled")),
             () = until(self.end) => return Some(self.ended("timeout")),
             next = timeout(HEARTBEAT, changes.next()) => next,
         };
@@ -124,8 +136,8 @@ impl Writer {
         let to = kinds.len().min(from + ROWS_AT_ONCE);
         let mut text = String::new();
         let written = match self.format {
-            Format::Json => render::json_changes(&batch, &kinds[from..to], &mut text),
-            Format::Csv => render::csv_changes(&batch, &kinds[from..to], &mut text),
+            Lines::Json => render::json_changes(&batch, &kinds[from..to], &mut text),
+            Lines::Csv => render::csv_changes(&batch, &kinds[from..to], &mut text),
         };
         if to < kinds.len() {
             self.rows = Some(Rows { batch, kinds, next: to });
@@ -151,27 +163,27 @@ impl Writer {
         self.changes = None;
         let token = self.token.clone().unwrap_or_default();
         match self.format {
-            Format::Json => format!("{}\n", json!({"end": why, "token": self.token})),
-            Format::Csv if token.is_empty() => format!("# end: {why}\n"),
-            Format::Csv => format!("# end: {why} {token}\n"),
+            Lines::Json => format!("{}\n", json!({"end": why, "token": self.token})),
+            Lines::Csv if token.is_empty() => format!("# end: {why}\n"),
+            Lines::Csv => format!("# end: {why} {token}\n"),
         }
     }
 
     fn failed(&mut self, error: &AnalyzeError) -> String {
         self.changes = None;
         match self.format {
-            Format::Json => {
+            Lines::Json => {
                 format!("{}\n", json!({"error": error_json(error), "token": self.token}))
             }
-            Format::Csv => format!("# error: {error}\n"),
+            Lines::Csv => format!("# error: {error}\n"),
         }
     }
 
     /// A line that is no row.
     fn line(&self, kind: &str, token: &str, json: &serde_json::Value) -> String {
         match self.format {
-            Format::Json => format!("{json}\n"),
-            Format::Csv => format!("{kind},,{token}{}\n", ",".repeat(self.columns)),
+            Lines::Json => format!("{json}\n"),
+            Lines::Csv => format!("{kind},,{token}{}\n", ",".repeat(self.columns)),
         }
     }
 }

@@ -9,14 +9,17 @@ mod changes;
 mod dashboard;
 mod figures;
 mod filter;
+pub mod flight;
 pub mod health;
 pub mod http;
 mod live;
 pub mod metrics;
+mod openapi;
 mod origin;
 mod panels;
 pub mod postgres;
 pub mod render;
+mod rendered;
 mod sql;
 mod subscribe;
 
@@ -24,6 +27,7 @@ pub use dashboard::{dashboard, shop_pages, tracker};
 pub use health::Health;
 pub use http::Limits;
 pub use live::live_router;
+pub use openapi::{OPENAPI, openapi_router};
 pub use origin::refusal as origin_refusal;
 pub use panels::panels_router;
 pub use postgres::PostgresLimits;
@@ -36,4 +40,7 @@ pub enum ServeError {
     /// Another recorder was installed in this process.
     #[error("metrics cannot be recorded: {0}")]
     Metrics(String),
+    /// The Flight port cannot describe itself.
+    #[error("the Flight port cannot start: {0}")]
+    Flight(String),
 }

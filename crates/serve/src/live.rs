@@ -9,6 +9,7 @@
 //! Left out: ticks of different views at one moment; each view is whole by itself.
 
 use crate::filter::RowFilter;
+use crate::rendered::Rendered;
 use crate::subscribe::{HEARTBEAT, Place, Subscribers, changed, framed, too_many};
 use crate::{origin, render};
 use arrow::error::ArrowError;
@@ -23,9 +24,10 @@ use futures::future::{FutureExt, pending, select_all};
 use futures::stream;
 use serde_json::json;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tradewind_process::{Engine, ResumeToken, Subscription, ViewEvent};
+use tradewind_process::{Engine, ResumeToken, Subscription, ViewChanges, ViewEvent};
 
 /// Views of one connection: a page has a dozen panels, and many share a view.
 const VIEWS_MAX: usize = 32;
@@ -38,13 +40,18 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The route.
 pub fn live_router(engine: Engine, subscribers: Subscribers) -> Router {
-    Router::new().route("/api/live", get(live)).with_state(Edge { engine, subscribers })
+    Router::new().route("/api/live", get(live)).with_state(Edge {
+        engine,
+        subscribers,
+        rendered: Rendered::default(),
+    })
 }
 
 #[derive(Clone)]
 struct Edge {
     engine: Engine,
     subscribers: Subscribers,
+    rendered: Rendered,
 }
 
 async fn live(
@@ -61,7 +68,8 @@ async fn live(
         Err(reason) => return (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
     };
     let Some(place) = edge.subscribers.admit() else { return too_many() };
-    let feed = Feed { engine: edge.engine, views, place, first: 0, next_look: Instant::now() };
+    let Edge { engine, rendered, .. } = edge;
+    let feed = Feed { engine, rendered, views, place, first: 0, next_look: Instant::now() };
     let events = stream::unfold(feed, |mut feed| async {
         let text = feed.next().await?;
         Some((Ok::<_, Infallible>(text), feed))
@@ -146,6 +154,7 @@ impl Followed {
 /// One connection's events as text.
 struct Feed {
     engine: Engine,
+    rendered: Rendered,
     views: Vec<Followed>,
     place: Place,
     /// Where the next look begins, so that a busy view does not keep the others waiting.
@@ -268,13 +277,9 @@ impl Feed {
             }
             ViewEvent::Changes { changes, token } => {
                 view.token = Some(token);
-                let rows = changes.rows.iter().map(|rows| following.passed(rows));
-                let rows = rows.collect::<Result<Vec<_>, _>>()?;
-                if rows.iter().all(|rows| rows.num_rows() == 0) {
+                let Some(lists) = following.lists(&changes, &self.rendered)? else {
                     return Ok(());
-                }
-                let (deleted, inserted) = changed(&rows)?;
-                let lists = format!("\"delete\":[{deleted}],\"insert\":[{inserted}]");
+                };
                 ("changes", format!("{{\"at\":{at},{lists}}}"))
             }
         };
@@ -290,6 +295,25 @@ impl Feed {
 }
 
 impl Following {
+    /// What a tick has changed, as text; `None` where nothing of it passes.
+    fn lists(
+        &self,
+        changes: &Arc<ViewChanges>,
+        rendered: &Rendered,
+    ) -> Result<Option<Arc<str>>, ArrowError> {
+        let Some(filter) = &self.filter else {
+            let nothing = changes.rows.iter().all(|rows| rows.num_rows() == 0);
+            return if nothing { Ok(None) } else { rendered.of(changes).map(Some) };
+        };
+        let rows = changes.rows.iter().map(|rows| filter.apply(rows));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        if rows.iter().all(|rows| rows.num_rows() == 0) {
+            return Ok(None);
+        }
+        let (deleted, inserted) = changed(&rows)?;
+        Ok(Some(format!("\"delete\":[{deleted}],\"insert\":[{inserted}]").into()))
+    }
+
     fn passed(
         &self,
         rows: &arrow::array::RecordBatch,

@@ -10,13 +10,15 @@
 //! or one connection, which live with it.
 
 mod docs;
+mod kind;
 mod layers;
 mod settings;
 mod units;
 
 pub use docs::reference;
+pub use kind::Kind;
 pub use layers::{Origin, ResolvedSetting, WriteKey};
-pub use settings::{Kind, SETTINGS, Setting};
+pub use settings::{SETTINGS, Setting};
 pub use units::{bytes, bytes_text, duration_text};
 
 use layers::Layers;
@@ -53,6 +55,8 @@ pub struct DemoConfig {
 pub struct ServerConfig {
     /// HTTP.
     pub http: HttpConfig,
+    /// Arrow Flight SQL.
+    pub flight: FlightConfig,
     /// The Kafka protocol.
     pub kafka: KafkaConfig,
     /// PostgreSQL's protocol.
@@ -76,6 +80,15 @@ pub struct HttpConfig {
     pub idle_timeout_ms: u64,
     /// The longest request head.
     pub header_bytes_max: usize,
+}
+
+/// The Flight SQL port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightConfig {
+    /// `host:port`; port 0 picks a free one.
+    pub listen: String,
+    /// Connections at once; more are closed as they come.
+    pub connections_max: usize,
 }
 
 /// The Kafka port and what one connection may cost.
@@ -382,6 +395,10 @@ impl ServerConfig {
                 body_timeout_ms: layers.number("server.http_body_timeout_ms"),
                 idle_timeout_ms: layers.number("server.http_idle_timeout_ms"),
                 header_bytes_max: layers.size("server.http_header_bytes_max"),
+            },
+            flight: FlightConfig {
+                listen: layers.text("server.flight_listen"),
+                connections_max: layers.size("server.flight_connections_max"),
             },
             kafka: KafkaConfig {
                 listen: layers.text("server.kafka_listen"),

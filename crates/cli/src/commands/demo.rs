@@ -149,7 +149,8 @@ async fn start(
             let http = ("server.http_listen", &mut config.server.http.listen);
             let kafka = ("server.kafka_listen", &mut config.server.kafka.listen);
             let postgres = ("server.postgres_listen", &mut config.server.postgres.listen);
-            for (name, listen) in [http, kafka, postgres] {
+            let flight = ("server.flight_listen", &mut config.server.flight.listen);
+            for (name, listen) in [http, kafka, postgres, flight] {
                 let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
                 *listen = format!("{host}:0");
                 if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
@@ -345,13 +346,7 @@ impl Figures {
         )
     }
 
-    fn screen(
-        &self,
-        url: &str,
-        rate: u64,
-        totals: &TrafficTotals,
-        history: Option<i64>,
-    ) -> String {
+    fn screen(&self, url: &str, rate: u64, totals: &TrafficTotals, history: Option<i64>) -> String {
         let history = history.map_or_else(|| "complete".to_owned(), bar);
         let mut text = format!(
             "Tradewind demo\n\n\

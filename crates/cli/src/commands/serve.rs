@@ -90,6 +90,7 @@ fn announce(server: &Server) -> std::io::Result<()> {
         ("http ", server.http_addr()),
         ("kafka", server.kafka_addr()),
         ("postgres", server.postgres_addr()),
+        ("flight", server.flight_addr()),
     ];
     for (name, address) in ports {
         if let Some(address) = address {

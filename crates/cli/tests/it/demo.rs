@@ -9,6 +9,7 @@ fn the_demo_runs_ends_by_itself_and_adds_up() {
         .args(["--history-days", "1"])
         .args(["--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"])
         .args(["--postgres-listen", "127.0.0.1:0"])
+        .args(["--set", "server.flight_listen=127.0.0.1:0"])
         .args(["--set", "log.disk_reserve_bytes=16 MiB"])
         .output()
         .unwrap();

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 fn serve<'a>(data_dir: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["serve", "--data-dir", data_dir, "--http-listen", "127.0.0.1:0"];
     arguments.extend(["--kafka-listen", "127.0.0.1:0", "--postgres-listen", "127.0.0.1:0"]);
+    arguments.extend(["--set", "server.flight_listen=127.0.0.1:0"]);
     arguments.extend(more);
     arguments
 }

@@ -62,6 +62,7 @@ pub(crate) struct Served {
     pub(crate) http: String,
     pub(crate) kafka: String,
     pub(crate) postgres: String,
+    pub(crate) flight: String,
 }
 
 impl Served {
@@ -72,6 +73,7 @@ impl Served {
             .args(["--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"])
             .args(["--postgres-listen", "127.0.0.1:0"])
             .args(["--set", "log.disk_reserve_bytes=16 MiB"])
+            .args(["--set", "server.flight_listen=127.0.0.1:0"])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,14 +86,16 @@ impl Served {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let (mut http, mut kafka, mut postgres) = (String::new(), String::new(), String::new());
+        let (mut http, mut kafka, mut postgres, mut flight) =
+            <(String, String, String, String)>::default();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             match line.split_once(' ') {
                 Some(("http", address)) => http = address.trim().to_string(),
                 Some(("kafka", address)) => kafka = address.trim().to_string(),
                 Some(("postgres", address)) => postgres = address.trim().to_string(),
-                _ if line == "ready" => return Self { child, http, kafka, postgres },
+                Some(("flight", address)) => flight = address.trim().to_string(),
+                _ if line == "ready" => return Self { child, http, kafka, postgres, flight },
                 _ => {}
             }
         }

@@ -124,7 +124,8 @@ impl History {
             * u128::from(busy_sum(&busy))
             * u128::from(ORDERS_PER_MYRIAD_VISITS);
         // Seconds between two orders: visits are events by their mean, orders are visits by theirs.
-        let mean_us = 1_000_000_u128 * u128::from(EVENTS_PER_VISIT_PER_MILLE) * 10_000 / pace.max(1);
+        let mean_us =
+            1_000_000_u128 * u128::from(EVENTS_PER_VISIT_PER_MILLE) * 10_000 / pace.max(1);
         let mean_us = (mean_us as i64).max(1);
         self.now += self.random.random_range(1..=2 * mean_us);
         if self.now >= self.settings.start_us {

@@ -89,7 +89,10 @@ pub(super) enum Deed {
     Viewed(&'static Product),
     Added(Line),
     CartViewed(Vec<Line>),
-    CheckoutStarted { order_id: String, lines: Vec<Line> },
+    CheckoutStarted {
+        order_id: String,
+        lines: Vec<Line>,
+    },
     Ordered(Order),
     Refunded(Refund),
 }

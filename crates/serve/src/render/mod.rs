@@ -1,22 +1,24 @@
-//! Rows as text: JSON, CSV, and a table for a terminal.
+//! Rows as text: JSON, CSV, and a table for a terminal; and as Arrow.
 //!
 //! Guarantees: no value changes on its way: decimals, and integers beyond 2^53, are strings in
 //! JSON; instants are ISO 8601; bytes are hexadecimal after `\x`, as in PostgreSQL.
 //! Left out: limits, which are the caller's.
 
+mod arrow;
 mod csv;
 mod json;
 mod table;
 
+pub use self::arrow::{ARROW_STREAM, ArrowStream, plain_rows, plain_schema};
 pub use csv::{csv_changes, csv_changes_header, csv_header, csv_rows};
 pub(crate) use json::json_value;
 pub use json::{json_changes, json_columns, json_objects, json_rows};
 pub use table::{RunningTable, table, text_table};
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use ::arrow::array::Array;
+use ::arrow::datatypes::DataType;
+use ::arrow::error::ArrowError;
+use ::arrow::util::display::{ArrayFormatter, FormatOptions};
 use tradewind_analyze::RowKind;
 
 /// How often a changed row counts.

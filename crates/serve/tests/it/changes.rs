@@ -120,7 +120,7 @@ async fn the_last_line_says_why_nothing_more_comes() {
             r#"{"kind":"+I","weight":1,"row":[1]}"#,
             r#"{"positions":{"t":{"0":17,"3":4}},"progress":"1-7"}"#,
             r#"{"reset":true}"#,
-            r#"{"error":{"detail":null,"hint":"read faster","message":"fallen behind"},"token":null}"#,
+            r#"{"error":{"code":"58000","detail":null,"hint":"read faster","message":"fallen behind","position":null},"token":null}"#,
         ]
     );
     let mut stream = edge.connect().await;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod flight;
 mod http;
 mod postgres;
 mod sql;

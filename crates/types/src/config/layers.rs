@@ -5,7 +5,8 @@
 //! Left out: reading the file and the environment themselves.
 
 use super::ConfigError;
-use super::settings::{Kind, ORDERED, SECTIONS, SETTINGS, Setting, VARIABLE_PREFIX};
+use super::kind::Kind;
+use super::settings::{ORDERED, SECTIONS, SETTINGS, Setting, VARIABLE_PREFIX};
 use super::units;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

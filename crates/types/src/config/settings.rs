@@ -4,7 +4,7 @@
 //! tests read every default through its own kind, so a default out of range cannot be.
 //! Left out: reading (`layers`) and printing (`docs`).
 
-use super::units::{bytes_text, duration_text};
+use super::kind::Kind;
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -17,80 +17,6 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does and why its bound is what it is, in sentences for the person running a store.
     pub doc: &'static str,
-}
-
-/// What a setting accepts.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// `host:port`.
-    Address,
-    /// A size between `min` and `max` bytes.
-    Bytes {
-        /// The smallest accepted.
-        min: u64,
-        /// The largest accepted.
-        max: u64,
-    },
-    /// A time between `min` and `max` milliseconds.
-    Milliseconds {
-        /// The shortest accepted.
-        min: u64,
-        /// The longest accepted.
-        max: u64,
-    },
-    /// A time between `min` and `max` whole hours.
-    Hours {
-        /// The shortest accepted.
-        min: u64,
-        /// The longest accepted.
-        max: u64,
-    },
-    /// A whole number between `min` and `max`.
-    Count {
-        /// The smallest accepted.
-        min: u64,
-        /// The largest accepted.
-        max: u64,
-    },
-    /// `true` or `false`.
-    Flag,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// A list of [`super::WriteKey`]s.
-    WriteKeys,
-    /// `"none"`, or what is inside.
-    OrNone(&'static Kind),
-}
-
-impl Kind {
-    /// What is accepted, in words: `a size from 1 MiB to 1 TiB, as in "64 MB"`.
-    pub fn expected(&self) -> String {
-        match self {
-            Self::Address => r#"an address, as in "127.0.0.1:8080""#.to_owned(),
-            Self::Bytes { min, max } => {
-                format!("a size from {} to {}, as in \"64 MB\"", bytes_text(*min), bytes_text(*max))
-            }
-            Self::Milliseconds { min, max } => {
-                let (min, max) = (duration_text(*min), duration_text(*max));
-                format!("a time from {min} to {max}, as in \"60 s\"")
-            }
-            Self::Hours { min, max } => {
-                format!("a number of hours from {min} to {max}, as in 24 or \"7 d\"")
-            }
-            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Flag => "true or false".to_owned(),
-            Self::OneOf(words) => {
-                let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
-                quoted.join(" or ")
-            }
-            Self::WriteKeys => concat!(
-                "a list of at least one { key = \"...\", store_id = \"...\", source = \"...\" }: ",
-                "optionally a bearer_token; no key twice, no colon in a key, and letters, digits and . _ - in the other two"
-            )
-            .to_owned(),
-            Self::OrNone(inner) => format!("{}, or \"none\"", inner.expected()),
-        }
-    }
 }
 
 /// The sections, in the order they are documented, each with what it is about.
@@ -170,6 +96,18 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Bytes { min: 8 << 10, max: MIB },
         "16 KiB",
         "The longest request head.",
+    ),
+    setting(
+        "server.flight_listen",
+        Kind::Address,
+        "127.0.0.1:8815",
+        "Where Arrow Flight SQL is served. Port 0 picks a free one.",
+    ),
+    setting(
+        "server.flight_connections_max",
+        CONNECTIONS,
+        "1000",
+        "Flight SQL connections at once; more are closed as they come. A program has one, a pool a dozen.",
     ),
     setting(
         "server.kafka_listen",
