@@ -19,14 +19,21 @@ const TEXT_BYTES_MAX: usize = 32 << 10;
 
 /// Recent changes, the newest last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Rendered(Arc<Mutex<VecDeque<(Arc<ViewChanges>, Arc<str>)>>>);
+pub(crate) struct Rendered(Arc<Mutex<VecDeque<Tick>>>);
+
+/// What one tick of a view has changed.
+#[derive(Debug)]
+struct Tick {
+    changes: Arc<ViewChanges>,
+    text: Arc<str>,
+}
 
 impl Rendered {
     /// `"delete":[…],"insert":[…]`
     pub(crate) fn of(&self, changes: &Arc<ViewChanges>) -> Result<Arc<str>, ArrowError> {
-        let known = |(one, _): &&(Arc<ViewChanges>, Arc<str>)| Arc::ptr_eq(one, changes);
-        if let Some((_, text)) = self.0.lock().iter().rev().find(known) {
-            return Ok(Arc::clone(text));
+        let known = |tick: &&Tick| Arc::ptr_eq(&tick.changes, changes);
+        if let Some(tick) = self.0.lock().iter().rev().find(known) {
+            return Ok(Arc::clone(&tick.text));
         }
         let (deleted, inserted) = changed(&changes.rows)?;
         let text: Arc<str> = format!("\"delete\":[{deleted}],\"insert\":[{inserted}]").into();
@@ -35,7 +42,7 @@ impl Rendered {
             if recent.len() >= TICKS_MAX {
                 recent.pop_front();
             }
-            recent.push_back((Arc::clone(changes), Arc::clone(&text)));
+            recent.push_back(Tick { changes: Arc::clone(changes), text: Arc::clone(&text) });
         }
         Ok(text)
     }

@@ -61,8 +61,6 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) http: String,
     pub(crate) kafka: String,
-    pub(crate) postgres: String,
-    pub(crate) flight: String,
 }
 
 impl Served {
@@ -86,16 +84,13 @@ impl Served {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let (mut http, mut kafka, mut postgres, mut flight) =
-            <(String, String, String, String)>::default();
+        let (mut http, mut kafka) = (String::new(), String::new());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             match line.split_once(' ') {
                 Some(("http", address)) => http = address.trim().to_string(),
                 Some(("kafka", address)) => kafka = address.trim().to_string(),
-                Some(("postgres", address)) => postgres = address.trim().to_string(),
-                Some(("flight", address)) => flight = address.trim().to_string(),
-                _ if line == "ready" => return Self { child, http, kafka, postgres, flight },
+                _ if line == "ready" => return Self { child, http, kafka },
                 _ => {}
             }
         }

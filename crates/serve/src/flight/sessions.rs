@@ -91,7 +91,7 @@ fn cookie(headers: &MetadataMap) -> Option<Handle> {
     let mut pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
     let (_, key) = pairs.find(|(name, _)| name.trim() == COOKIE)?;
     // One that is not ours is one that we do not have.
-    Some(Uuid::parse_str(key.trim().trim_matches('"')).unwrap_or(Uuid::nil()))
+    Some(Uuid::parse_str(key.trim().trim_matches('"')).unwrap_or_default())
 }
 
 impl Client {

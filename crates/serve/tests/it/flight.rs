@@ -70,16 +70,17 @@ fn count(batches: &[RecordBatch]) -> usize {
 
 /// Asks until there is a place for a query: the one before has given its back.
 async fn is_free(client: &mut Client) {
-    tokio::time::timeout(PATIENCE, async {
-        while client.execute("SELECT 1".into(), None).await.is_err() || {
-            let info = client.execute("SELECT 1".into(), None).await.unwrap();
-            client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.is_err()
-        } {
+    let free = async {
+        loop {
+            if let Ok(info) = client.execute("SELECT 1".into(), None).await
+                && client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.is_ok()
+            {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    })
-    .await
-    .expect("a query that has ended kept its place");
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("a query that has ended kept its place");
 }
 
 const LONG: &str =
