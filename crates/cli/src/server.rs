@@ -376,7 +376,10 @@ impl Parts {
             .merge(tradewind_serve::sql_router(platform, limits, subscribers.clone()))
             .merge(tradewind_serve::subscribe_router(engine.clone(), subscribers.clone()))
             .merge(tradewind_serve::live_router(engine.clone(), subscribers))
-            .merge(tradewind_serve::panels_router(self.folder.path.join("panels"), config.demo.shop))
+            .merge(tradewind_serve::panels_router(
+                self.folder.path.join("panels"),
+                config.demo.shop,
+            ))
             .merge(metrics::router(recorder, engine, topics))
             .merge(groups::router(self.named_groups()))
             .merge(tradewind_serve::dashboard(kafka.to_string())))

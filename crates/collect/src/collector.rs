@@ -276,7 +276,10 @@ impl Collector {
     ///
     /// # Errors
     /// Where it stops being a request, or which of its calls break which rule.
-    pub(crate) fn encode_again(&self, attempt: &Attempt) -> Result<Vec<Vec<Prepared>>, Vec<String>> {
+    pub(crate) fn encode_again(
+        &self,
+        attempt: &Attempt,
+    ) -> Result<Vec<Vec<Prepared>>, Vec<String>> {
         let endpoint = attempt.endpoint;
         let mut body = attempt.body.clone();
         let unreadable = |fault: Fault| vec![fault.to_string()];

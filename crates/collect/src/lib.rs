@@ -37,7 +37,7 @@ pub use json::Fault;
 pub use refusal::Refusal;
 pub use reject::Reject;
 pub use request::{Call, Endpoint, Excess, Field, Kind, Request, parse};
-pub use retry::{Retries, Retried, RetryError, RetryRequest};
+pub use retry::{Retried, Retries, RetryError, RetryRequest};
 pub use settings::{
     BATCH_BYTES_MAX, BATCH_EVENTS_MAX, CLOCK_AHEAD_US_MAX, CollectSettings, EVENT_BYTES_MAX,
     RAW_BYTES_MAX, REQUEST_RECORD_BYTES_MAX, WriteKey,

@@ -25,7 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewind_types::event::{DEAD_LETTER_RETRIES_TOPIC, DEAD_LETTERS_TOPIC, iso8601};
 use tradewind_types::log::Isolation;
-use tradewind_types::{Clock, Log, LogError, LogRecord, Offset, Record, TimestampMicros, TopicSpec};
+use tradewind_types::{
+    Clock, Log, LogError, LogRecord, Offset, Record, TimestampMicros, TopicSpec,
+};
 
 /// Letters whose end is remembered: 24 bytes each. A store with more broken events than this has
 /// to mend their sender.
@@ -167,7 +169,10 @@ impl Retries {
     ///
     /// # Errors
     /// What the log says.
-    pub async fn open(parts: &CollectParts, collector: Arc<Collector>) -> Result<Self, CollectError> {
+    pub async fn open(
+        parts: &CollectParts,
+        collector: Arc<Collector>,
+    ) -> Result<Self, CollectError> {
         let failed = |source| CollectError::Log { topic: DEAD_LETTER_RETRIES_TOPIC.into(), source };
         make_topic(&*parts.log).await.map_err(failed)?;
         let retries = Self {
@@ -234,13 +239,13 @@ impl Retries {
         let letter = request.letter;
         if before == Some(State::Begun) {
             if let Some(entry) = self.begun(letter).await.map_err(refused)? {
-                return self.append(entry_attempt(&entry).ok_or(RetryError::Gone { letter })?).await;
+                return self
+                    .append(entry_attempt(&entry).ok_or(RetryError::Gone { letter })?)
+                    .await;
             }
         }
         let attempt = self.prepare(request).await?;
-        self.collector
-            .encode_again(&attempt)
-            .map_err(|reasons| RetryError::Unfit { reasons })?;
+        self.collector.encode_again(&attempt).map_err(|reasons| RetryError::Unfit { reasons })?;
         self.note(&begun_entry(&attempt, self.clock.now_us())).await?;
         self.append(attempt).await
     }
@@ -286,8 +291,8 @@ impl Retries {
         if raw.len() > BATCH_BYTES_MAX {
             return Err(unfit("a request has at most 500 KB"));
         }
-        let received_at = iso8601::parse(&found.received_at)
-            .map_err(|_| RetryError::Gone { letter })?;
+        let received_at =
+            iso8601::parse(&found.received_at).map_err(|_| RetryError::Gone { letter })?;
         Ok(Attempt {
             source: self.source(&found.store_id, request.source.as_deref())?,
             store_id: found.store_id,
@@ -300,10 +305,8 @@ impl Retries {
     /// The source of a store's events: part of what they are known by.
     fn source(&self, store_id: &str, asked: Option<&str>) -> Result<String, RetryError> {
         let keys = self.collector.settings().write_keys.values();
-        let known: BTreeSet<&str> = keys
-            .filter(|key| key.store_id == store_id)
-            .map(|key| key.source.as_str())
-            .collect();
+        let known: BTreeSet<&str> =
+            keys.filter(|key| key.store_id == store_id).map(|key| key.source.as_str()).collect();
         let unfit = |reason: String| Err(RetryError::Unfit { reasons: vec![reason] });
         let all = known.iter().copied().collect::<Vec<_>>().join(", ");
         match (asked, known.len()) {
@@ -312,7 +315,9 @@ impl Retries {
             (Some(asked), _) => unfit(format!("store {store_id:?} has no source {asked:?}: {all}")),
             (None, 0) => Ok(crate::collector::HTTP_SOURCE.to_owned()),
             (None, 1) => Ok(all),
-            (None, _) => unfit(format!("store {store_id:?} has several sources ({all}): say which")),
+            (None, _) => {
+                unfit(format!("store {store_id:?} has several sources ({all}): say which"))
+            }
         }
     }
 
@@ -349,7 +354,9 @@ impl Retries {
             };
             self.letters.lock().insert(entry.letter, state);
             match state {
-                State::Begun if open.len() < OPEN_MAX => drop(open.insert(entry.letter, (entry, at))),
+                State::Begun if open.len() < OPEN_MAX => {
+                    drop(open.insert(entry.letter, (entry, at)))
+                }
                 _ => drop(open.remove(&entry.letter)),
             }
         })
@@ -373,7 +380,8 @@ impl Retries {
         let topic = DEAD_LETTER_RETRIES_TOPIC;
         let mut from = self.log.watermarks(topic, 0)?.log_start;
         loop {
-            let read = self.log.read_on(topic, 0, from, READ_BYTES, Isolation::ReadCommitted).await?;
+            let read =
+                self.log.read_on(topic, 0, from, READ_BYTES, Isolation::ReadCommitted).await?;
             read.records.iter().filter_map(entry_of).for_each(&mut take);
             if read.next == from {
                 return Ok(());

@@ -34,7 +34,8 @@ fn the_mapreduce_job_over_lines() {
 /// The `curl` commands of a page with the answers that stand beneath them.
 fn requests(page: &str) -> Vec<(String, String)> {
     let blocks = page.split("```").skip(1).step_by(2);
-    let curls = blocks.filter_map(|block| block.strip_prefix("\n").filter(|it| it.starts_with("curl")));
+    let curls =
+        blocks.filter_map(|block| block.strip_prefix("\n").filter(|it| it.starts_with("curl")));
     let parts = curls.filter_map(|block| block.split_once("\n{\""));
     parts.map(|(command, answer)| (command.to_owned(), format!("{{\"{}", answer.trim()))).collect()
 }
@@ -46,13 +47,15 @@ fn the_requests_of_the_page_on_tracking_are_answered_as_it_says() {
     let refused = serde_json::json!({"type": "track", "event": "Seen"});
     let body = serde_json::json!({"batch": [refused]}).to_string();
     let url = format!("{}/v1/batch", server.url());
-    let sent = Command::new("curl").args(["-s", "-u", "demo:", &url, "-d", &body]).output().unwrap();
+    let sent =
+        Command::new("curl").args(["-s", "-u", "demo:", &url, "-d", &body]).output().unwrap();
     assert!(String::from_utf8_lossy(&sent.stdout).contains("is required"), "{sent:?}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tracking.md");
     let requests = requests(&std::fs::read_to_string(page).unwrap());
     assert_eq!(requests.len(), 2);
     for (command, expected) in requests {
-        let command = command.replacen("curl", "curl -s", 1).replace("localhost:8080", &server.http);
+        let command =
+            command.replacen("curl", "curl -s", 1).replace("localhost:8080", &server.http);
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{command}");
     }

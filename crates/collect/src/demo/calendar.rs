@@ -41,8 +41,9 @@ pub(super) fn busy_per_mille(at: TimestampMicros, zone: Tz) -> u64 {
 pub(super) fn midnight_before(at: TimestampMicros, days: u32, zone: Tz) -> TimestampMicros {
     const DAY_US: i64 = 86_400_000_000;
     let Some(utc) = DateTime::from_timestamp_micros(at) else { return at };
-    let shift_us = i64::from(zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc())
-        * 1_000_000;
+    let shift_us =
+        i64::from(zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc())
+            * 1_000_000;
     (at + shift_us).div_euclid(DAY_US) * DAY_US - shift_us - i64::from(days) * DAY_US
 }
 
@@ -53,11 +54,9 @@ mod tests {
 
     #[test]
     fn the_means_are_one() {
-        for (sum, count) in [
-            (HOURS.iter().sum::<u64>(), 24),
-            (WEEKDAYS.iter().sum(), 7),
-            (MONTHS.iter().sum(), 12),
-        ] {
+        for (sum, count) in
+            [(HOURS.iter().sum::<u64>(), 24), (WEEKDAYS.iter().sum(), 7), (MONTHS.iter().sum(), 12)]
+        {
             assert!((990..=1010).contains(&(sum / count)), "{sum} / {count}");
         }
     }

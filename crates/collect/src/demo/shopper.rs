@@ -89,7 +89,10 @@ pub(super) enum Deed {
     Viewed(&'static Product),
     Added(Line),
     CartViewed(Vec<Line>),
-    CheckoutStarted { order_id: String, lines: Vec<Line> },
+    CheckoutStarted {
+        order_id: String,
+        lines: Vec<Line>,
+    },
     Ordered(Order),
     Refunded(Refund),
 }
@@ -143,6 +146,15 @@ impl Shopper {
             shopper.add(random);
         }
         shopper
+    }
+
+    /// How the cart came to be, in short; with an id also that the checkout began.
+    pub(super) fn cart_story(&self, order_id: Option<String>) -> Vec<Deed> {
+        let Some(line) = self.cart.first() else { return Vec::new() };
+        let mut story = vec![Deed::Viewed(line.product), Deed::Added(line.clone())];
+        let checkout = |order_id| Deed::CheckoutStarted { order_id, lines: self.cart.clone() };
+        story.extend(order_id.map(checkout));
+        story
     }
 
     fn someone(

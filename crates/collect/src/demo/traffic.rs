@@ -5,11 +5,11 @@
 //! Left out: threads. The caller decides where this runs and when it ends.
 
 use super::{DemoRequest, Facts, History, Shop};
-use tradewind_types::TimestampMicros;
 use crate::client::{Client, ClientError, ClientSettings, Done, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tradewind_types::TimestampMicros;
 
 /// The longest wait between two looks at the clock and the stop flag.
 const WAIT_MAX: Duration = Duration::from_millis(50);

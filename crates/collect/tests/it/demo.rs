@@ -124,11 +124,8 @@ fn no_refund_exceeds_its_order() {
     let mut paid = BTreeMap::new();
     let mut seen = HashSet::new();
     let mut refunds = 0;
-    let settings = DemoSettings {
-        events_per_second: 5,
-        history_days: 9,
-        ..DemoSettings::new(3, START_US)
-    };
+    let settings =
+        DemoSettings { events_per_second: 5, history_days: 9, ..DemoSettings::new(3, START_US) };
     for request in History::new(settings.clone()).chain(Shop::new(settings).take(4_000)) {
         let Ok(body) = serde_json::from_slice::<Value>(&request.body) else { continue };
         for event in body["batch"].as_array().unwrap() {
@@ -157,11 +154,8 @@ fn no_refund_exceeds_its_order() {
 
 #[test]
 fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
-    let settings = DemoSettings {
-        events_per_second: 20,
-        history_days: 8,
-        ..DemoSettings::new(9, START_US)
-    };
+    let settings =
+        DemoSettings { events_per_second: 20, history_days: 8, ..DemoSettings::new(9, START_US) };
     let bodies = |settings: &DemoSettings| {
         History::new(settings.clone()).map(|request| request.body).collect::<Vec<_>>()
     };
@@ -180,7 +174,8 @@ fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
         }
     }
     // 20 events a second are 7,500 orders a day; September is a little quieter than the mean.
-    let a_day = facts.orders as i64 * 86_400_000_000 / (8 * 86_400_000_000 + START_US % 86_400_000_000);
+    let a_day =
+        facts.orders as i64 * 86_400_000_000 / (8 * 86_400_000_000 + START_US % 86_400_000_000);
     assert!((6_000..9_500).contains(&a_day), "{a_day} orders a day");
     assert!(facts.refunds > 500 && facts.broken == 0 && facts.duplicates == 0, "{facts:?}");
     let (least, most) = (by_hour.values().min().unwrap(), by_hour.values().max().unwrap());
@@ -191,17 +186,15 @@ fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
 
 #[test]
 fn a_shop_sells_as_much_in_an_hour_as_its_history_did() {
-    let settings = DemoSettings {
-        events_per_second: 200,
-        history_days: 1,
-        ..DemoSettings::new(4, START_US)
-    };
+    let settings =
+        DemoSettings { events_per_second: 200, history_days: 1, ..DemoSettings::new(4, START_US) };
     let orders = |requests: &mut dyn Iterator<Item = DemoRequest>, from: i64| {
         let inside = requests.filter(|request| request.at_us >= from);
         inside.map(|request| request.facts.orders).sum::<u64>()
     };
     const HOUR_US: i64 = 3_600_000_000;
-    let live = Shop::new(settings.clone()).take_while(|request| request.due_us < START_US + HOUR_US);
+    let live =
+        Shop::new(settings.clone()).take_while(|request| request.due_us < START_US + HOUR_US);
     let live = orders(&mut live.into_iter(), 0);
     let before = orders(&mut History::new(settings), START_US - HOUR_US);
     // Neighbouring hours, and the dice.

@@ -60,13 +60,15 @@ fn a_letter_is_taken_in_once_when_it_is_fit_and_stays_when_it_is_not() {
 fn events_keep_the_time_of_the_letter_and_get_ids_that_follow_from_it() {
     let store = Store::new();
     store.life(async |collector| {
-        let reply = send(&collector, post("/v1/track", r#"{"event":"Seen","anonymousId":"v""#)).await;
+        let reply =
+            send(&collector, post("/v1/track", r#"{"event":"Seen","anonymousId":"v""#)).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST);
         let retries = Retries::open(&store.parts(), collector.clone()).await.unwrap();
         store.clock.advance_us(3_600_000_000);
         let sent = "2026-11-21T08:30:05Z";
         let happened = "2026-11-21T08:30:02Z";
-        let body = json!({"event": "Seen", "anonymousId": "v", "sentAt": sent, "timestamp": happened});
+        let body =
+            json!({"event": "Seen", "anonymousId": "v", "sentAt": sent, "timestamp": happened});
         retries.retry(&corrected(0, &body)).await.unwrap();
     });
     let events = store.events();
@@ -107,11 +109,8 @@ fn a_batch_is_taken_in_whole_or_not_at_all_and_pipelines_letters_are_not_ours() 
 fn a_store_with_several_sources_is_asked_which() {
     let mut store = Store::new();
     for (key, source) in [("a", "web"), ("b", "app")] {
-        let owner = WriteKey {
-            store_id: "default".into(),
-            source: source.into(),
-            bearer_token: None,
-        };
+        let owner =
+            WriteKey { store_id: "default".into(), source: source.into(), bearer_token: None };
         store.settings.write_keys.insert(key.into(), owner);
     }
     store.life(async |collector| {
@@ -164,8 +163,12 @@ fn what_was_begun_and_refused_is_finished_by_the_same_bytes() {
 }
 
 /// A life of a collector over a disk that may lose power in it.
-async fn life(disk: &Arc<SimDisk>, clock: &Arc<ManualClock>) -> Option<(LogStore, Arc<Collector>, Retries)> {
-    let log = LogStore::open(disk.clone(), Path::new("/data/log"), LogSettings::default(), clock.clone());
+async fn life(
+    disk: &Arc<SimDisk>,
+    clock: &Arc<ManualClock>,
+) -> Option<(LogStore, Arc<Collector>, Retries)> {
+    let log =
+        LogStore::open(disk.clone(), Path::new("/data/log"), LogSettings::default(), clock.clone());
     let (log, _) = log.ok()?;
     let parts = CollectParts {
         log: Arc::new(log.clone()),

@@ -103,7 +103,8 @@ impl Order {
         now: TimestampMicros,
     ) -> Result<Self, &'static str> {
         let market = market(&asked.currency).ok_or("currency")?;
-        let texts = [Some(&asked.checkout_id), asked.anonymous_id.as_ref(), asked.session_id.as_ref()];
+        let texts =
+            [Some(&asked.checkout_id), asked.anonymous_id.as_ref(), asked.session_id.as_ref()];
         if texts.into_iter().flatten().any(|text| text.chars().count() > TEXT_CHARS_MAX) {
             return Err("text");
         }
@@ -253,7 +254,8 @@ impl Order {
 
 impl Campaign {
     fn short(self) -> Self {
-        let short = |text: Option<String>| text.map(|text| text.chars().take(TEXT_CHARS_MAX).collect());
+        let short =
+            |text: Option<String>| text.map(|text| text.chars().take(TEXT_CHARS_MAX).collect());
         Self { name: short(self.name), source: short(self.source), medium: short(self.medium) }
     }
 }
