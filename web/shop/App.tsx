@@ -167,7 +167,7 @@ function Settings() {
   }, []);
   return (
     <details className="settings" ref={box}>
-      <summary aria-label={t("shop.settings")}>{market.currency}</summary>
+      <summary aria-label={`${market.currency} · ${t("shop.settings")}`}>{market.currency}</summary>
       <div className="sheet">
         <label>{t("shop.currency")}
           <select value={market.currency} onChange={(event) => chooseCurrency(event.target.value)}>

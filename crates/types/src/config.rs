@@ -10,6 +10,7 @@
 //! or one connection, which live with it.
 
 mod docs;
+mod expected;
 mod layers;
 mod settings;
 mod units;

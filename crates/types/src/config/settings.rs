@@ -2,9 +2,7 @@
 //!
 //! Guarantees: a setting's name, default, range and explanation stand here and nowhere else; the
 //! tests read every default through its own kind, so a default out of range cannot be.
-//! Left out: reading (`layers`) and printing (`docs`).
-
-use super::units::{bytes_text, duration_text};
+//! Left out: reading (`layers`), printing (`docs`), and what is accepted in words (`expected`).
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -60,37 +58,6 @@ pub enum Kind {
     WriteKeys,
     /// `"none"`, or what is inside.
     OrNone(&'static Kind),
-}
-
-impl Kind {
-    /// What is accepted, in words: `a size from 1 MiB to 1 TiB, as in "64 MB"`.
-    pub fn expected(&self) -> String {
-        match self {
-            Self::Address => r#"an address, as in "127.0.0.1:8080""#.to_owned(),
-            Self::Bytes { min, max } => {
-                format!("a size from {} to {}, as in \"64 MB\"", bytes_text(*min), bytes_text(*max))
-            }
-            Self::Milliseconds { min, max } => {
-                let (min, max) = (duration_text(*min), duration_text(*max));
-                format!("a time from {min} to {max}, as in \"60 s\"")
-            }
-            Self::Hours { min, max } => {
-                format!("a number of hours from {min} to {max}, as in 24 or \"7 d\"")
-            }
-            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Flag => "true or false".to_owned(),
-            Self::OneOf(words) => {
-                let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
-                quoted.join(" or ")
-            }
-            Self::WriteKeys => concat!(
-                "a list of at least one { key = \"...\", store_id = \"...\", source = \"...\" }: ",
-                "optionally a bearer_token; no key twice, no colon in a key, and letters, digits and . _ - in the other two"
-            )
-            .to_owned(),
-            Self::OrNone(inner) => format!("{}, or \"none\"", inner.expected()),
-        }
-    }
 }
 
 /// The sections, in the order they are documented, each with what it is about.
