@@ -78,10 +78,11 @@ function Nothing() {
   return <Empty title={t("state.gone")} action={<Go to="/shop" className="button">{t("state.home")}</Go>} />;
 }
 
-export function Empty({ title, hint, action }: { title: string; hint?: string; action?: ReactNode }) {
+/** Nothing to show, and what to do about it; `under` a heading that the page has already. */
+export function Empty({ title, hint, action, under = false }: { title: string; hint?: string; action?: ReactNode; under?: boolean }) {
   return (
     <div className="empty">
-      <h1>{title}</h1>
+      {under ? <h2>{title}</h2> : <h1>{title}</h1>}
       {hint && <p>{hint}</p>}
       {action}
     </div>
@@ -166,7 +167,7 @@ function Settings() {
   }, []);
   return (
     <details className="settings" ref={box}>
-      <summary aria-label={t("shop.settings")}>{market.currency}</summary>
+      <summary aria-label={`${market.currency} · ${t("shop.settings")}`}>{market.currency}</summary>
       <div className="sheet">
         <label>{t("shop.currency")}
           <select value={market.currency} onChange={(event) => chooseCurrency(event.target.value)}>

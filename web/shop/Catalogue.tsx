@@ -38,7 +38,7 @@ export function CataloguePage() {
         ))}
       </nav>
       {products.length === 0
-        ? <Empty title={t("search.none", { query: wanted })} hint={t("search.noneHint")} action={<Go to="/shop" className="button">{t("state.home")}</Go>} />
+        ? <Empty under title={t("search.none", { query: wanted })} hint={t("search.noneHint")} action={<Go to="/shop" className="button">{t("state.home")}</Go>} />
         : <ul className="products">{products.map((one) => <Card key={one.product_id} product={one} />)}</ul>}
     </>
   );

@@ -237,12 +237,11 @@ impl Retries {
         before: Option<State>,
     ) -> Result<Retried, RetryError> {
         let letter = request.letter;
-        if before == Some(State::Begun) {
-            if let Some(entry) = self.begun(letter).await.map_err(refused)? {
-                return self
-                    .append(entry_attempt(&entry).ok_or(RetryError::Gone { letter })?)
-                    .await;
-            }
+        if before == Some(State::Begun)
+            && let Some(entry) = self.begun(letter).await.map_err(refused)?
+        {
+            let attempt = entry_attempt(&entry).ok_or(RetryError::Gone { letter })?;
+            return self.append(attempt).await;
         }
         let attempt = self.prepare(request).await?;
         self.collector.encode_again(&attempt).map_err(|reasons| RetryError::Unfit { reasons })?;

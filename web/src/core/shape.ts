@@ -158,10 +158,12 @@ export function summed(table: Table, name: string): Table {
   return { columns: [CURRENCY, name], rows: all.map(([currency, amount]) => [currency, text(amount)]) };
 }
 
-/** Whether two tables say the same. */
+/** Whether two tables say the same, in whatever order: a row that was changed comes last. */
 export function sameTable(one: Table | null, other: Table | null): boolean {
   if (one === other) return true;
   if (!one || !other || one.rows.length !== other.rows.length) return false;
   if (one.columns.join("\n") !== other.columns.join("\n")) return false;
-  return one.rows.every((row, at) => JSON.stringify(row) === JSON.stringify(other.rows[at]));
+  const said = (table: Table): string[] => table.rows.map((row) => JSON.stringify(row)).sort();
+  const theirs = said(other);
+  return said(one).every((row, at) => row === theirs[at]);
 }

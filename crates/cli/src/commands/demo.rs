@@ -34,7 +34,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Events a second on average over a year: half as many again by day in Europe and America.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 15)]
     pub rate: u64,
     /// Days of orders and refunds from before the demo, to compare with.
     #[arg(long, value_name = "DAYS", default_value_t = 15)]

@@ -4,9 +4,13 @@
 //! Guarantees: as many orders an hour as the shoppers of the same hour would make; in order of time;
 //! the same seed is the same history. Its orders have ids of their own, so that sending it twice is
 //! sending it once.
-//! Left out: pages seen and carts filled in those days.
+//! Of the day of the start, by UTC, there are also the visits beside the orders, in short, so that the
+//! way to an order has all its steps: two carts that were left for each that was ordered, and the
+//! others who looked.
+//! Left out: pages seen and carts filled on the days before.
 
 use super::calendar::midnight_before;
+use super::catalogue::MARKETS;
 use super::render::EventLine;
 use super::shopper::{
     self, Deed, EVENTS_PER_VISIT_PER_MILLE, ORDERS_PER_MYRIAD_VISITS, Order, Shopper,
@@ -15,7 +19,7 @@ use super::{DemoRequest, DemoSettings, Facts, busy, busy_sum, count_money};
 use crate::client::BatchBody;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use tradewind_types::TimestampMicros;
 
 /// Orders of one request, at most: a batch of 480 KB is full at about as many.
@@ -28,6 +32,9 @@ const RETURNED_PER_MILLE: u32 = 176;
 const CANCELLED_PER_MILLE: u32 = 150;
 /// Orders that are to go back and have not yet, about 1 KB each: past it an order is kept.
 const RETURNS_MAX: usize = 50_000;
+/// Visits beside each that ends with an order, and carts that are left among them.
+const VISITS_PER_ORDER: u64 = 10_000 / ORDERS_PER_MYRIAD_VISITS - 1;
+const CARTS_LEFT_PER_ORDER: u64 = 2;
 const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
@@ -73,6 +80,9 @@ pub struct History {
     events: u64,
     returns: Returns,
     over: bool,
+    /// Visits beside the last order, bounded by those of one order.
+    visits: VecDeque<(Shopper, Deed)>,
+    shoppers: u64,
 }
 
 impl History {
@@ -91,6 +101,8 @@ impl History {
             events: 0,
             returns: Returns::default(),
             over: false,
+            visits: VecDeque::new(),
+            shoppers: 0,
         }
     }
 
@@ -107,7 +119,10 @@ impl History {
                 let refund = order.refund(&mut self.random);
                 (at, *order.shopper, Deed::Refunded(refund))
             }
-            None => self.order()?,
+            None => match self.visits.pop_front() {
+                Some((who, deed)) => (self.now, who, deed),
+                None => self.order()?,
+            },
         };
         self.events += 1;
         let Some((body, facts)) = written else { return Some(()) };
@@ -137,9 +152,40 @@ impl History {
         let number = 1_000_000_000 + self.orders;
         let seed = self.settings.seed;
         let mut who = Shopper::ordering(seed, number, market, &mut self.random);
-        let order = who.order(format!("H-{seed:x}-{:06}", self.orders), &mut self.random);
+        let order_id = format!("H-{seed:x}-{:06}", self.orders);
+        if self.now >= midnight_before(self.settings.start_us, 0, chrono_tz::UTC) {
+            let story = who.cart_story(Some(order_id.clone()));
+            self.visits.extend(story.into_iter().map(|deed| (who.clone(), deed)));
+            self.others(&busy);
+        }
+        let order = who.order(order_id, &mut self.random);
         self.returns.consider(&order, self.now, self.orders, &mut self.random);
         Some((self.now, who, Deed::Ordered(order)))
+    }
+}
+
+impl History {
+    /// Those who came and did not order, for one who did.
+    fn others(&mut self, busy: &[u64; MARKETS.len()]) {
+        let seed = self.settings.seed;
+        for place in 0..VISITS_PER_ORDER {
+            self.shoppers += 1;
+            let number = 2_000_000_000 + self.shoppers;
+            let market = shopper::market(busy, &mut self.random);
+            if place < CARTS_LEFT_PER_ORDER {
+                let who = Shopper::ordering(seed, number, market, &mut self.random);
+                let checkout = (place == 0).then(|| format!("H-{seed:x}-left-{number}"));
+                let story = who.cart_story(checkout);
+                self.visits.extend(story.into_iter().map(|deed| (who.clone(), deed)));
+                continue;
+            }
+            let mut who = Shopper::new(seed, number, market, &mut self.random);
+            // The page they came to, or the product behind it.
+            let mut unused = 0;
+            let first = who.next_deed(&mut unused, &mut self.random);
+            let deed = who.next_deed(&mut unused, &mut self.random).or(first);
+            self.visits.extend(deed.map(|deed| (who, deed)));
+        }
     }
 }
 

@@ -148,6 +148,15 @@ impl Shopper {
         shopper
     }
 
+    /// How the cart came to be, in short; with an id also that the checkout began.
+    pub(super) fn cart_story(&self, order_id: Option<String>) -> Vec<Deed> {
+        let Some(line) = self.cart.first() else { return Vec::new() };
+        let mut story = vec![Deed::Viewed(line.product), Deed::Added(line.clone())];
+        let checkout = |order_id| Deed::CheckoutStarted { order_id, lines: self.cart.clone() };
+        story.extend(order_id.map(checkout));
+        story
+    }
+
     fn someone(
         seed: u64,
         number: u64,

@@ -169,15 +169,16 @@ fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         for event in body["batch"].as_array().unwrap() {
             let at = iso8601::parse(event["timestamp"].as_str().unwrap()).unwrap();
-            assert!(at < START_US && at >= START_US - 9 * 86_400_000_000);
-            *by_hour.entry(at.div_euclid(3_600_000_000) % 24).or_default() += 1;
+            assert!((START_US - 9 * 86_400_000_000..START_US).contains(&at));
+            let ordered = event["event"] == "Order Completed";
+            *by_hour.entry(at.div_euclid(3_600_000_000) % 24).or_default() += u64::from(ordered);
         }
     }
-    // 20 events a second are 7,500 orders a day; September is a little quieter than the mean.
+    // 10 events a second are 3,700 orders a day; September is a little quieter than the mean.
     let a_day =
         facts.orders as i64 * 86_400_000_000 / (8 * 86_400_000_000 + START_US % 86_400_000_000);
-    assert!((6_000..9_500).contains(&a_day), "{a_day} orders a day");
-    assert!(facts.refunds > 500 && facts.broken == 0 && facts.duplicates == 0, "{facts:?}");
+    assert!((3_000..4_700).contains(&a_day), "{a_day} orders a day");
+    assert!(facts.refunds > 250 && facts.broken == 0 && facts.duplicates == 0, "{facts:?}");
     let (least, most) = (by_hour.values().min().unwrap(), by_hour.values().max().unwrap());
     // Three continents even it out.
     assert!(most * 10 > least * 15, "{by_hour:?}");
