@@ -5,7 +5,9 @@
 //! Left out: types and functions, which are in `bind_expr`; the parts of a query, in `bind_query`.
 
 use super::expr::Expr;
-use super::query::{Aggregate, Body, Column, Distinct, From, Query, Select, SetCall, Source, Window};
+use super::query::{
+    Aggregate, Body, Column, Distinct, From, Query, Select, SetCall, Source, Window,
+};
 use super::registry::{self, Definition};
 use super::snapshot::PG_CATALOG;
 use super::types::Type;
@@ -226,14 +228,19 @@ impl Binder {
     fn whole_row(&mut self, level: usize, relation: usize) -> Typed {
         let columns = self.levels[level].relations[relation].columns.clone();
         // A relation of one column without a name of its own is that column: generate_series(…) s.
-        let slots = (0..columns.len()).map(|column| self.slot(&Found { level, relation, column }).expr);
+        let slots =
+            (0..columns.len()).map(|column| self.slot(&Found { level, relation, column }).expr);
         let expr = Expr::Row(slots.collect());
         let fields = columns.into_iter().map(|column| (column.name, column.ty)).collect();
         Typed { expr, ty: Type::RECORD, fields: Some(fields) }
     }
 
     /// A view of the catalogue: its query, with the columns that PostgreSQL's view has.
-    pub(super) fn view(&mut self, definition: &'static Definition, sql: &str) -> Result<Arc<Query>> {
+    pub(super) fn view(
+        &mut self,
+        definition: &'static Definition,
+        sql: &str,
+    ) -> Result<Arc<Query>> {
         let key = std::ptr::from_ref(definition);
         if let Some(found) = self.views.get(&key) {
             return Ok(Arc::clone(found));
@@ -355,7 +362,8 @@ fn find(level: &Level, at: usize, of: Option<&str>, name: &str) -> Result<Option
 
 /// What every relation has beside its columns.
 fn system_column(relation: &Visible, name: &str) -> Option<Typed> {
-    let number = |number: u32, ty| Typed::new(Expr::Const(super::value::Value::Int(number.into())), ty);
+    let number =
+        |number: u32, ty| Typed::new(Expr::Const(super::value::Value::Int(number.into())), ty);
     match name {
         "tableoid" if relation.oid != 0 => Some(number(relation.oid, Type::OID)),
         "xmin" if relation.oid != 0 => Some(number(1, Type::XID)),

@@ -13,8 +13,8 @@ use super::sets::Set;
 use super::types::Type;
 use super::value::Value;
 use datafusion::sql::sqlparser::ast::{
-    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    OrderByExpr, WindowType,
+    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, OrderByExpr, WindowType,
 };
 use std::sync::Arc;
 
@@ -23,7 +23,10 @@ impl Binder {
     pub(super) fn function(&mut self, of: &ast::Function) -> Result<Typed> {
         let parts = self.parts(&of.name);
         let (name, schema) = parts.split_last().expect("a name has a part");
-        if schema.iter().any(|one| !["pg_catalog", "information_schema", "public"].contains(&one.as_str())) {
+        if schema
+            .iter()
+            .any(|one| !["pg_catalog", "information_schema", "public"].contains(&one.as_str()))
+        {
             return not_ours(format!("function {}() does not exist", parts.join(".")));
         }
         let list = match &of.args {
@@ -58,7 +61,9 @@ impl Binder {
         let mut arguments = Vec::new();
         for one in of {
             match one {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.expr(expr)?),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                    arguments.push(self.expr(expr)?)
+                }
                 FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {}
                 FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. } => {
                     arguments.push(self.expr(expr)?);
@@ -77,7 +82,9 @@ impl Binder {
         if let Some(set) = Set::named(name) {
             return self.set(set, arguments);
         }
-        if let ("array_upper" | "array_lower", Some(true)) = (name, arguments.first().map(|one| one.ty.is_vector())) {
+        if let ("array_upper" | "array_lower", Some(true)) =
+            (name, arguments.first().map(|one| one.ty.is_vector()))
+        {
             return self.vector_bound(name, arguments);
         }
         let named = functions::named(name).unwrap_or_default();
@@ -85,7 +92,11 @@ impl Binder {
         let exact = |function: &&Function| {
             fits(function)
                 && function.arguments.iter().zip(&arguments).all(|(wanted, given)| match wanted {
-                    Argument::Of(ty) => *ty == given.ty || (ty.is_text() && given.ty.is_text()) || (ty.is_whole() && given.ty.is_whole()),
+                    Argument::Of(ty) => {
+                        *ty == given.ty
+                            || (ty.is_text() && given.ty.is_text())
+                            || (ty.is_whole() && given.ty.is_whole())
+                    }
                     _ => true,
                 })
         };
@@ -185,7 +196,8 @@ impl Binder {
         if arguments.is_empty() && calculation != Calculation::Count {
             return wrong("the aggregate wants an argument");
         }
-        let text = matches!(calculation, Calculation::Text | Calculation::JsonArray) || first == Type::UNKNOWN;
+        let text = matches!(calculation, Calculation::Text | Calculation::JsonArray)
+            || first == Type::UNKNOWN;
         let mut bound = Vec::new();
         for one in arguments {
             bound.push(if text { self.text(one)?.expr } else { one.expr });

@@ -6,10 +6,13 @@
 
 use super::bind::{Binder, Result, Typed, not_ours, wrong};
 use super::expr::{Arithmetic, Comparison, Expr, Operator, Special};
+use super::operators::{arithmetic, condition, escape, is_register};
 use super::query::Query;
 use super::types::Type;
 use super::value::Value;
-use datafusion::sql::sqlparser::ast::{self, AccessExpr, BinaryOperator as Binary, Subscript, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{
+    self, AccessExpr, BinaryOperator as Binary, Subscript, UnaryOperator,
+};
 use std::sync::Arc;
 
 /// The type that values of several types have together.
@@ -19,7 +22,8 @@ pub(super) fn common(types: &[Type]) -> Type {
     known.fold(first, |one, other| match (one, other) {
         (one, other) if one == other => one,
         (one, other) if one.is_number() && other.is_number() => {
-            let order = [Type::INT2, Type::INT4, Type::INT8, Type::NUMERIC, Type::FLOAT4, Type::FLOAT8];
+            let order =
+                [Type::INT2, Type::INT4, Type::INT8, Type::NUMERIC, Type::FLOAT4, Type::FLOAT8];
             let rank = |ty: Type| order.iter().position(|one| *one == ty);
             if rank(one) >= rank(other) { one } else { other }
         }
@@ -69,7 +73,9 @@ impl Binder {
         match typed.ty {
             Type::BOOL => Ok(typed.expr),
             Type::UNKNOWN => Ok(self.coerce(typed, Type::BOOL)?.expr),
-            other => wrong(format!("argument must be type boolean, not type {}", other.format(None))),
+            other => {
+                wrong(format!("argument must be type boolean, not type {}", other.format(None)))
+            }
         }
     }
 
@@ -127,7 +133,10 @@ impl Binder {
             Ast::Value(value) => self.literal(&value.value),
             Ast::TypedString(typed) => {
                 let text = typed.value.value.clone().into_string().unwrap_or_default();
-                self.named_cast(Typed::new(Expr::Const(Value::text(text)), Type::UNKNOWN), &typed.data_type)
+                self.named_cast(
+                    Typed::new(Expr::Const(Value::text(text)), Type::UNKNOWN),
+                    &typed.data_type,
+                )
             }
             Ast::Cast { expr, data_type, .. } => {
                 let typed = self.expr(expr)?;
@@ -158,11 +167,19 @@ impl Binder {
             Ast::Between { expr, negated, low, high } => self.between(expr, *negated, low, high),
             Ast::Like { negated, any: false, expr, pattern, escape_char } => {
                 let escape = escape(escape_char.as_ref());
-                self.matched(expr, pattern, Operator::Like { ignore_case: false, negated: *negated, escape })
+                self.matched(
+                    expr,
+                    pattern,
+                    Operator::Like { ignore_case: false, negated: *negated, escape },
+                )
             }
             Ast::ILike { negated, any: false, expr, pattern, escape_char } => {
                 let escape = escape(escape_char.as_ref());
-                self.matched(expr, pattern, Operator::Like { ignore_case: true, negated: *negated, escape })
+                self.matched(
+                    expr,
+                    pattern,
+                    Operator::Like { ignore_case: true, negated: *negated, escape },
+                )
             }
             Ast::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref())
@@ -174,7 +191,8 @@ impl Binder {
             }
             Ast::Tuple(items) => {
                 let items = self.exprs(items)?;
-                let fields = (1..).zip(&items).map(|(at, one)| (format!("f{at}"), one.ty)).collect();
+                let fields =
+                    (1..).zip(&items).map(|(at, one)| (format!("f{at}"), one.ty)).collect();
                 let row = Expr::Row(items.into_iter().map(|one| one.expr).collect());
                 Ok(Typed { expr: row, ty: Type::RECORD, fields: Some(fields) })
             }
@@ -200,8 +218,12 @@ impl Binder {
                 let within = self.quantified_query(expr, is, subquery, false)?;
                 Ok(if *negated { of_bool(Expr::Not(within.expr.boxed())) } else { within })
             }
-            Ast::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false),
-            Ast::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true),
+            Ast::AnyOp { left, compare_op, right, .. } => {
+                self.quantified(left, compare_op, right, false)
+            }
+            Ast::AllOp { left, compare_op, right } => {
+                self.quantified(left, compare_op, right, true)
+            }
             Ast::Exists { subquery, negated } => {
                 let exists = Expr::Exists(Arc::new(self.query(subquery)?));
                 Ok(of_bool(if *negated { Expr::Not(exists.boxed()) } else { exists }))
@@ -262,7 +284,9 @@ impl Binder {
             ast::Value::Number(number, _) => {
                 let text = number.to_string();
                 match (text.parse::<i64>(), text.parse::<f64>()) {
-                    (Ok(number), _) if i32::try_from(number).is_ok() => typed(Value::Int(number), Type::INT4),
+                    (Ok(number), _) if i32::try_from(number).is_ok() => {
+                        typed(Value::Int(number), Type::INT4)
+                    }
                     (Ok(number), _) => typed(Value::Int(number), Type::INT8),
                     (_, Ok(number)) => typed(Value::Float(number), Type::NUMERIC),
                     _ => wrong(format!("{text} is no number")),
@@ -280,7 +304,9 @@ impl Binder {
             }
             other => match other.clone().into_string() {
                 Some(text) => typed(Value::text(text), Type::UNKNOWN),
-                None => not_ours(format!("not supported in a question about the catalogue: {other}")),
+                None => {
+                    not_ours(format!("not supported in a question about the catalogue: {other}"))
+                }
             },
         }
     }
@@ -420,10 +446,18 @@ impl Binder {
             _ => {}
         }
         if let Some(operator) = condition(operator) {
-            if let Operator::Compare(_) | Operator::Overlaps | Operator::Contains | Operator::Contained = operator {
+            if let Operator::Compare(_)
+            | Operator::Overlaps
+            | Operator::Contains
+            | Operator::Contained = operator
+            {
                 let (left, right) = (self.expr(left)?, self.expr(right)?);
                 let (left, right) = self.unified(left, right)?;
-                return Ok(of_bool(Expr::Operator(operator, left.expr.boxed(), right.expr.boxed())));
+                return Ok(of_bool(Expr::Operator(
+                    operator,
+                    left.expr.boxed(),
+                    right.expr.boxed(),
+                )));
             }
             return self.matched(left, right, operator);
         }
@@ -453,14 +487,31 @@ impl Binder {
         let (left, right, ty) = match (array(&left), array(&right)) {
             (false, false) => {
                 let (left, right) = (self.text(left)?, self.text(right)?);
-                let concat = Expr::Arithmetic(Arithmetic::Concat, left.expr.boxed(), right.expr.boxed(), Type::TEXT);
+                let concat = Expr::Arithmetic(
+                    Arithmetic::Concat,
+                    left.expr.boxed(),
+                    right.expr.boxed(),
+                    Type::TEXT,
+                );
                 return Ok(Typed::new(concat, Type::TEXT));
             }
-            (true, true) => { let ty = left.ty; (left, right, ty) }
-            (true, false) => { let ty = left.ty; (left, one(right), ty) }
-            (false, true) => { let ty = right.ty; (one(left), right, ty) }
+            (true, true) => {
+                let ty = left.ty;
+                (left, right, ty)
+            }
+            (true, false) => {
+                let ty = left.ty;
+                (left, one(right), ty)
+            }
+            (false, true) => {
+                let ty = right.ty;
+                (one(left), right, ty)
+            }
         };
-        Ok(Typed::new(Expr::Arithmetic(Arithmetic::Join, left.expr.boxed(), right.expr.boxed(), ty), ty))
+        Ok(Typed::new(
+            Expr::Arithmetic(Arithmetic::Join, left.expr.boxed(), right.expr.boxed(), ty),
+            ty,
+        ))
     }
 
     fn quantified(
@@ -534,8 +585,11 @@ impl Binder {
         let (arguments, ty) = match special {
             Special::Coalesce | Special::Greatest | Special::Least => self.alike(arguments)?,
             Special::NullIf => {
-                let [left, right] = <[Typed; 2]>::try_from(arguments)
-                    .map_err(|_| super::bind::Refused::Wrong(crate::error::AnalyzeError::user("nullif takes two values")))?;
+                let [left, right] = <[Typed; 2]>::try_from(arguments).map_err(|_| {
+                    super::bind::Refused::Wrong(crate::error::AnalyzeError::user(
+                        "nullif takes two values",
+                    ))
+                })?;
                 let (left, right) = self.unified(left, right)?;
                 let ty = left.ty;
                 (vec![left.expr, right.expr], ty)
@@ -560,91 +614,6 @@ impl Binder {
     }
 }
 
-
 fn of_bool(expr: Expr) -> Typed {
     Typed::new(expr, Type::BOOL)
-}
-
-/// Names without parentheses that are calls.
-fn is_register(name: &str) -> bool {
-    [
-        "current_user", "session_user", "user", "current_role", "current_catalog", "current_schema",
-        "current_timestamp",
-    ]
-    .contains(&name)
-}
-
-fn escape(written: Option<&ast::ValueWithSpan>) -> Option<char> {
-    match written {
-        None => Some('\\'),
-        Some(value) => value.value.clone().into_string().and_then(|text| text.chars().next()),
-    }
-}
-
-/// An operator that says yes or no.
-fn condition(operator: &Binary) -> Option<Operator> {
-    let like = |ignore_case, negated| Operator::Like { ignore_case, negated, escape: Some('\\') };
-    let regex = |ignore_case, negated| Operator::Regex { ignore_case, negated };
-    Some(match operator {
-        Binary::Eq => Operator::Compare(Comparison::Eq),
-        Binary::NotEq => Operator::Compare(Comparison::Ne),
-        Binary::Lt => Operator::Compare(Comparison::Lt),
-        Binary::LtEq => Operator::Compare(Comparison::Le),
-        Binary::Gt => Operator::Compare(Comparison::Gt),
-        Binary::GtEq => Operator::Compare(Comparison::Ge),
-        Binary::PGRegexMatch => regex(false, false),
-        Binary::PGRegexIMatch => regex(true, false),
-        Binary::PGRegexNotMatch => regex(false, true),
-        Binary::PGRegexNotIMatch => regex(true, true),
-        Binary::PGLikeMatch => like(false, false),
-        Binary::PGILikeMatch => like(true, false),
-        Binary::PGNotLikeMatch => like(false, true),
-        Binary::PGNotILikeMatch => like(true, true),
-        Binary::PGOverlap => Operator::Overlaps,
-        Binary::AtArrow => Operator::Contains,
-        Binary::ArrowAt => Operator::Contained,
-        Binary::PGCustomBinaryOperator(parts) => match parts.last()?.as_str() {
-            "=" => Operator::Compare(Comparison::Eq),
-            "<>" | "!=" => Operator::Compare(Comparison::Ne),
-            "<" => Operator::Compare(Comparison::Lt),
-            "<=" => Operator::Compare(Comparison::Le),
-            ">" => Operator::Compare(Comparison::Gt),
-            ">=" => Operator::Compare(Comparison::Ge),
-            "~" => regex(false, false),
-            "~*" => regex(true, false),
-            "!~" => regex(false, true),
-            "!~*" => regex(true, true),
-            "~~" => like(false, false),
-            "~~*" => like(true, false),
-            "!~~" => like(false, true),
-            "!~~*" => like(true, true),
-            _ => return None,
-        },
-        _ => return None,
-    })
-}
-
-fn arithmetic(operator: &Binary) -> Option<Arithmetic> {
-    Some(match operator {
-        Binary::Plus => Arithmetic::Add,
-        Binary::Minus => Arithmetic::Subtract,
-        Binary::Multiply => Arithmetic::Multiply,
-        Binary::Divide => Arithmetic::Divide,
-        Binary::Modulo => Arithmetic::Modulo,
-        Binary::BitwiseAnd => Arithmetic::And,
-        Binary::BitwiseOr => Arithmetic::Or,
-        Binary::PGBitwiseXor => Arithmetic::Xor,
-        Binary::PGBitwiseShiftLeft => Arithmetic::ShiftLeft,
-        Binary::PGBitwiseShiftRight => Arithmetic::ShiftRight,
-        Binary::StringConcat => Arithmetic::Concat,
-        Binary::PGCustomBinaryOperator(parts) => match parts.last()?.as_str() {
-            "||" => Arithmetic::Concat,
-            "+" => Arithmetic::Add,
-            "-" => Arithmetic::Subtract,
-            "&" => Arithmetic::And,
-            "|" => Arithmetic::Or,
-            _ => return None,
-        },
-        _ => return None,
-    })
 }

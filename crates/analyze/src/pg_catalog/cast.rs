@@ -111,7 +111,8 @@ fn name(context: &Context, oid: i64, ty: Type) -> Option<String> {
             let (schema, name) = match snapshot.relation(oid) {
                 Some(relation) => (&relation.schema, &relation.name),
                 None => {
-                    let (relation, key) = snapshot.keyed(oid).filter(|(_, key)| i64::from(key.index) == oid)?;
+                    let (relation, key) =
+                        snapshot.keyed(oid).filter(|(_, key)| i64::from(key.index) == oid)?;
                     (&relation.schema, &key.name)
                 }
             };
@@ -121,7 +122,9 @@ fn name(context: &Context, oid: i64, ty: Type) -> Option<String> {
             })
         }
         Type::REGTYPE => Type(u32::try_from(oid).ok()?).row().map(|row| row.ty.format(None)),
-        Type::REGPROC | Type::REGPROCEDURE => procs::name(context, oid).map(|name| quote_ident(&name)),
+        Type::REGPROC | Type::REGPROCEDURE => {
+            procs::name(context, oid).map(|name| quote_ident(&name))
+        }
         Type::REGNAMESPACE => snapshot.namespace(oid).map(quote_ident),
         Type::REGROLE => (oid == i64::from(OWNER)).then(|| quote_ident(context.identity.user())),
         _ => None,
@@ -153,9 +156,8 @@ fn read(context: &Context, text: &str, to: Type, modifier: i32) -> Answer {
         return numbers.collect::<Result<Vec<_>, _>>().map(Value::array).map_err(|_| bad());
     }
     if let Some(element) = to.element() {
-        let items = array_items(text).ok_or_else(|| {
-            AnalyzeError::user(format!("malformed array literal: \"{text}\""))
-        })?;
+        let items = array_items(text)
+            .ok_or_else(|| AnalyzeError::user(format!("malformed array literal: \"{text}\"")))?;
         let items = items.into_iter().map(|item| match item {
             Some(item) => cast(context, Value::text(item), Type::UNKNOWN, element, modifier),
             None => Ok(Value::Null),
@@ -171,7 +173,11 @@ fn read(context: &Context, text: &str, to: Type, modifier: i32) -> Answer {
             let utc = arrow::array::timezone::Tz::from_str_utc();
             let moment = arrow::compute::kernels::cast_utils::string_to_datetime(&utc, trimmed);
             let micros = moment.map_err(|_| bad())?.timestamp_micros();
-            Ok(Value::Micros(if to == Type::DATE { micros.div_euclid(86_400_000_000) } else { micros }))
+            Ok(Value::Micros(if to == Type::DATE {
+                micros.div_euclid(86_400_000_000)
+            } else {
+                micros
+            }))
         }
         _ => Ok(Value::text(text)),
     }

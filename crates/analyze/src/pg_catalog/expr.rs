@@ -21,7 +21,10 @@ pub(super) enum Expr {
     Const(Value),
     Parameter(usize),
     /// A column of the query `depth` levels out.
-    Slot { depth: usize, slot: usize },
+    Slot {
+        depth: usize,
+        slot: usize,
+    },
     Aggregate(usize),
     Window(usize),
     /// A function that gives several rows, in the list of results.
@@ -37,22 +40,48 @@ pub(super) enum Expr {
     /// `IS TRUE` or `IS FALSE`.
     Is(Box<Self>, bool),
     Distinct(Box<Self>, Box<Self>),
-    Cast { of: Box<Self>, from: Type, to: Type, modifier: i32 },
-    Case { arms: Vec<(Self, Self)>, otherwise: Option<Box<Self>> },
+    Cast {
+        of: Box<Self>,
+        from: Type,
+        to: Type,
+        modifier: i32,
+    },
+    Case {
+        arms: Vec<(Self, Self)>,
+        otherwise: Option<Box<Self>>,
+    },
     In(Box<Self>, Vec<Self>),
     /// `= ANY (array)`, `<> ALL (array)`.
-    Quantified { left: Box<Self>, operator: Operator, array: Box<Self>, all: bool },
+    Quantified {
+        left: Box<Self>,
+        operator: Operator,
+        array: Box<Self>,
+        all: bool,
+    },
     Array(Vec<Self>),
     Row(Vec<Self>),
-    Subscript { array: Box<Self>, index: Box<Self>, first: i64 },
-    Slice { array: Box<Self>, from: Option<Box<Self>>, to: Option<Box<Self>> },
+    Subscript {
+        array: Box<Self>,
+        index: Box<Self>,
+        first: i64,
+    },
+    Slice {
+        array: Box<Self>,
+        from: Option<Box<Self>>,
+        to: Option<Box<Self>>,
+    },
     Field(Box<Self>, usize),
     Scalar(Arc<Query>),
     Exists(Arc<Query>),
     /// `ARRAY (SELECT …)`
     Collect(Arc<Query>),
     /// `= ANY (SELECT …)`, `IN (SELECT …)`
-    QuantifiedQuery { left: Vec<Self>, operator: Operator, query: Arc<Query>, all: bool },
+    QuantifiedQuery {
+        left: Vec<Self>,
+        operator: Operator,
+        query: Arc<Query>,
+        all: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,8 +97,15 @@ pub(super) enum Comparison {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Compare(Comparison),
-    Like { ignore_case: bool, negated: bool, escape: Option<char> },
-    Regex { ignore_case: bool, negated: bool },
+    Like {
+        ignore_case: bool,
+        negated: bool,
+        escape: Option<char>,
+    },
+    Regex {
+        ignore_case: bool,
+        negated: bool,
+    },
     /// `&&`, `@>` and `<@` of arrays.
     Overlaps,
     Contains,
@@ -247,7 +283,8 @@ impl Expr {
             Self::QuantifiedQuery { left, operator, query, all: every } => {
                 let left = all(left, env)?;
                 let rows = run::rows(query, env)?;
-                if let ([one], Operator::Compare(Comparison::Eq), false) = (&left[..], operator, every)
+                if let ([one], Operator::Compare(Comparison::Eq), false) =
+                    (&left[..], operator, every)
                     && !one.is_null()
                     && rows.index(0).contains_key(one)
                 {
@@ -256,7 +293,8 @@ impl Expr {
                 let compared = rows.rows.iter().map(|row| match &left[..] {
                     [one] => operator.apply(one, &row[0]),
                     several => {
-                        let pairs = several.iter().zip(row).map(|(one, other)| operator.apply(one, other));
+                        let pairs =
+                            several.iter().zip(row).map(|(one, other)| operator.apply(one, other));
                         quantified(pairs, true)
                     }
                 });
@@ -332,9 +370,8 @@ impl Operator {
             return Ok(Value::Null);
         }
         let texts = || (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
-        let contains = |all: &Value, some: &Value| {
-            some.items().iter().all(|one| all.items().contains(one))
-        };
+        let contains =
+            |all: &Value, some: &Value| some.items().iter().all(|one| all.items().contains(one));
         Ok(Value::Bool(match self {
             Self::Compare(comparison) => comparison.holds(left.order(right)),
             Self::Like { ignore_case, negated, escape } => {
@@ -364,7 +401,8 @@ impl Arithmetic {
             return Ok(Value::Null);
         }
         if self == Self::Concat {
-            let (left, right) = (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
+            let (left, right) =
+                (left.as_str().unwrap_or_default(), right.as_str().unwrap_or_default());
             return Ok(Value::text([left, right].concat()));
         }
         match (left.as_int(), right.as_int()) {
@@ -423,12 +461,17 @@ impl Special {
         }
         let values = all(arguments, env)?;
         let there = || values.iter().filter(|value| !value.is_null());
-        let texts = |from: usize| values[from..].iter().filter_map(Value::as_str).collect::<Vec<_>>();
+        let texts =
+            |from: usize| values[from..].iter().filter_map(Value::as_str).collect::<Vec<_>>();
         Ok(match self {
             Self::NullIf if values[0].equals(&values[1]) == Some(true) => Value::Null,
             Self::NullIf => values[0].clone(),
-            Self::Greatest => there().max_by(|one, other| one.order(other)).cloned().unwrap_or_default(),
-            Self::Least => there().min_by(|one, other| one.order(other)).cloned().unwrap_or_default(),
+            Self::Greatest => {
+                there().max_by(|one, other| one.order(other)).cloned().unwrap_or_default()
+            }
+            Self::Least => {
+                there().min_by(|one, other| one.order(other)).cloned().unwrap_or_default()
+            }
             Self::Concat => Value::text(texts(0).concat()),
             Self::ConcatWs => match values[0].as_str() {
                 Some(between) => Value::text(texts(1).join(between)),

@@ -127,7 +127,8 @@ const FUNCTIONS: &[(&str, Body)] = &[
         Ok(Value::text(if of[0].as_int() == Some(6) { "UTF8" } else { "" }))
     }),
     ("pg_char_to_encoding(name) int4", |_, of| {
-        let is_ours = of[0].as_str().is_some_and(|name| name.replace('-', "").eq_ignore_ascii_case("utf8"));
+        let is_ours =
+            of[0].as_str().is_some_and(|name| name.replace('-', "").eq_ignore_ascii_case("utf8"));
         Ok(Value::Int(if is_ours { 6 } else { -1 }))
     }),
     ("pg_client_encoding() name", |_, _| Ok(Value::text("UTF8"))),
@@ -177,16 +178,20 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("cardinality(any) int4", |_, of| Ok(Value::Int(of[0].items().len() as i64))),
     ("array_position(any,any) int4", |_, of| Ok(text::position_in(&of[0], &of[1]))),
     ("array_append*(any,any) @0", |_, of| Ok(text::joined(&of[0], &[of[1].clone()]))),
-    ("array_prepend*(any,any) @1", |_, of| Ok(text::joined(&Value::array([of[0].clone()]), of[1].items()))),
+    ("array_prepend*(any,any) @1", |_, of| {
+        Ok(text::joined(&Value::array([of[0].clone()]), of[1].items()))
+    }),
     ("array_cat*(any,any) @0", |_, of| Ok(text::joined(&of[0], of[1].items()))),
     ("array_remove(any,any) @0", |_, of| Ok(text::without(&of[0], &of[1]))),
     ("string_to_array*(text,text) text[]", |_, of| Ok(text::split(&of[0], &of[1]))),
     ("quote_ident(text) text", |_, of| Ok(text::of(of, text::quote_ident))),
     ("quote_literal(text) text", |_, of| Ok(text::of(of, text::quote_literal))),
-    ("quote_nullable*(text) text", |_, of| Ok(match &of[0] {
-        Value::Null => Value::text("NULL"),
-        _ => text::of(of, text::quote_literal),
-    })),
+    ("quote_nullable*(text) text", |_, of| {
+        Ok(match &of[0] {
+            Value::Null => Value::text("NULL"),
+            _ => text::of(of, text::quote_literal),
+        })
+    }),
     ("parse_ident(text) text[]", text::parse_ident),
     ("parse_ident(text,bool) text[]", text::parse_ident),
     ("lower(text) text", |_, of| Ok(text::of(of, str::to_lowercase))),
@@ -197,7 +202,9 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("char_length(text) int4", |_, of| Ok(text::count(&of[0]))),
     ("character_length(text) int4", |_, of| Ok(text::count(&of[0]))),
     ("octet_length(text) int4", |_, of| Ok(Value::Int(text::str_of(&of[0]).len() as i64))),
-    ("ascii(text) int4", |_, of| Ok(Value::Int(text::str_of(&of[0]).chars().next().map_or(0, |c| c as i64)))),
+    ("ascii(text) int4", |_, of| {
+        Ok(Value::Int(text::str_of(&of[0]).chars().next().map_or(0, |c| c as i64)))
+    }),
     ("btrim(text) text", |_, of| Ok(text::trim(of, true, true))),
     ("btrim(text,text) text", |_, of| Ok(text::trim(of, true, true))),
     ("ltrim(text) text", |_, of| Ok(text::trim(of, true, false))),
@@ -224,18 +231,28 @@ const FUNCTIONS: &[(&str, Body)] = &[
     ("regexp_replace(text,text,text,text) text", text::regexp_replace),
     ("regexp_match(text,text) text[]", text::regexp_match),
     ("translate(text,text,text) text", |_, of| Ok(text::translate(of))),
-    ("mod(int8,int8) int8", |_, of| Ok(match (of[0].as_int(), of[1].as_int()) {
-        (Some(left), Some(right)) => left.checked_rem(right).map_or(Value::Null, Value::Int),
-        _ => Value::Null,
-    })),
-    ("abs(any) @0", |_, of| Ok(match &of[0] {
-        Value::Int(number) => Value::Int(number.saturating_abs()),
-        Value::Float(number) => Value::Float(number.abs()),
-        _ => Value::Null,
-    })),
-    ("floor(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.floor())))),
-    ("ceil(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.ceil())))),
-    ("round(float8) float8", |_, of| Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.round())))),
+    ("mod(int8,int8) int8", |_, of| {
+        Ok(match (of[0].as_int(), of[1].as_int()) {
+            (Some(left), Some(right)) => left.checked_rem(right).map_or(Value::Null, Value::Int),
+            _ => Value::Null,
+        })
+    }),
+    ("abs(any) @0", |_, of| {
+        Ok(match &of[0] {
+            Value::Int(number) => Value::Int(number.saturating_abs()),
+            Value::Float(number) => Value::Float(number.abs()),
+            _ => Value::Null,
+        })
+    }),
+    ("floor(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.floor())))
+    }),
+    ("ceil(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.ceil())))
+    }),
+    ("round(float8) float8", |_, of| {
+        Ok(of[0].as_float().map_or(Value::Null, |x| Value::Float(x.round())))
+    }),
 ];
 
 fn yes(_: &Context, _: &[Value]) -> Answer {
@@ -295,10 +312,26 @@ pub(crate) fn named(name: &str) -> Option<&'static [Function]> {
 /// Whether a query that names no table asks the catalogue by calling this.
 pub(crate) fn asks_catalogue(name: &str) -> bool {
     const OTHERS: [&str; 20] = [
-        "version", "current_database", "current_catalog", "current_schema", "current_schemas",
-        "current_user", "session_user", "user", "current_role", "current_setting", "set_config",
-        "format_type", "obj_description", "col_description", "shobj_description", "quote_ident",
-        "parse_ident", "row_security_active", "acldefault", "_pg_expandarray",
+        "version",
+        "current_database",
+        "current_catalog",
+        "current_schema",
+        "current_schemas",
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "current_setting",
+        "set_config",
+        "format_type",
+        "obj_description",
+        "col_description",
+        "shobj_description",
+        "quote_ident",
+        "parse_ident",
+        "row_security_active",
+        "acldefault",
+        "_pg_expandarray",
     ];
     name.starts_with("pg_")
         || name.starts_with("to_reg")

@@ -28,7 +28,8 @@ pub(super) fn units(
     context: &Context,
     outer: Option<&Env<'_>>,
 ) -> Result<Vec<Unit>> {
-    let grouped = select.group.is_some() || !select.aggregates.is_empty() || select.having.is_some();
+    let grouped =
+        select.group.is_some() || !select.aggregates.is_empty() || select.having.is_some();
     let mut units = match grouped {
         true => groups(select, rows, context, outer)?,
         false => {
@@ -130,7 +131,8 @@ impl Calculation {
         match self {
             Self::Count => {
                 // COUNT(*) has no argument, and counts what is null.
-                let counted = rows.iter().filter(|row| row.first().is_none_or(|one| !one.is_null()));
+                let counted =
+                    rows.iter().filter(|row| row.first().is_none_or(|one| !one.is_null()));
                 Value::Int(counted.count() as i64)
             }
             Self::Min => there().min_by(|one, other| one.order(other)).cloned().unwrap_or_default(),
@@ -139,7 +141,8 @@ impl Calculation {
                 Value::Null
             }
             Self::Sum => {
-                let whole = there().map(Value::as_int).try_fold(0_i64, |sum, one| sum.checked_add(one?));
+                let whole =
+                    there().map(Value::as_int).try_fold(0_i64, |sum, one| sum.checked_add(one?));
                 whole.map_or_else(
                     || Value::Float(there().filter_map(Value::as_float).sum()),
                     Value::Int,
@@ -195,7 +198,8 @@ fn over(
             let mut rows = Vec::with_capacity(members.len());
             for (at, _) in &members {
                 let unit = &units[*at];
-                let env = Env { aggregates: &unit.aggregates, ..Env::of(context, &unit.row, outer) };
+                let env =
+                    Env { aggregates: &unit.aggregates, ..Env::of(context, &unit.row, outer) };
                 rows.push(values(&window.arguments, &env)?);
             }
             let value = calculation.of(&rows);

@@ -16,6 +16,7 @@
 mod bind;
 mod bind_call;
 mod bind_expr;
+mod bind_from;
 mod bind_query;
 mod cast;
 mod context;
@@ -25,12 +26,14 @@ mod functions;
 mod group;
 mod names;
 mod node;
+mod operators;
 mod procs;
 mod query;
 mod registry;
 mod relations;
 mod run;
 mod sets;
+mod settle;
 mod snapshot;
 mod table;
 mod text;
@@ -39,6 +42,7 @@ mod value;
 
 pub(crate) use context::Identity;
 pub(crate) use node::Planner;
+pub(crate) use settle::settle;
 pub(crate) use snapshot::{PG_CATALOG, Shapes};
 pub(crate) use table::table;
 pub use types::PG_TYPE;
@@ -163,11 +167,11 @@ impl Visitor for Seen {
             }
             Expr::Identifier(ident) => {
                 let name = ident.value.to_lowercase();
-                ident.quote_style.is_none() && ["current_schema", "session_user"].contains(&name.as_str())
+                ident.quote_style.is_none()
+                    && ["current_schema", "session_user"].contains(&name.as_str())
             }
-            Expr::Cast { data_type, .. } => {
-                Type::named(&data_type.to_string()).is_some_and(|(ty, _)| ty.is_reg() || ty == Type::OID)
-            }
+            Expr::Cast { data_type, .. } => Type::named(&data_type.to_string())
+                .is_some_and(|(ty, _)| ty.is_reg() || ty == Type::OID),
             _ => false,
         };
         ControlFlow::Continue(())

@@ -5,7 +5,9 @@
 //! Left out: names that the statement gives.
 
 use super::bind::Binder;
-use datafusion::sql::sqlparser::ast::{self, AccessExpr, Expr, ObjectNamePart, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{
+    self, AccessExpr, Expr, ObjectNamePart, SelectItem, SetExpr,
+};
 
 /// The name of a result.
 pub(super) fn output_name(binder: &Binder, of: &Expr) -> String {

@@ -20,20 +20,22 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference};
+use datafusion::catalog::Session;
+use datafusion::common::{
+    DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference,
+};
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use datafusion::physical_planner::{
-    DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner,
-};
-use datafusion::catalog::Session;
-use datafusion::execution::context::QueryPlanner;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -87,7 +89,10 @@ pub(super) fn plan(question: Question) -> Result<LogicalPlan> {
     let schema = DFSchema::new_with_metadata(fields.collect(), Default::default())?;
     let parameters = question.parameter_types.iter().enumerate().map(|(at, ty)| {
         let field = ty.field(&format!("${}", at + 1));
-        Expr::Placeholder(Placeholder::new_with_field(format!("${}", at + 1), Some(Arc::new(field))))
+        Expr::Placeholder(Placeholder::new_with_field(
+            format!("${}", at + 1),
+            Some(Arc::new(field)),
+        ))
     });
     let parameters = parameters.collect();
     let node = Asked { question: Arc::new(question), schema: Arc::new(schema), parameters };
@@ -187,7 +192,8 @@ fn of_scalar(value: &ScalarValue) -> Result<Value> {
         ScalarValue::TimestampMicrosecond(Some(micros), _) => Value::Micros(*micros),
         ScalarValue::List(list) => {
             let items = list.value(0);
-            let items = (0..items.len()).map(|at| of_scalar(&ScalarValue::try_from_array(&items, at)?));
+            let items =
+                (0..items.len()).map(|at| of_scalar(&ScalarValue::try_from_array(&items, at)?));
             Value::array(items.collect::<Result<Vec<_>>>()?)
         }
         other => match other.data_type().is_integer() {
@@ -235,7 +241,8 @@ impl ExtensionPlanner for Planner {
         let (question, parameters) = (Arc::clone(&asked.question), asked.values()?);
         let part = Arc::new(Part { question, parameters, schema: Arc::clone(&schema) });
         let parts: Vec<Arc<dyn PartitionStream>> = vec![part];
-        let rows = StreamingTableExec::try_new(schema, parts, None, std::iter::empty(), false, None)?;
+        let rows =
+            StreamingTableExec::try_new(schema, parts, None, std::iter::empty(), false, None)?;
         Ok(Some(Arc::new(rows)))
     }
 }
@@ -320,33 +327,37 @@ fn array(context: &Context, values: &[&Value], ty: Type) -> Result<ArrayRef> {
             let bools = values.iter().map(|value| (!value.is_null()).then(|| value.is_true()));
             Arc::new(BooleanArray::from_iter(bools))
         }
-        DataType::Int16 => {
-            Arc::new(Int16Array::from_iter(ints().map(|one| one.and_then(|one| one.try_into().ok()))))
-        }
+        DataType::Int16 => Arc::new(Int16Array::from_iter(
+            ints().map(|one| one.and_then(|one| one.try_into().ok())),
+        )),
         // An oid's 32 bits: those above 2^31 are PostgreSQL's own limit, and none is handed out.
-        DataType::Int32 => {
-            Arc::new(Int32Array::from_iter(ints().map(|one| one.and_then(|one| one.try_into().ok()))))
-        }
+        DataType::Int32 => Arc::new(Int32Array::from_iter(
+            ints().map(|one| one.and_then(|one| one.try_into().ok())),
+        )),
         DataType::Int64 => Arc::new(Int64Array::from_iter(ints())),
-        DataType::Float32 => {
-            Arc::new(Float32Array::from_iter(values.iter().map(|one| one.as_float().map(|one| one as f32))))
+        DataType::Float32 => Arc::new(Float32Array::from_iter(
+            values.iter().map(|one| one.as_float().map(|one| one as f32)),
+        )),
+        DataType::Float64 => {
+            Arc::new(Float64Array::from_iter(values.iter().map(|one| one.as_float())))
         }
-        DataType::Float64 => Arc::new(Float64Array::from_iter(values.iter().map(|one| one.as_float()))),
-        DataType::Date32 => {
-            Arc::new(Date32Array::from_iter(micros().map(|one| one.and_then(|one| one.try_into().ok()))))
-        }
+        DataType::Date32 => Arc::new(Date32Array::from_iter(
+            micros().map(|one| one.and_then(|one| one.try_into().ok())),
+        )),
         DataType::Timestamp(_, zone) => {
             Arc::new(TimestampMicrosecondArray::from_iter(micros()).with_timezone_opt(zone))
         }
         DataType::List(field) => {
             let items: Vec<&Value> = values.iter().flat_map(|value| value.items()).collect();
-            let offsets = OffsetBuffer::from_lengths(values.iter().map(|value| value.items().len()));
+            let offsets =
+                OffsetBuffer::from_lengths(values.iter().map(|value| value.items().len()));
             let items = array(context, &items, ty.element().unwrap_or(Type::TEXT))?;
             let nulls: NullBuffer = values.iter().map(|value| !value.is_null()).collect();
             Arc::new(ListArray::try_new(field, offsets, items, Some(nulls))?)
         }
         _ => {
-            let texts = values.iter().map(|value| (!value.is_null()).then(|| shown(context, value, ty)));
+            let texts =
+                values.iter().map(|value| (!value.is_null()).then(|| shown(context, value, ty)));
             Arc::new(StringArray::from_iter(texts))
         }
     })

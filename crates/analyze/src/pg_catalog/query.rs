@@ -101,11 +101,22 @@ pub(super) enum Source {
     /// One row without columns.
     One,
     Relation(&'static Definition),
-    Query { query: Arc<Query>, lateral: bool },
-    Set { set: SetCall, ordinality: bool },
+    Query {
+        query: Arc<Query>,
+        lateral: bool,
+    },
+    Set {
+        set: SetCall,
+        ordinality: bool,
+    },
     /// An expression's value, as a relation of one row.
     Value(Expr),
-    Join { kind: Join, left: Box<From>, right: Box<From>, on: Vec<Condition> },
+    Join {
+        kind: Join,
+        left: Box<From>,
+        right: Box<From>,
+        on: Vec<Condition>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

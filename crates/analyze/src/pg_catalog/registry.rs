@@ -54,7 +54,11 @@ fn definition(line: &'static str, views: &HashMap<&'static str, &'static str>) -
         let (name, ty) = word.split_once(':').expect("a column and its type, as written");
         let nullable = !ty.ends_with('!');
         let ty = ty.trim_end_matches('!');
-        let ty = if ty == "char" { Type::CHAR } else { Type::named(ty).map_or(Type::TEXT, |(ty, _)| ty) };
+        let ty = if ty == "char" {
+            Type::CHAR
+        } else {
+            Type::named(ty).map_or(Type::TEXT, |(ty, _)| ty)
+        };
         Column { name, ty, nullable }
     });
     Definition {

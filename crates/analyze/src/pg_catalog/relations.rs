@@ -75,9 +75,20 @@ fn classes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "relname", "relnamespace", "relkind", "relnatts", "relam", "relhasindex",
-            "relhasrules", "relowner", "reltuples", "relpersistence", "relispopulated",
-            "relreplident", "relfilenode",
+            "oid",
+            "relname",
+            "relnamespace",
+            "relkind",
+            "relnatts",
+            "relam",
+            "relhasindex",
+            "relhasrules",
+            "relowner",
+            "reltuples",
+            "relpersistence",
+            "relispopulated",
+            "relreplident",
+            "relfilenode",
         ],
     );
     let mut push = |oid, name, namespace, kind: char, columns: usize, method, indexed, stored| {
@@ -115,9 +126,21 @@ fn attributes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims",
-            "attcacheoff", "atttypmod", "attbyval", "attalign", "attstorage", "attnotnull",
-            "attislocal", "attcollation",
+            "attrelid",
+            "attname",
+            "atttypid",
+            "attstattarget",
+            "attlen",
+            "attnum",
+            "attndims",
+            "attcacheoff",
+            "atttypmod",
+            "attbyval",
+            "attalign",
+            "attstorage",
+            "attnotnull",
+            "attislocal",
+            "attcollation",
         ],
     );
     let mut push = |relation: u32, at: usize, column: &Column, not_null: bool| {
@@ -158,13 +181,28 @@ fn attributes(context: &Context, definition: &Definition) -> Vec<Row> {
 /// Columns of `pg_type` that come as they are written in `data/types.txt`, behind oid, name and
 /// length.
 const TYPE_COLUMNS: [&str; 17] = [
-    "typbyval", "typtype", "typcategory", "typispreferred", "typdelim", "typelem", "typarray",
-    "typalign", "typstorage", "typcollation", "typinput", "typoutput", "typreceive", "typsend",
-    "typsubscript", "typmodin", "typmodout",
+    "typbyval",
+    "typtype",
+    "typcategory",
+    "typispreferred",
+    "typdelim",
+    "typelem",
+    "typarray",
+    "typalign",
+    "typstorage",
+    "typcollation",
+    "typinput",
+    "typoutput",
+    "typreceive",
+    "typsend",
+    "typsubscript",
+    "typmodin",
+    "typmodout",
 ];
 
 fn all_types(definition: &Definition) -> Vec<Row> {
-    let fixed = ["oid", "typname", "typlen", "typnamespace", "typowner", "typisdefined", "typtypmod"];
+    let fixed =
+        ["oid", "typname", "typlen", "typnamespace", "typowner", "typisdefined", "typtypmod"];
     let mut maker = Maker::new(definition, &fixed);
     for row in types::all() {
         maker.push([
@@ -196,9 +234,20 @@ fn indexes(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary",
-            "indimmediate", "indisvalid", "indisready", "indislive", "indkey", "indcollation",
-            "indclass", "indoption",
+            "indexrelid",
+            "indrelid",
+            "indnatts",
+            "indnkeyatts",
+            "indisunique",
+            "indisprimary",
+            "indimmediate",
+            "indisvalid",
+            "indisready",
+            "indislive",
+            "indkey",
+            "indcollation",
+            "indclass",
+            "indoption",
         ],
     );
     for (relation, key) in keyed(context) {
@@ -235,8 +284,19 @@ fn constraints(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid",
-            "confupdtype", "confdeltype", "confmatchtype", "conislocal", "connoinherit", "conkey",
+            "oid",
+            "conname",
+            "connamespace",
+            "contype",
+            "convalidated",
+            "conrelid",
+            "conindid",
+            "confupdtype",
+            "confdeltype",
+            "confmatchtype",
+            "conislocal",
+            "connoinherit",
+            "conkey",
         ],
     );
     for (relation, key) in keyed(context) {
@@ -280,8 +340,16 @@ fn descriptions(context: &Context, definition: &Definition) -> Vec<Row> {
 
 fn databases(definition: &Definition) -> Vec<Row> {
     let columns = [
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit",
-        "dattablespace", "datcollate", "datctype",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "datcollate",
+        "datctype",
     ];
     let mut maker = Maker::new(definition, &columns);
     maker.push([
@@ -313,25 +381,61 @@ fn functions(context: &Context, definition: &Definition) -> Vec<Row> {
     let mut maker = Maker::new(
         definition,
         &[
-            "oid", "proname", "pronamespace", "proowner", "prolang", "procost", "provariadic",
-            "prokind", "proretset", "provolatile", "proparallel", "pronargs", "prorettype",
-            "proargtypes", "prosrc",
+            "oid",
+            "proname",
+            "pronamespace",
+            "proowner",
+            "prolang",
+            "procost",
+            "provariadic",
+            "prokind",
+            "proretset",
+            "provolatile",
+            "proparallel",
+            "pronargs",
+            "prorettype",
+            "proargtypes",
+            "prosrc",
         ],
     );
     for one in procs::all() {
         let arguments = Value::array(one.arguments.iter().map(|ty| int(ty.0)));
         maker.push([
-            int(one.oid), text(one.name), int(11), int(OWNER), int(12), Value::Float(1.0), int(0),
-            text(one.kind), Value::Bool(one.returns_set), text(one.volatile), text("s"),
-            int(one.arguments.len() as i64), int(one.result.0), arguments, text(one.name),
+            int(one.oid),
+            text(one.name),
+            int(11),
+            int(OWNER),
+            int(12),
+            Value::Float(1.0),
+            int(0),
+            text(one.kind),
+            Value::Bool(one.returns_set),
+            text(one.volatile),
+            text("s"),
+            int(one.arguments.len() as i64),
+            int(one.result.0),
+            arguments,
+            text(one.name),
         ]);
     }
     let own = context.snapshot.functions.iter();
     for (name, kind) in own.filter(|(name, _)| !procs::is_known(name)) {
         maker.push([
-            int(procs::own_oid(name)), text(name), int(11), int(OWNER), int(12), Value::Float(1.0),
-            int(Type::ANY.0), text(kind.to_string()), Value::Bool(false), text("i"), text("s"),
-            int(0), int(Type::ANY.0), Value::array([]), text(name),
+            int(procs::own_oid(name)),
+            text(name),
+            int(11),
+            int(OWNER),
+            int(12),
+            Value::Float(1.0),
+            int(Type::ANY.0),
+            text(kind.to_string()),
+            Value::Bool(false),
+            text("i"),
+            text("s"),
+            int(0),
+            int(Type::ANY.0),
+            Value::array([]),
+            text(name),
         ]);
     }
     maker.rows()
@@ -347,11 +451,18 @@ fn methods(definition: &Definition) -> Vec<Row> {
 
 fn collations(definition: &Definition) -> Vec<Row> {
     let columns = [
-        "oid", "collname", "collnamespace", "collowner", "collprovider", "collisdeterministic",
+        "oid",
+        "collname",
+        "collnamespace",
+        "collowner",
+        "collprovider",
+        "collisdeterministic",
         "collencoding",
     ];
     let mut maker = Maker::new(definition, &columns);
-    for (oid, name, provider) in [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")] {
+    for (oid, name, provider) in
+        [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")]
+    {
         let yes = Value::Bool(true);
         maker.push([int(oid), text(name), int(11), int(OWNER), text(provider), yes, int(-1)]);
     }
@@ -375,9 +486,8 @@ fn tablespaces(definition: &Definition) -> Vec<Row> {
 }
 
 fn operator_classes(definition: &Definition) -> Vec<Row> {
-    let columns = [
-        "oid", "opcmethod", "opcname", "opcnamespace", "opcowner", "opcintype", "opcdefault",
-    ];
+    let columns =
+        ["oid", "opcmethod", "opcname", "opcnamespace", "opcowner", "opcintype", "opcdefault"];
     let mut maker = Maker::new(definition, &columns);
     let yes = Value::Bool(true);
     let input = int(Type::TEXT.0);
@@ -387,8 +497,16 @@ fn operator_classes(definition: &Definition) -> Vec<Row> {
 
 fn settings(context: &Context, definition: &Definition) -> Vec<Row> {
     let columns = [
-        "name", "setting", "category", "short_desc", "context", "vartype", "source", "boot_val",
-        "reset_val", "pending_restart",
+        "name",
+        "setting",
+        "category",
+        "short_desc",
+        "context",
+        "vartype",
+        "source",
+        "boot_val",
+        "reset_val",
+        "pending_restart",
     ];
     let mut maker = Maker::new(definition, &columns);
     let mut push = |name: &str, value: &str, default: &str, source: &str, description: &str| {
@@ -417,8 +535,15 @@ fn settings(context: &Context, definition: &Definition) -> Vec<Row> {
 /// The session that asks. Of others nothing is known here.
 fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
     let columns = [
-        "datid", "datname", "pid", "usesysid", "usename", "application_name", "backend_start",
-        "state", "backend_type",
+        "datid",
+        "datname",
+        "pid",
+        "usesysid",
+        "usename",
+        "application_name",
+        "backend_start",
+        "state",
+        "backend_type",
     ];
     let mut maker = Maker::new(definition, &columns);
     let application = context.identity.setting("application_name");
@@ -435,4 +560,3 @@ fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
     ]);
     maker.rows()
 }
-

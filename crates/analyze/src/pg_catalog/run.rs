@@ -8,7 +8,9 @@ use super::cast::cast;
 use super::context::{Context, Index, Row, Table};
 use super::expr::{Env, Expr};
 use super::group;
-use super::query::{Body, Condition, Distinct, From, Join, Key, Operation, Query, Select, Sort, Source};
+use super::query::{
+    Body, Condition, Distinct, From, Join, Key, Operation, Query, Select, Sort, Source,
+};
 use super::types::Type;
 use super::value::Value;
 use crate::error::AnalyzeError;
@@ -182,7 +184,8 @@ fn select(
         };
         for sets in group::sets(&select.sets, &env)? {
             let env = Env { sets: &sets, outer, ..env };
-            let output: Row = select.output.iter().map(|one| one.eval(&env)).collect::<Result<_>>()?;
+            let output: Row =
+                select.output.iter().map(|one| one.eval(&env)).collect::<Result<_>>()?;
             let key = |sort: &Sort| match &sort.key {
                 Key::Output(at) => Ok(output[*at].clone()),
                 Key::Expr(expr) => expr.eval(&env),
@@ -255,12 +258,7 @@ fn holds(
 }
 
 /// The rows of a source, each in a copy of `base`.
-fn from(
-    of: &From,
-    base: &Row,
-    context: &Context,
-    outer: Option<&Env<'_>>,
-) -> Result<Vec<Row>> {
+fn from(of: &From, base: &Row, context: &Context, outer: Option<&Env<'_>>) -> Result<Vec<Row>> {
     let env = Env::of(context, base, outer);
     let rows = match &of.source {
         Source::Join { kind, left, right, on } => {
@@ -283,7 +281,8 @@ fn from(
         }
         Source::Value(expr) => vec![vec![expr.eval(&env)?]],
         Source::Set { set, ordinality } => {
-            let values = set.arguments.iter().map(|one| one.eval(&env)).collect::<Result<Vec<_>>>()?;
+            let values =
+                set.arguments.iter().map(|one| one.eval(&env)).collect::<Result<Vec<_>>>()?;
             let mut rows = set.set.rows(&values, &set.types)?;
             if *ordinality {
                 (1..).zip(&mut rows).for_each(|(at, row)| row.push(Value::Int(at)));
@@ -296,12 +295,7 @@ fn from(
     picked(of, base, &table, &places, context, outer)
 }
 
-fn kept(
-    of: &From,
-    rows: Vec<Row>,
-    context: &Context,
-    outer: Option<&Env<'_>>,
-) -> Result<Vec<Row>> {
+fn kept(of: &From, rows: Vec<Row>, context: &Context, outer: Option<&Env<'_>>) -> Result<Vec<Row>> {
     let mut kept = Vec::with_capacity(rows.len());
     for row in rows {
         if holds(&of.filters, &row, context, outer)? {
@@ -399,7 +393,12 @@ enum By<'a> {
     /// An index of a relation.
     Index { table: Rc<Table>, index: Rc<Index>, value: &'a Expr },
     /// The right side's rows by the values of these.
-    Hash { rows: Vec<Row>, keys: Vec<&'a Expr>, places: HashMap<Vec<Value>, Vec<usize>>, used: Vec<bool> },
+    Hash {
+        rows: Vec<Row>,
+        keys: Vec<&'a Expr>,
+        places: HashMap<Vec<Value>, Vec<usize>>,
+        used: Vec<bool>,
+    },
 }
 
 impl<'a> Matches<'a> {

@@ -236,7 +236,8 @@ impl Snapshot {
     /// The relation with an index or constraint of that oid.
     pub(crate) fn keyed(&self, oid: i64) -> Option<(&Relation, &Key)> {
         let keys = self.relations.iter().filter_map(|one| Some((one, one.key.as_ref()?)));
-        let mut keys = keys.filter(|(_, key)| [key.index, key.constraint].map(i64::from).contains(&oid));
+        let mut keys =
+            keys.filter(|(_, key)| [key.index, key.constraint].map(i64::from).contains(&oid));
         keys.next()
     }
 

@@ -183,7 +183,9 @@ pub(super) fn substring(of: &[Value]) -> Value {
     let from = of[1].as_int().unwrap_or(1);
     let to = of.get(2).and_then(Value::as_int).map_or(i64::MAX, |count| from.saturating_add(count));
     let inside = (1_i64..).zip(str_of(&of[0]).chars());
-    Value::text(inside.filter(|(at, _)| (from..to).contains(at)).map(|(_, c)| c).collect::<String>())
+    Value::text(
+        inside.filter(|(at, _)| (from..to).contains(at)).map(|(_, c)| c).collect::<String>(),
+    )
 }
 
 pub(super) fn left(of: &[Value]) -> Value {
