@@ -18,6 +18,7 @@ mod bind_call;
 mod bind_expr;
 mod bind_from;
 mod bind_query;
+mod builtin;
 mod cast;
 mod context;
 mod describe;

@@ -196,7 +196,7 @@ impl Type {
     /// As `format_type` writes it.
     pub(crate) fn format(self, modifier: Option<i32>) -> String {
         let Some(row) = self.row() else { return "???".into() };
-        if row.element != 0 && row.rest[9] == "6179" && row.name.starts_with('_') {
+        if row.element != 0 && row.rest[14] == "6179" && row.name.starts_with('_') {
             return format!("{}[]", Self(row.element).format(modifier));
         }
         if self == Self::BPCHAR && modifier == Some(-1) {
