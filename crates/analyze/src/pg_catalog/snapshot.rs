@@ -148,6 +148,8 @@ impl Snapshot {
             };
             for column in &mut columns {
                 column.comment = relation.column_comment(&column.name).map(str::to_string);
+                // PostgreSQL says so of tables alone, whatever a view reads.
+                column.nullable |= kind != 'r';
             }
             let (schema, name) = split_key(relation.name());
             let mut new = Relation::new(schema, name, kind, columns);

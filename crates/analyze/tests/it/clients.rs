@@ -97,8 +97,9 @@ fn one(part: &str) -> Asked {
             asked.columns = columns_of(columns);
         } else if let Some(row) = line.strip_prefix("-- = ") {
             asked.rows.as_mut().unwrap().push(texts(row).into_iter().flatten().collect());
-        } else if line.starts_with("-- rows: ") {
-            asked.rows = Some(Vec::new());
+        } else if let Some(count) = line.strip_prefix("-- rows: ") {
+            // Where PostgreSQL's cannot be ours, the reason stands in place of the number.
+            asked.rows = count.parse::<usize>().ok().map(Vec::with_capacity);
         } else if let Some((_, value)) =
             line.strip_prefix("-- $").and_then(|one| one.split_once(": "))
         {
