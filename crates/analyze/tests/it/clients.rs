@@ -459,6 +459,11 @@ async fn what_postgresql_answers_is_answered() {
     ] {
         assert_eq!(ask(&mut session, sql).await.unwrap(), expected, "{sql}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_as_postgresql_says_it() {
+    let mut session = files_only();
     for (sql, expected) in [
         ("SELECT 'nothing'::regclass", "relation \"nothing\" does not exist"),
         ("SELECT nothing FROM pg_class", "column \"nothing\" does not exist"),
