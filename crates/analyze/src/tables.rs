@@ -54,8 +54,9 @@ pub(crate) async fn plan(
         return Ok(question);
     }
     let fold = dialect == Dialect::Postgres;
-    if dialect == Dialect::Flink {
-        typing::prepare(&mut statement);
+    match dialect {
+        Dialect::Flink => typing::prepare(&mut statement),
+        Dialect::Postgres => pg_catalog::settle(platform, state, &mut statement),
     }
     let show_hidden = names::names_hidden(&mut statement);
     let used = Used::of(&mut statement);

@@ -4,7 +4,7 @@
 //! the first of that many arguments; a literal becomes what it is passed as.
 //! Left out: functions that only DataFusion knows. A question that calls one is planned there.
 
-use super::bind::{Binder, Result, Typed, not_ours, wrong};
+use super::bind::{Binder, Refused, Result, Typed, not_ours, wrong};
 use super::bind_query::sort;
 use super::expr::{Arithmetic, Expr, Special};
 use super::functions::{self, Argument, Function};
@@ -12,6 +12,7 @@ use super::query::{Aggregate, Calculation, Key, Ranking, SetCall, Sort, Window};
 use super::sets::Set;
 use super::types::Type;
 use super::value::Value;
+use crate::error::AnalyzeError;
 use datafusion::sql::sqlparser::ast::{
     self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, OrderByExpr, WindowType,
@@ -120,6 +121,36 @@ impl Binder {
             Argument::Any => Type::TEXT,
         };
         Ok(Typed::new(Expr::Call(function, bound), ty))
+    }
+
+    /// What looks like a function and whose arguments decide its type.
+    fn special(&mut self, special: Special, arguments: Vec<Typed>) -> Result<Typed> {
+        let (arguments, ty) = match special {
+            Special::Coalesce | Special::Greatest | Special::Least => self.alike(arguments)?,
+            Special::NullIf => {
+                let [left, right] = <[Typed; 2]>::try_from(arguments)
+                    .map_err(|_| Refused::Wrong(AnalyzeError::user("nullif takes two values")))?;
+                let (left, right) = self.unified(left, right)?;
+                let ty = left.ty;
+                (vec![left.expr, right.expr], ty)
+            }
+            Special::JsonObject => {
+                (arguments.into_iter().map(|one| one.expr).collect(), Type::JSON)
+            }
+            Special::ArrayToString => {
+                let mut bound = Vec::new();
+                for (at, one) in arguments.into_iter().enumerate() {
+                    let ty = if at == 0 { Type::TEXT_ARRAY } else { Type::TEXT };
+                    bound.push(self.coerce(one, ty)?.expr);
+                }
+                (bound, Type::TEXT)
+            }
+            Special::Concat | Special::ConcatWs | Special::Format => {
+                let texts = arguments.into_iter().map(|one| Ok(self.text(one)?.expr));
+                (texts.collect::<Result<_>>()?, Type::TEXT)
+            }
+        };
+        Ok(Typed::new(Expr::Special(special, arguments), ty))
     }
 
     /// The bounds of an `int2vector`, which begins at 0.

@@ -5,7 +5,8 @@
 //! Left out: calls, which are in `bind_call`.
 
 use super::bind::{Binder, Result, Typed, not_ours, wrong};
-use super::expr::{Arithmetic, Comparison, Expr, Operator, Special};
+use super::expr::{Arithmetic, Comparison, Expr, Operator};
+use super::operators::{arithmetic, condition, escape, is_register};
 use super::query::Query;
 use super::types::Type;
 use super::value::Value;
@@ -143,6 +144,37 @@ impl Binder {
             }
             Ast::BinaryOp { left, op, right } => self.binary(left, op, right),
             Ast::UnaryOp { op, expr } => self.unary(*op, expr),
+            Ast::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Ast::Array(array) => {
+                let items = self.exprs(&array.elem)?;
+                let (items, ty) = self.alike(items)?;
+                Ok(Typed::new(Expr::Array(items), ty.array().unwrap_or(Type::TEXT_ARRAY)))
+            }
+            Ast::Tuple(items) => {
+                let items = self.exprs(items)?;
+                let fields =
+                    (1..).zip(&items).map(|(at, one)| (format!("f{at}"), one.ty)).collect();
+                let row = Expr::Row(items.into_iter().map(|one| one.expr).collect());
+                Ok(Typed { expr: row, ty: Type::RECORD, fields: Some(fields) })
+            }
+            Ast::CompoundFieldAccess { root, access_chain } => {
+                let mut typed = self.expr(root)?;
+                for access in access_chain {
+                    typed = self.access(typed, access)?;
+                }
+                Ok(typed)
+            }
+            Ast::Function(function) => self.function(function),
+            _ => self.test(of),
+        }
+    }
+
+    /// What says yes or no, with words for signs.
+    fn test(&mut self, of: &ast::Expr) -> Result<Typed> {
+        use ast::Expr as Ast;
+        match of {
             Ast::IsNull(inner) => Ok(of_bool(Expr::IsNull(self.expr(inner)?.expr.boxed()))),
             Ast::IsNotNull(inner) => {
                 let null = Expr::IsNull(self.expr(inner)?.expr.boxed());
@@ -180,29 +212,6 @@ impl Binder {
                     Operator::Like { ignore_case: true, negated: *negated, escape },
                 )
             }
-            Ast::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref())
-            }
-            Ast::Array(array) => {
-                let items = self.exprs(&array.elem)?;
-                let (items, ty) = self.alike(items)?;
-                Ok(Typed::new(Expr::Array(items), ty.array().unwrap_or(Type::TEXT_ARRAY)))
-            }
-            Ast::Tuple(items) => {
-                let items = self.exprs(items)?;
-                let fields =
-                    (1..).zip(&items).map(|(at, one)| (format!("f{at}"), one.ty)).collect();
-                let row = Expr::Row(items.into_iter().map(|one| one.expr).collect());
-                Ok(Typed { expr: row, ty: Type::RECORD, fields: Some(fields) })
-            }
-            Ast::CompoundFieldAccess { root, access_chain } => {
-                let mut typed = self.expr(root)?;
-                for access in access_chain {
-                    typed = self.access(typed, access)?;
-                }
-                Ok(typed)
-            }
-            Ast::Function(function) => self.function(function),
             _ => self.expr_of_query(of),
         }
     }
@@ -578,130 +587,8 @@ impl Binder {
         }
         Ok(of_bool(Expr::QuantifiedQuery { left, operator, query: Arc::new(query), all }))
     }
-
-    /// What looks like a function and whose arguments decide its type.
-    pub(super) fn special(&mut self, special: Special, arguments: Vec<Typed>) -> Result<Typed> {
-        let (arguments, ty) = match special {
-            Special::Coalesce | Special::Greatest | Special::Least => self.alike(arguments)?,
-            Special::NullIf => {
-                let [left, right] = <[Typed; 2]>::try_from(arguments).map_err(|_| {
-                    super::bind::Refused::Wrong(crate::error::AnalyzeError::user(
-                        "nullif takes two values",
-                    ))
-                })?;
-                let (left, right) = self.unified(left, right)?;
-                let ty = left.ty;
-                (vec![left.expr, right.expr], ty)
-            }
-            Special::JsonObject => {
-                (arguments.into_iter().map(|one| one.expr).collect(), Type::JSON)
-            }
-            Special::ArrayToString => {
-                let mut bound = Vec::new();
-                for (at, one) in arguments.into_iter().enumerate() {
-                    let ty = if at == 0 { Type::TEXT_ARRAY } else { Type::TEXT };
-                    bound.push(self.coerce(one, ty)?.expr);
-                }
-                (bound, Type::TEXT)
-            }
-            Special::Concat | Special::ConcatWs | Special::Format => {
-                let texts = arguments.into_iter().map(|one| Ok(self.text(one)?.expr));
-                (texts.collect::<Result<_>>()?, Type::TEXT)
-            }
-        };
-        Ok(Typed::new(Expr::Special(special, arguments), ty))
-    }
 }
 
 fn of_bool(expr: Expr) -> Typed {
     Typed::new(expr, Type::BOOL)
-}
-
-/// Names without parentheses that are calls.
-fn is_register(name: &str) -> bool {
-    [
-        "current_user",
-        "session_user",
-        "user",
-        "current_role",
-        "current_catalog",
-        "current_schema",
-        "current_timestamp",
-    ]
-    .contains(&name)
-}
-
-fn escape(written: Option<&ast::ValueWithSpan>) -> Option<char> {
-    match written {
-        None => Some('\\'),
-        Some(value) => value.value.clone().into_string().and_then(|text| text.chars().next()),
-    }
-}
-
-/// An operator that says yes or no.
-fn condition(operator: &Binary) -> Option<Operator> {
-    let like = |ignore_case, negated| Operator::Like { ignore_case, negated, escape: Some('\\') };
-    let regex = |ignore_case, negated| Operator::Regex { ignore_case, negated };
-    Some(match operator {
-        Binary::Eq => Operator::Compare(Comparison::Eq),
-        Binary::NotEq => Operator::Compare(Comparison::Ne),
-        Binary::Lt => Operator::Compare(Comparison::Lt),
-        Binary::LtEq => Operator::Compare(Comparison::Le),
-        Binary::Gt => Operator::Compare(Comparison::Gt),
-        Binary::GtEq => Operator::Compare(Comparison::Ge),
-        Binary::PGRegexMatch => regex(false, false),
-        Binary::PGRegexIMatch => regex(true, false),
-        Binary::PGRegexNotMatch => regex(false, true),
-        Binary::PGRegexNotIMatch => regex(true, true),
-        Binary::PGLikeMatch => like(false, false),
-        Binary::PGILikeMatch => like(true, false),
-        Binary::PGNotLikeMatch => like(false, true),
-        Binary::PGNotILikeMatch => like(true, true),
-        Binary::PGOverlap => Operator::Overlaps,
-        Binary::AtArrow => Operator::Contains,
-        Binary::ArrowAt => Operator::Contained,
-        Binary::PGCustomBinaryOperator(parts) => match parts.last()?.as_str() {
-            "=" => Operator::Compare(Comparison::Eq),
-            "<>" | "!=" => Operator::Compare(Comparison::Ne),
-            "<" => Operator::Compare(Comparison::Lt),
-            "<=" => Operator::Compare(Comparison::Le),
-            ">" => Operator::Compare(Comparison::Gt),
-            ">=" => Operator::Compare(Comparison::Ge),
-            "~" => regex(false, false),
-            "~*" => regex(true, false),
-            "!~" => regex(false, true),
-            "!~*" => regex(true, true),
-            "~~" => like(false, false),
-            "~~*" => like(true, false),
-            "!~~" => like(false, true),
-            "!~~*" => like(true, true),
-            _ => return None,
-        },
-        _ => return None,
-    })
-}
-
-fn arithmetic(operator: &Binary) -> Option<Arithmetic> {
-    Some(match operator {
-        Binary::Plus => Arithmetic::Add,
-        Binary::Minus => Arithmetic::Subtract,
-        Binary::Multiply => Arithmetic::Multiply,
-        Binary::Divide => Arithmetic::Divide,
-        Binary::Modulo => Arithmetic::Modulo,
-        Binary::BitwiseAnd => Arithmetic::And,
-        Binary::BitwiseOr => Arithmetic::Or,
-        Binary::PGBitwiseXor => Arithmetic::Xor,
-        Binary::PGBitwiseShiftLeft => Arithmetic::ShiftLeft,
-        Binary::PGBitwiseShiftRight => Arithmetic::ShiftRight,
-        Binary::StringConcat => Arithmetic::Concat,
-        Binary::PGCustomBinaryOperator(parts) => match parts.last()?.as_str() {
-            "||" => Arithmetic::Concat,
-            "+" => Arithmetic::Add,
-            "-" => Arithmetic::Subtract,
-            "&" => Arithmetic::And,
-            "|" => Arithmetic::Or,
-            _ => return None,
-        },
-        _ => return None,
-    })
 }

@@ -80,13 +80,19 @@ pub(super) fn index(context: &Context, of: &[Value]) -> Answer {
     };
     let columns = key_columns(relation, key);
     match of.get(1).and_then(Value::as_int).unwrap_or(0) {
-        0 => Ok(Value::text(format!(
-            "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
-            quote_ident(&key.name),
-            quote_ident(&relation.schema),
-            quote_ident(&relation.name),
-            columns.join(", ")
-        ))),
+        0 => {
+            // Shown to people, the schema is said only where it must be.
+            let pretty = of.get(2).is_some_and(Value::is_true);
+            let schema = match pretty && *relation.schema == *PUBLIC {
+                true => String::new(),
+                false => format!("{}.", quote_ident(&relation.schema)),
+            };
+            let (index, table) = (quote_ident(&key.name), quote_ident(&relation.name));
+            let columns = columns.join(", ");
+            let text =
+                format!("CREATE UNIQUE INDEX {index} ON {schema}{table} USING btree ({columns})");
+            Ok(Value::text(text))
+        }
         at => {
             let column = usize::try_from(at - 1).ok().and_then(|at| columns.get(at));
             Ok(column.map_or_else(|| Value::text(""), Value::text))

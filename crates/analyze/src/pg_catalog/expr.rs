@@ -195,22 +195,8 @@ impl Expr {
                 }
             }
             Self::Special(special, arguments) => special.eval(arguments, env)?,
-            Self::And(left, right) => match left.eval(env)? {
-                Value::Bool(false) => Value::Bool(false),
-                left => match (left, right.eval(env)?) {
-                    (_, Value::Bool(false)) => Value::Bool(false),
-                    (Value::Bool(true), Value::Bool(true)) => Value::Bool(true),
-                    _ => Value::Null,
-                },
-            },
-            Self::Or(left, right) => match left.eval(env)? {
-                Value::Bool(true) => Value::Bool(true),
-                left => match (left, right.eval(env)?) {
-                    (_, Value::Bool(true)) => Value::Bool(true),
-                    (Value::Bool(false), Value::Bool(false)) => Value::Bool(false),
-                    _ => Value::Null,
-                },
-            },
+            Self::And(left, right) => both(left, right, env, false)?,
+            Self::Or(left, right) => both(left, right, env, true)?,
             Self::Not(of) => not(of.eval(env)?),
             Self::Operator(operator, left, right) => {
                 operator.apply(&left.eval(env)?, &right.eval(env)?)?
@@ -227,18 +213,7 @@ impl Expr {
                 cast(env.context, of.eval(env)?, *from, *to, *modifier)?
             }
             Self::Case { arms, otherwise } => case(arms, otherwise.as_deref(), env)?,
-            Self::In(left, list) => {
-                let left = left.eval(env)?;
-                let mut equal = Some(false);
-                for one in list {
-                    match left.equals(&one.eval(env)?) {
-                        Some(true) => return Ok(Value::Bool(true)),
-                        Some(false) => {}
-                        None => equal = None,
-                    }
-                }
-                equal.map_or(Value::Null, Value::Bool)
-            }
+            Self::In(left, list) => within(left, list, env)?,
             Self::Array(items) => Value::array(all(items, env)?),
             Self::Row(items) => Value::Row(all(items, env)?.into()),
             Self::Field(of, at) => of.eval(env)?.items().get(*at).cloned().unwrap_or_default(),
@@ -314,6 +289,32 @@ fn not(value: Value) -> Value {
         Value::Bool(yes) => Value::Bool(!yes),
         _ => Value::Null,
     }
+}
+
+/// `AND`, or `OR`: of either side `decides` is the whole.
+fn both(left: &Expr, right: &Expr, env: &Env<'_>, decides: bool) -> Result {
+    let left = left.eval(env)?;
+    if matches!(left, Value::Bool(yes) if yes == decides) {
+        return Ok(left);
+    }
+    Ok(match (left, right.eval(env)?) {
+        (_, Value::Bool(yes)) if yes == decides => Value::Bool(decides),
+        (Value::Bool(_), Value::Bool(_)) => Value::Bool(!decides),
+        _ => Value::Null,
+    })
+}
+
+fn within(left: &Expr, list: &[Expr], env: &Env<'_>) -> Result {
+    let left = left.eval(env)?;
+    let mut equal = Some(false);
+    for one in list {
+        match left.equals(&one.eval(env)?) {
+            Some(true) => return Ok(Value::Bool(true)),
+            Some(false) => {}
+            None => equal = None,
+        }
+    }
+    Ok(equal.map_or(Value::Null, Value::Bool))
 }
 
 fn case(arms: &[(Expr, Expr)], otherwise: Option<&Expr>, env: &Env<'_>) -> Result {

@@ -162,8 +162,9 @@ impl Calculation {
             }
             Self::Text => {
                 let mut out = String::new();
-                for row in rows.iter().filter(|row| !row[0].is_null()) {
-                    if !out.is_empty() {
+                let there = rows.iter().filter(|row| !row[0].is_null());
+                for (at, row) in there.enumerate() {
+                    if at > 0 {
                         out.push_str(row.get(1).and_then(Value::as_str).unwrap_or_default());
                     }
                     out.push_str(row[0].as_str().unwrap_or_default());

@@ -4,27 +4,22 @@
 //! key has its index and its constraint, though nobody enforces it.
 //! Left out: the views over them, which are queries in `data/views.sql`.
 
+use super::builtin::{self, BTREE, HEAP, TEXT_OPS};
 use super::context::{Context, Row};
 use super::procs;
 use super::registry::{Definition, Maker};
-use super::snapshot::{Column, DATABASE, Key, OWNER, Relation, namespace_oid, oid};
+use super::snapshot::{Column, DATABASE, FIRST_OID, Key, OWNER, Relation, namespace_oid, oid};
 use super::types::{self, Type};
 use super::value::Value;
 use std::sync::Arc;
+use tradewind_sql::split_key;
 
-/// Access methods of PostgreSQL's, by oid.
-const METHODS: [(u32, &str, u32, &str); 3] =
-    [(2, "heap", 3, "t"), (403, "btree", 330, "i"), (405, "hash", 331, "i")];
-const HEAP: u32 = 2;
-const BTREE: u32 = 403;
-/// The collation that texts have.
-const DEFAULT_COLLATION: u32 = 100;
-/// `text_ops` and the like: what an index on texts is ordered by.
-const TEXT_OPS: u32 = 3126;
 /// The oid of relation `pg_class`.
 const PG_CLASS: u32 = 1259;
 /// The oid of relation `pg_namespace`.
 const PG_NAMESPACE: u32 = 2615;
+/// The oid of relation `pg_rewrite`.
+const PG_REWRITE: u32 = 2618;
 const SETTINGS_CONTEXT: &str = "internal";
 
 /// A relation's rows.
@@ -37,25 +32,27 @@ pub(crate) fn rows(context: &Context, definition: &'static Definition) -> Vec<Ro
         ("pg_catalog", "pg_index") => indexes(context, definition),
         ("pg_catalog", "pg_constraint") => constraints(context, definition),
         ("pg_catalog", "pg_description") => descriptions(context, definition),
+        ("pg_catalog", "pg_rewrite") => rules(context, definition),
+        ("pg_catalog", "pg_depend") => dependencies(context, definition),
         ("pg_catalog", "pg_database") => databases(definition),
         ("pg_catalog", "pg_authid") => roles(context, definition),
         ("pg_catalog", "pg_proc") => functions(context, definition),
-        ("pg_catalog", "pg_am") => methods(definition),
-        ("pg_catalog", "pg_collation") => collations(definition),
-        ("pg_catalog", "pg_language") => languages(definition),
-        ("pg_catalog", "pg_tablespace") => tablespaces(definition),
+        ("pg_catalog", "pg_am") => builtin::methods(definition),
+        ("pg_catalog", "pg_collation") => builtin::collations(definition),
+        ("pg_catalog", "pg_language") => builtin::languages(definition),
+        ("pg_catalog", "pg_tablespace") => builtin::tablespaces(definition),
         ("pg_catalog", "pg_settings") => settings(context, definition),
-        ("pg_catalog", "pg_opclass") => operator_classes(definition),
+        ("pg_catalog", "pg_opclass") => builtin::operator_classes(definition),
         ("pg_catalog", "pg_stat_activity") => activity(context, definition),
         _ => Vec::new(),
     }
 }
 
-fn int(number: impl Into<i64>) -> Value {
+pub(super) fn int(number: impl Into<i64>) -> Value {
     Value::Int(number.into())
 }
 
-fn text(text: impl AsRef<str>) -> Value {
+pub(super) fn text(text: impl AsRef<str>) -> Value {
     Value::text(text)
 }
 
@@ -100,12 +97,12 @@ fn classes(context: &Context, definition: &Definition) -> Vec<Row> {
             int(columns as i64),
             int(method),
             Value::Bool(indexed),
-            Value::Bool(kind == 'v'),
+            Value::Bool(kind == 'v' || kind == 'm'),
             int(OWNER),
             Value::Float(-1.0),
             text("p"),
             Value::Bool(true),
-            text("n"),
+            text(if stored >= FIRST_OID && kind != 'i' { "d" } else { "n" }),
             int(stored),
         ]);
     };
@@ -338,6 +335,41 @@ fn descriptions(context: &Context, definition: &Definition) -> Vec<Row> {
     maker.rows()
 }
 
+/// A view and the number of the rule that it is in PostgreSQL.
+fn views(context: &Context) -> impl Iterator<Item = (&Relation, u32)> {
+    let views = context.snapshot.relations.iter().filter(|one| !one.reads.is_empty());
+    views.map(|one| (one, oid("rule", &one.schema, &one.name)))
+}
+
+fn rules(context: &Context, definition: &Definition) -> Vec<Row> {
+    let columns = ["oid", "rulename", "ev_class", "ev_type", "ev_enabled", "is_instead"];
+    let mut maker = Maker::new(definition, &columns);
+    for (view, rule) in views(context) {
+        let yes = Value::Bool(true);
+        maker.push([int(rule), text("_RETURN"), int(view.oid), text("1"), text("O"), yes]);
+    }
+    maker.rows()
+}
+
+/// Which relations a view reads, and that its rule is a part of it.
+fn dependencies(context: &Context, definition: &Definition) -> Vec<Row> {
+    let columns = ["classid", "objid", "refclassid", "refobjid", "deptype"];
+    let mut maker = Maker::new(definition, &columns);
+    for (view, rule) in views(context) {
+        let mut push = |on: u32, kind| {
+            maker.push([int(PG_REWRITE), int(rule), int(PG_CLASS), int(on), text(kind)]);
+        };
+        push(view.oid, "i");
+        for key in &view.reads {
+            let (schema, name) = split_key(key);
+            if let Some(on) = context.snapshot.named(schema, name) {
+                push(on, "n");
+            }
+        }
+    }
+    maker.rows()
+}
+
 fn databases(definition: &Definition) -> Vec<Row> {
     let columns = [
         "oid",
@@ -368,12 +400,23 @@ fn databases(definition: &Definition) -> Vec<Row> {
 }
 
 fn roles(context: &Context, definition: &Definition) -> Vec<Row> {
-    let columns =
-        ["oid", "rolname", "rolsuper", "rolinherit", "rolcreatedb", "rolcanlogin", "rolconnlimit"];
+    let columns = [
+        "oid",
+        "rolname",
+        "rolconnlimit",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolbypassrls",
+    ];
     let mut maker = Maker::new(definition, &columns);
     let yes = || Value::Bool(true);
-    let name = text(&context.identity.user());
-    maker.push([int(OWNER), name, yes(), yes(), yes(), yes(), int(-1)]);
+    let name = text(context.identity.user());
+    // As PostgreSQL's first role: nothing is forbidden to it that can be done at all.
+    maker.push([int(OWNER), name, int(-1), yes(), yes(), yes(), yes(), yes(), yes(), yes()]);
     maker.rows()
 }
 
@@ -438,60 +481,6 @@ fn functions(context: &Context, definition: &Definition) -> Vec<Row> {
             text(name),
         ]);
     }
-    maker.rows()
-}
-
-fn methods(definition: &Definition) -> Vec<Row> {
-    let mut maker = Maker::new(definition, &["oid", "amname", "amhandler", "amtype"]);
-    for (oid, name, handler, kind) in METHODS {
-        maker.push([int(oid), text(name), int(handler), text(kind)]);
-    }
-    maker.rows()
-}
-
-fn collations(definition: &Definition) -> Vec<Row> {
-    let columns = [
-        "oid",
-        "collname",
-        "collnamespace",
-        "collowner",
-        "collprovider",
-        "collisdeterministic",
-        "collencoding",
-    ];
-    let mut maker = Maker::new(definition, &columns);
-    for (oid, name, provider) in
-        [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")]
-    {
-        let yes = Value::Bool(true);
-        maker.push([int(oid), text(name), int(11), int(OWNER), text(provider), yes, int(-1)]);
-    }
-    maker.rows()
-}
-
-fn languages(definition: &Definition) -> Vec<Row> {
-    let mut maker = Maker::new(definition, &["oid", "lanname", "lanowner", "lanpltrusted"]);
-    for (oid, name, trusted) in [(12, "internal", false), (14, "sql", true)] {
-        maker.push([int(oid), text(name), int(OWNER), Value::Bool(trusted)]);
-    }
-    maker.rows()
-}
-
-fn tablespaces(definition: &Definition) -> Vec<Row> {
-    let mut maker = Maker::new(definition, &["oid", "spcname", "spcowner"]);
-    for (oid, name) in [(1663, "pg_default"), (1664, "pg_global")] {
-        maker.push([int(oid), text(name), int(OWNER)]);
-    }
-    maker.rows()
-}
-
-fn operator_classes(definition: &Definition) -> Vec<Row> {
-    let columns =
-        ["oid", "opcmethod", "opcname", "opcnamespace", "opcowner", "opcintype", "opcdefault"];
-    let mut maker = Maker::new(definition, &columns);
-    let yes = Value::Bool(true);
-    let input = int(Type::TEXT.0);
-    maker.push([int(TEXT_OPS), int(BTREE), text("text_ops"), int(11), int(OWNER), input, yes]);
     maker.rows()
 }
 

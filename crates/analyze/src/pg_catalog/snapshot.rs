@@ -11,17 +11,19 @@ use crate::write::Temporaries;
 use crate::{sys, tables};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::session_state::SessionState;
+use datafusion::sql::sqlparser::ast;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewind_sql::catalogue::Definition;
-use tradewind_sql::{PipelineStatement, TableDefinition, split_key};
+use tradewind_sql::{Dialect, PipelineStatement, TableDefinition, relation_key, split_key};
 
 /// The schema of PostgreSQL's own relations.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 /// The schema of a session's temporary tables.
 const TEMPORARY: &str = "pg_temp_1";
 /// Oids below this are PostgreSQL's own.
-const FIRST_OID: u32 = 16_384;
+pub(crate) const FIRST_OID: u32 = 16_384;
 /// The oid of the role that owns everything.
 pub(crate) const OWNER: u32 = 10;
 
@@ -39,6 +41,8 @@ pub(crate) struct Relation {
     /// A view's query as written.
     pub(crate) query: Option<String>,
     pub(crate) key: Option<Key>,
+    /// Keys of the relations that a view's query names.
+    pub(crate) reads: Vec<String>,
 }
 
 /// A declared primary key, as the index and the constraint that PostgreSQL would have made of it.
@@ -144,10 +148,15 @@ impl Snapshot {
             };
             for column in &mut columns {
                 column.comment = relation.column_comment(&column.name).map(str::to_string);
+                // PostgreSQL says so of tables alone, whatever a view reads.
+                column.nullable |= kind != 'r';
             }
             let (schema, name) = split_key(relation.name());
             let mut new = Relation::new(schema, name, kind, columns);
             new.query = relation.query().map(ToString::to_string);
+            new.reads = relation.query().map_or_else(Vec::new, |query| {
+                named_in(query, relation.dialect()).into_iter().collect()
+            });
             new.comment = relation.comment().map(str::to_string);
             if let Some(table) = relation.table() {
                 new.set_key(&table.primary_key);
@@ -269,6 +278,7 @@ impl Relation {
             comment: None,
             query: None,
             key: None,
+            reads: Vec::new(),
         }
     }
 
@@ -372,6 +382,17 @@ async fn view_columns(
         Column { name: name.into(), ty, modifier, nullable: true, comment: None }
     };
     columns.into_iter().map(column).collect()
+}
+
+/// The keys of what a query names as relations.
+fn named_in(query: &ast::Query, dialect: Dialect) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _ = ast::visit_relations(query, |name: &ast::ObjectName| {
+        let idents = name.0.iter().filter_map(ast::ObjectNamePart::as_ident);
+        names.insert(relation_key(idents.map(|ident| dialect.fold(ident)).collect()));
+        ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 /// The server's own settings; those of PostgreSQL's are the session's.

@@ -54,7 +54,6 @@ impl Type {
     pub(crate) const ANY: Self = Self(2276);
     pub(crate) const REGNAMESPACE: Self = Self(4089);
     pub(crate) const REGROLE: Self = Self(4096);
-    pub(crate) const RECORD_ARRAY: Self = Self(2287);
     pub(crate) const INT2_ARRAY: Self = Self(1005);
     pub(crate) const TEXT_ARRAY: Self = Self(1009);
 }
@@ -197,7 +196,7 @@ impl Type {
     /// As `format_type` writes it.
     pub(crate) fn format(self, modifier: Option<i32>) -> String {
         let Some(row) = self.row() else { return "???".into() };
-        if row.element != 0 && row.rest[9] == "6179" && row.name.starts_with('_') {
+        if row.element != 0 && row.rest[14] == "6179" && row.name.starts_with('_') {
             return format!("{}[]", Self(row.element).format(modifier));
         }
         if self == Self::BPCHAR && modifier == Some(-1) {
@@ -281,11 +280,12 @@ impl Type {
             DataType::Timestamp(_, Some(_)) => Self::TIMESTAMPTZ,
             DataType::Timestamp(_, None) => Self::TIMESTAMP,
             DataType::Interval(_) | DataType::Duration(_) => Self::INTERVAL,
-            DataType::Struct(_) => Self::RECORD,
-            DataType::Map(..) => Self::JSON,
+            DataType::Struct(_) | DataType::Map(..) => Self::JSON,
+            // As the wire has it: what PostgreSQL's arrays cannot hold is JSON.
             DataType::List(item) | DataType::LargeList(item) => {
                 let (element, modifier) = Self::of(item.data_type());
-                return (element.array().unwrap_or(Self::RECORD_ARRAY), modifier);
+                let array = element.array().filter(|_| element != Self::JSON);
+                return array.map_or((Self::JSON, -1), |array| (array, modifier));
             }
             _ => Self::TEXT,
         };

@@ -234,7 +234,7 @@ fn change_batch(change: Change, schema: &SchemaRef) -> Result<RecordBatch, Analy
 /// What rows are to be expected.
 pub(crate) fn description(schema: &Schema, forms: &[Form]) -> RowDescription {
     let fields = schema.fields().iter().enumerate().map(|(index, field)| {
-        let of = types::of(field.data_type());
+        let of = types::of_field(field);
         let form = i16::from(forms.get(index) == Some(&Form::Binary));
         FieldDescription::new(
             field.name().clone(),

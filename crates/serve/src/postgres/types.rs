@@ -7,6 +7,7 @@
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use pgwire::api::Type;
 use std::sync::Arc;
+use tradewind_analyze::PG_TYPE;
 
 /// Digits and scale of a decimal whose value is not known yet.
 const DECIMAL: DataType = DataType::Decimal128(38, 10);
@@ -43,6 +44,20 @@ pub(crate) fn of(data_type: &DataType) -> Type {
     }
 }
 
+/// The type a column is shown as: what the catalogue says of it, where that is written as its Arrow
+/// type is.
+pub(crate) fn of_field(field: &Field) -> Type {
+    let said = field.metadata().get(PG_TYPE).and_then(|oid| Type::from_oid(oid.parse().ok()?));
+    match (field.data_type(), said) {
+        (DataType::Int32, Some(Type::OID)) => Type::OID,
+        (
+            DataType::Utf8,
+            Some(said @ (Type::NAME | Type::CHAR | Type::VARCHAR | Type::BPCHAR | Type::JSON)),
+        ) => said,
+        (data_type, _) => of(data_type),
+    }
+}
+
 /// Types that have arrays, with those.
 static ARRAYS: [(Type, Type); 15] = [
     (Type::BOOL, Type::BOOL_ARRAY),
@@ -76,9 +91,10 @@ pub(crate) fn item_of(array: &Type) -> Option<Type> {
 /// How many bytes a value takes; -1: that depends.
 pub(crate) fn size(of: &Type) -> i16 {
     match *of {
-        Type::BOOL => 1,
+        Type::BOOL | Type::CHAR => 1,
         Type::INT2 => 2,
-        Type::INT4 | Type::FLOAT4 | Type::DATE => 4,
+        Type::NAME => 64,
+        Type::INT4 | Type::OID | Type::FLOAT4 | Type::DATE => 4,
         Type::INT8 | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => 8,
         Type::INTERVAL => 16,
         _ => -1,

@@ -1,5 +1,5 @@
 -- What Grafana sends (postgresMetaQuery.ts of grafana/grafana).
--- Columns and rows are what PostgreSQL 15.18 answers.
+-- Columns and rows are what PostgreSQL 15.18 answers; where it could not be the same, the reason is said.
 
 -- # version
 -- columns: "version" integer

