@@ -40,7 +40,7 @@ public class Jdbc {
 
     /** Parameters and results of every type, before and after the driver prepares on the server. */
     private static void values() throws SQLException {
-        String sql = "SELECT ?::int, ?::bigint, ?::numeric, ?::text, ?::date, ?::timestamp, ?::boolean,"
+        String sql = "SELECT ?::int, ?::bigint, ?, ?::text, ?::date, ?::timestamp, ?::boolean,"
                 + " ?::double precision, ?::timestamptz";
         BigDecimal amount = new BigDecimal("12345678901234567890.123456789");
         LocalDateTime at = LocalDateTime.of(2024, 2, 29, 12, 34, 56, 789_012_000);

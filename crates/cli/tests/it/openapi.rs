@@ -42,8 +42,9 @@ fn routed(router: &Router) -> BTreeSet<String> {
 
 async fn started(folder: &std::path::Path) -> Server {
     let free = |name: &str| format!("server.{name}_listen=127.0.0.1:0");
-    let mut set: Vec<String> = ["http", "kafka", "flight"].map(free).into();
+    let mut set: Vec<String> = ["http", "kafka", "postgres", "flight"].map(free).into();
     set.push("log.disk_reserve_bytes=16 MiB".into());
+    set.push("demo.shop=true".into());
     let options = ServerOptions {
         data_dir: folder.join("data"),
         config: Config::resolve(None, [], &set).unwrap(),

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(at(0, Some("-03:30")), "1969-12-31 20:30:00-03:30");
         assert_eq!(at(-62_198_755_200_000_000, None), "0002-01-01 00:00:00 BC");
         assert!(write_timestamp(i64::MAX, None, &mut BytesMut::new()).is_err());
-        assert_eq!(text(|out| write_date(-719_529, out).unwrap()), "0001-12-31 BC");
+        assert_eq!(text(|out| write_date(-719_529, out).unwrap()), "0002-12-31 BC");
         assert_eq!(text(|out| write_time(86_399_000_001, out)), "23:59:59.000001");
     }
 

@@ -69,8 +69,68 @@ pub(crate) fn read_text(
             let read = ScalarValue::from(text.trim()).cast_to(&there).map_err(|_| wrong())?;
             read.cast_to(&DataType::Timestamp(*unit, Some("UTC".into())))?
         }
+        DataType::Interval(_) if let Some(value) = interval_text(text) => {
+            ScalarValue::IntervalMonthDayNano(Some(value)).cast_to(target)?
+        }
         other => ScalarValue::from(text.trim()).cast_to(other).map_err(|_| wrong())?,
     })
+}
+
+/// `1 year 2 mons -3 days 04:05:06.7`, as drivers write it; `None` for other forms.
+fn interval_text(text: &str) -> Option<IntervalMonthDayNano> {
+    let (mut months, mut days, mut nanoseconds) = (0_i32, 0_i32, 0_i64);
+    let mut words = text.split([' ', ',', '\t']).filter(|word| !word.is_empty()).peekable();
+    words.peek()?;
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            nanoseconds = nanoseconds.checked_add(clock(word)?)?;
+            continue;
+        }
+        let unit = words.next()?.to_lowercase();
+        let unit = unit.strip_suffix('s').unwrap_or(&unit);
+        let whole = || word.parse::<i32>().ok();
+        let of_seconds = |size: i64| seconds(word)?.checked_mul(size);
+        match unit {
+            "year" => months = months.checked_add(whole()?.checked_mul(12)?)?,
+            "mon" | "month" => months = months.checked_add(whole()?)?,
+            "week" => days = days.checked_add(whole()?.checked_mul(7)?)?,
+            "day" => days = days.checked_add(whole()?)?,
+            "hour" => nanoseconds = nanoseconds.checked_add(of_seconds(3_600)?)?,
+            "min" | "minute" => nanoseconds = nanoseconds.checked_add(of_seconds(60)?)?,
+            "sec" | "second" => nanoseconds = nanoseconds.checked_add(of_seconds(1)?)?,
+            _ => return None,
+        }
+    }
+    Some(IntervalMonthDayNano { months, days, nanoseconds })
+}
+
+/// `[-]4:05[:06.7]` in nanoseconds.
+fn clock(text: &str) -> Option<i64> {
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut total = 0_i64;
+    let mut size = 3_600;
+    for part in text.split(':') {
+        if part.starts_with(['-', '+']) || size == 0 {
+            return None;
+        }
+        total = total.checked_add(seconds(part)?.checked_mul(size)?)?;
+        size /= 60;
+    }
+    Some(sign * total)
+}
+
+/// `[-]6.7` in billionths.
+fn seconds(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part: i64 = format!("{fraction:0<9}").parse().ok()?;
+    let part = if whole.starts_with('-') { -part } else { part };
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part)
 }
 
 fn invalid(target: &DataType, text: &str) -> AnalyzeError {
@@ -363,6 +423,22 @@ mod tests {
             ("{a", list),
         ] {
             assert!(read_text(text, &target, "UTC").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_read_as_drivers_write_them() {
+        for (text, months, days, nanoseconds) in [
+            ("-3 days, 4:00:00.000005", 0, -3, 14_400_000_005_000),
+            ("1 year 2 mons 3 days 04:05:06.7", 14, 3, 14_706_700_000_000),
+            ("0 years 0 mons 1 days 2 hours -3 mins 4.5 secs", 0, 1, 7_024_500_000_000),
+            ("-00:00:01", 0, 0, -1_000_000_000),
+        ] {
+            let found = interval_text(text);
+            assert_eq!(found, Some(IntervalMonthDayNano { months, days, nanoseconds }), "{text}");
+        }
+        for text in ["", "1", "1 fortnight", "1:2:3:4", "99999999999 days"] {
+            assert_eq!(interval_text(text), None, "{text}");
         }
     }
 

@@ -157,6 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 (schema, portal.forms.clone())
             }
         };
+        // One for all, where the columns were not known when it was bound.
+        let forms = match (&*forms, &schema) {
+            ([all], Some(schema)) => vec![*all; schema.fields().len()],
+            _ => forms,
+        };
         Ok(self.io.put(match schema {
             Some(schema) => Message::RowDescription(description(&schema, &forms)),
             None => Message::NoData(NoData::new()),

@@ -92,26 +92,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         if length > most {
             return Err(WireError::TooLong { length, most });
         }
-        let slow = Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64);
-        let deadline = begun + self.limits.stall_timeout + slow;
         let charge = match length > SMALL_BYTES {
-            true => Some(self.charge(length, deadline).await?),
+            true => Some(self.charge(length).await?),
             false => None,
         };
+        let slow = Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64);
+        let deadline = Instant::now() + self.limits.stall_timeout + slow;
         timeout_at(deadline, self.fill(1 + length)).await.map_err(|_| WireError::Stalled)??;
         let mut body = self.inbox.split_to(1 + length).freeze();
         body.advance(5);
         Ok(Frame { kind, body, _charge: charge })
     }
 
-    async fn charge(
-        &self,
-        length: usize,
-        deadline: Instant,
-    ) -> Result<OwnedSemaphorePermit, WireError> {
+    async fn charge(&self, length: usize) -> Result<OwnedSemaphorePermit, WireError> {
         let units = length.min(self.limits.inflight_bytes_max) / BUDGET_UNIT;
         let permit = Arc::clone(&self.budget).acquire_many_owned(units as u32);
-        match timeout_at(deadline, permit).await {
+        match timeout(self.limits.stall_timeout, permit).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(WireError::Busy),
         }
@@ -129,7 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             // What is announced is not what has come: memory follows the latter.
             let missing = bytes - self.inbox.len();
             self.inbox.reserve(missing.min(SMALL_BYTES));
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+            let read = timeout(self.limits.stall_timeout, self.stream.read_buf(&mut self.inbox));
+            if read.await.map_err(|_| WireError::Stalled)?? == 0 {
                 return Err(WireError::Cut);
             }
         }

@@ -112,7 +112,11 @@ async fn portals_give_as_many_rows_as_are_asked_for() {
     let port = Port::start(PostgresLimits::default()).await;
     let mut wire = port.connect().await;
     wire.query("BEGIN").await;
-    wire.send(b'P', &parse("s", "SELECT value, $2 FROM generate_series(1, $1) AS t", &[20])).await;
+    wire.send(
+        b'P',
+        &parse("s", "SELECT value, $2 FROM generate_series(1, 99) AS t WHERE value <= $1", &[20]),
+    )
+    .await;
     wire.send(b'D', b"Ss\0").await;
     wire.send(b'B', &bind("p", "s", &[Some("5"), None], &[1, 0])).await;
     wire.send(b'D', b"Pp\0").await;
