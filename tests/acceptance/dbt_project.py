@@ -168,10 +168,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tradewind-dbt-") as folder:
         folder = pathlib.Path(folder)
         if options.binary:
-            port = server.free_port()
-            settings = {"server.postgres_listen": f"127.0.0.1:{port}"}
-            with server.running(options.binary, settings, folder):
-                week(Dbt(folder, port), options.real_data, report)
+            with server.running(options.binary, folder=folder) as running:
+                week(Dbt(folder, running.postgres_port), options.real_data, report)
         else:
             week(Dbt(folder, options.pg_port), options.real_data, report)
     report.finish()

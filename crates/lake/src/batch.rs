@@ -163,7 +163,7 @@ impl LakeBatch {
         table.check_staged(&self.files).await?;
         let goes = removed.into_iter().map(Action::Remove);
         let actions: Vec<_> = goes.chain(self.files.iter().cloned().map(Action::Add)).collect();
-        let (added, gone) = (self.files.first().cloned(), first_removed(&actions));
+        let gone = first_removed(&actions);
         self.handed_over = true;
         let error = match table.write_commit(commits, actions, operation, Vec::new()).await {
             Ok(snapshot) => {
@@ -174,15 +174,23 @@ impl LakeBatch {
             }
             Err(error) => error,
         };
-        // The entry may be there all the same.
+        self.look(table, commits, gone, error).await
+    }
+
+    /// A commit has failed, and its entry may be there all the same: looks.
+    async fn look(
+        &mut self,
+        table: &LakeTable,
+        commits: &mut Commits,
+        gone: Option<String>,
+        error: LakeError,
+    ) -> Result<(), LakeError> {
         if table.refresh(commits).await.is_err() {
-            return Err(LakeError::Unknown {
-                table: table.name().to_owned(),
-                cause: error.to_string(),
-            });
+            let (table, cause) = (table.name().to_owned(), error.to_string());
+            return Err(LakeError::Unknown { table, cause });
         }
         let active = table.active_files();
-        let there = match (&added, &gone) {
+        let there = match (self.files.first(), &gone) {
             (Some(added), _) => active.contains(&added.path),
             (None, Some(path)) => !active.contains(path),
             (None, None) => false,

@@ -11,6 +11,8 @@ use super::temporary::Temporary;
 use crate::error::AnalyzeError;
 use crate::session::{Call, Session};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,10 +39,8 @@ impl Session {
         let (Some(catalogue), Some(lake)) = (parts.catalogue.clone(), parts.lake.clone()) else {
             return Err(AnalyzeError::user("there is no data folder to change"));
         };
-        if let Some(stream) = catalogue.streams_of(&create.query, call.dialect).first() {
-            return Err(AnalyzeError::user(format!("\"{stream}\" has no end, and a table made of it would"))
-                .hint("CREATE TABLE with its columns and INSERT INTO … SELECT is a pipeline; CREATE MATERIALIZED VIEW keeps an answer"));
-        }
+        let streams = catalogue.streams_of(&create.query, call.dialect);
+        refuse_streams(&streams)?;
         let flags = (create.if_not_exists, create.or_replace);
         let reserved = catalogue.reserve(&create.name, flags, |folder| !lake.is_free(folder));
         let Some(reservation) = reserved.map_err(of_catalogue)? else {
@@ -59,13 +59,7 @@ impl Session {
         let made = lake.create_unsettled(&spec).await;
         let mut unfinished = Unfinished { lake: lake.clone(), folder: Some(spec.name.clone()) };
         let target = Target::all(&create.name, Store::Lake(made?));
-        let rows = match create.empty {
-            true => 0,
-            false => {
-                let mut rows = self.rows(state, plan).await?;
-                write(&target, pin!(stream_of(&mut rows)), |_| true).await?
-            }
-        };
+        let rows = self.fill(create, &target, state, plan).await?;
         if let Some(old) = reservation.replaces() {
             lake.unsettle(old).await?;
         }
@@ -73,6 +67,21 @@ impl Session {
         unfinished.folder = None;
         finish(&lake, &spec.name, reservation.replaces()).await;
         Ok(format!("SELECT {rows}"))
+    }
+
+    /// Writes the query's rows, where they are wanted.
+    async fn fill(
+        &self,
+        create: &CreateTableAs,
+        target: &Target,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<u64, AnalyzeError> {
+        if create.empty {
+            return Ok(0);
+        }
+        let mut rows = self.rows(state, plan).await?;
+        write(target, pin!(stream_of(&mut rows)), |_| true).await
     }
 
     async fn create_temporary_as(
@@ -88,13 +97,7 @@ impl Session {
         };
         let table = Arc::new(table);
         let target = Target::all(&create.name, Store::Temporary(Arc::clone(&table)));
-        let rows = match create.empty {
-            true => 0,
-            false => {
-                let mut rows = self.rows(state, plan).await?;
-                write(&target, pin!(stream_of(&mut rows)), |_| true).await?
-            }
-        };
+        let rows = self.fill(create, &target, state, plan).await?;
         drop(target);
         self.temporaries().insert(&create.name, table)?;
         Ok(format!("SELECT {rows}"))
@@ -131,6 +134,19 @@ impl Session {
                 Ok(Some(Temporary::new(name, schema, &pool)))
             }
         }
+    }
+}
+
+fn refuse_streams(streams: &[String]) -> Result<(), AnalyzeError> {
+    match streams.first() {
+        None => Ok(()),
+        Some(stream) => Err(AnalyzeError::user(format!(
+            "\"{stream}\" has no end, and a table made of it would"
+        ))
+        .hint(
+            "CREATE TABLE with its columns and INSERT INTO … SELECT is a pipeline; \
+             CREATE MATERIALIZED VIEW keeps an answer",
+        )),
     }
 }
 

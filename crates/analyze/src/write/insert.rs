@@ -101,6 +101,7 @@ impl Session {
         let target = Target::find(self, call.dialect, &insert.target, &insert.columns)?;
         let mut query = insert.query.clone();
         defaults_to_null(&mut query);
+        texts_beside_others(&mut query);
         let untyped = untyped(&query);
         let state = self.state()?;
         let query = ast::Statement::Query(query);
@@ -172,6 +173,31 @@ fn defaults_to_null(query: &mut ast::Query) {
         if matches!(value, ast::Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
         {
             *value = ast::Expr::value(ast::Value::Null);
+        }
+    }
+}
+
+/// Where a column of `VALUES` has texts beside other values, those become texts too: a text has no
+/// type of its own and the planner wants one for all.
+fn texts_beside_others(query: &mut ast::Query) {
+    let ast::SetExpr::Values(values) = query.body.as_mut() else { return };
+    let columns = values.rows.first().map_or(0, |row| row.content.len());
+    let is = |cell: &ast::Expr, wanted: fn(&ast::Value) -> bool| matches!(cell, ast::Expr::Value(value) if wanted(&value.value));
+    let is_text =
+        |cell: &ast::Expr| is(cell, |value| matches!(value, ast::Value::SingleQuotedString(_)));
+    let is_null = |cell: &ast::Expr| is(cell, |value| *value == ast::Value::Null);
+    for column in 0..columns {
+        let mut cells = values.rows.iter().filter_map(|row| row.content.get(column));
+        let texts = cells.clone().any(is_text);
+        if !texts || cells.all(|cell| is_text(cell) || is_null(cell)) {
+            continue;
+        }
+        for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+            if !is_text(cell) && !is_null(cell) {
+                let expr = Box::new(std::mem::replace(cell, ast::Expr::value(ast::Value::Null)));
+                let (kind, data_type) = (ast::CastKind::Cast, ast::DataType::Varchar(None));
+                *cell = ast::Expr::Cast { kind, expr, data_type, array: false, format: None };
+            }
         }
     }
 }

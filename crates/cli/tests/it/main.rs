@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dashboard;
+mod dbt;
 mod demo;
 mod docs;
 mod doctor;
