@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{self, Value, Visit, Visitor};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use tradewind_sql::connection::Connection;
 use tradewind_sql::{Dialect, Insert, Statement, StatementKind};
 
 /// Parameters of one statement: as many as PostgreSQL's protocol counts.
@@ -83,6 +84,12 @@ impl Session {
                     (types.collect(), self.fixed_schema(statement, count).await?)
                 }
             },
+            StatementKind::Connection(connection)
+                if let Connection::Declare(declare) = &**connection =>
+            {
+                let within = Box::pin(self.prepare(&declare.statement, parameter_types)).await?;
+                (within.parameters, None)
+            }
             _ => {
                 let types = types.into_iter().map(|one| one.unwrap_or(DataType::Utf8)).collect();
                 (types, self.fixed_schema(statement, count).await?)
@@ -198,7 +205,6 @@ impl Session {
 
 /// Whether a block that has failed lets it through.
 pub(crate) fn ends_block(kind: &StatementKind) -> bool {
-    use tradewind_sql::connection::Connection;
     let StatementKind::Connection(connection) = kind else { return false };
     matches!(
         **connection,
@@ -247,6 +253,11 @@ fn parameter_count(statement: &Statement) -> Result<usize, AnalyzeError> {
         StatementKind::Insert(insert) => insert.query.visit(&mut counter),
         StatementKind::CreateTableAs(create) => create.query.visit(&mut counter),
         StatementKind::Explain { statement, .. } => return parameter_count(statement),
+        StatementKind::Connection(connection)
+            if let Connection::Declare(declare) = &**connection =>
+        {
+            return parameter_count(&declare.statement);
+        }
         _ => ControlFlow::Continue(()),
     };
     match seen {

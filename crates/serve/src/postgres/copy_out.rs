@@ -18,7 +18,8 @@ use tradewind_analyze::ErrorClass;
 use tradewind_analyze::connection::{Copied, Copy, CopyFormat};
 
 /// What a binary copy begins with: a signature, flags, and no header beyond.
-pub(crate) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+const HEAD: &[u8; HEAD_BYTES] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const HEAD_BYTES: usize = 19;
 
 /// How fields of text and CSV are marked.
 #[derive(Debug, Clone)]
@@ -132,6 +133,9 @@ struct CopyRows {
     marks: Marks,
     forms: Vec<Form>,
     value: BytesMut,
+    /// The head of the binary form, until it has gone out with the first piece, where readers
+    /// expect it.
+    head: Option<[u8; HEAD_BYTES]>,
 }
 
 impl CopyRows {
@@ -162,7 +166,9 @@ impl Sender for CopyRows {
     ) -> Result<(), ArrowError> {
         let (marks, value) = (&self.marks, &mut self.value);
         let mut outcome = Ok(());
+        let head = self.head.take();
         piece(out, |out| {
+            out.put_slice(head.as_ref().map_or(&[], |head| &head[..]));
             outcome = match marks.format {
                 CopyFormat::Binary => rows.tuple(row, out),
                 _ => line(marks, value, rows, row, out),
@@ -208,19 +214,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let marks = Marks::of(copy)?;
         let mut source = self.copied(&copy.what).await?;
         let columns = source.schema().fields().len();
-        let mut rows =
-            CopyRows { forms: vec![marks.form(); columns], value: BytesMut::new(), marks };
         let binary = copy.format == CopyFormat::Binary;
+        let mut rows = CopyRows {
+            forms: vec![marks.form(); columns],
+            value: BytesMut::new(),
+            head: binary.then_some(*HEAD),
+            marks,
+        };
         let format = i8::from(binary);
         let response =
             CopyOutResponse::new(format, columns as i16, vec![i16::from(format); columns]);
         self.io.put(Message::CopyOutResponse(response))?;
-        if binary {
-            piece(self.io.out(), |out| {
-                out.put_slice(SIGNATURE);
-                out.put_u64(0);
-            });
-        }
         if copy.header {
             rows.names(source.schema(), self.io.out());
         }
@@ -228,7 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let zone = self.zone();
         let (count, _) = source.send(&mut self.io, until, &zone, None, &mut rows).await?;
         if binary {
-            piece(self.io.out(), |out| out.put_i16(-1));
+            let head = rows.head.take();
+            piece(self.io.out(), |out| {
+                out.put_slice(head.as_ref().map_or(&[], |head| &head[..]));
+                out.put_i16(-1);
+            });
         }
         self.io.put(Message::CopyDone(CopyDone::new()))?;
         Ok(self.complete(format!("COPY {count}"))?)

@@ -196,14 +196,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         metrics::counter!("sql_statements_total").increment(1);
         let kind = &prepared.statement().kind;
-        if let (StatementKind::Connection(asked), State::Bound(_)) = (kind, &portal.state) {
+        if let (StatementKind::Connection(asked), State::Bound(values)) = (kind, &mut portal.state)
+        {
             // It may end the transaction, and the portals with it.
-            portal.state = State::Done;
-            if self.special(asked, Some(&portal.forms)).await? {
+            let values = std::mem::take(values);
+            if self.special(asked, Some(&portal.forms), &values).await? {
+                portal.state = State::Done;
                 self.portals.insert(name.to_string(), portal);
                 return Ok(());
             }
-            portal.state = State::Bound(Vec::new());
         }
         let rows_max = (rows_max > 0).then_some(u64::from(rows_max));
         let outcome = self.pull(&mut portal, rows_max, false).await?;

@@ -79,7 +79,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
 
     /// The next message, once its first byte is there.
     pub(crate) async fn message(&mut self) -> Result<Frame, WireError> {
-        let begun = Instant::now();
         timeout(self.limits.stall_timeout, self.fill(5))
             .await
             .map_err(|_| WireError::Stalled)??;

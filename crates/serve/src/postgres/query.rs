@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn statement(&mut self, statement: &Statement) -> Result<(), Failure> {
         if let StatementKind::Connection(asked) = &statement.kind
-            && self.special(asked, None).await?
+            && self.special(asked, None, &[]).await?
         {
             return Ok(());
         }
@@ -72,11 +72,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Carries out what is the connection's own; false for what is the session's. `forms` are
-    /// those of the extended protocol, where columns have been described before.
+    /// those of the extended protocol, where columns have been described before, and `values` are
+    /// those of the statement's parameters.
     pub(crate) async fn special(
         &mut self,
         asked: &Asked,
         forms: Option<&[Form]>,
+        values: &[ScalarValue],
     ) -> Result<bool, Failure> {
         match asked {
             Asked::Discard(Discard::All) => {
@@ -102,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Asked::Execute { name, values } => self.execute_named(name, values, forms).await?,
             Asked::Deallocate(name) => self.deallocate(name.as_deref())?,
-            Asked::Declare(declare) => self.declare(declare).await?,
+            Asked::Declare(declare) => self.declare(declare, values).await?,
             Asked::Fetch { cursor, direction, moves } => {
                 self.fetch(cursor, *direction, *moves, forms).await?;
             }
@@ -195,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn declare(&mut self, declare: &Declare) -> Result<(), Failure> {
+    async fn declare(&mut self, declare: &Declare, values: &[ScalarValue]) -> Result<(), Failure> {
         let within = self.session.transaction_status() != TransactionStatus::Idle;
         if !within && !declare.hold {
             let message = "DECLARE CURSOR can only be used in transaction blocks";
@@ -211,13 +213,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(refused(ErrorClass::Syntax, message).into());
         }
         let until = Self::until(&self.session, &self.flag);
-        let preparing = self.session.prepare(&declare.statement, &[]);
+        let types: Vec<_> = values.iter().map(|value| Some(value.data_type())).collect();
+        let preparing = self.session.prepare(&declare.statement, &types);
         let prepared = until.guard(&mut self.io, preparing).await?;
-        if !prepared.parameters.is_empty() {
-            let message = "a cursor has no parameters";
-            return Err(refused(ErrorClass::UndefinedParameter, message).into());
-        }
-        let answer = self.session.execute_prepared(&prepared, &[]);
+        let answer = self.session.execute_prepared(&prepared, values);
         let answer = until.guard(&mut self.io, answer).await?;
         let source = self.source(answer)?;
         let form = if declare.binary { Form::Binary } else { Form::Text };
