@@ -42,7 +42,7 @@ impl Notice {
         Self { severity: "WARNING", sqlstate, message: message.into() }
     }
 
-    pub(crate) fn notice(message: impl Into<String>) -> Self {
+    pub(crate) fn told(message: impl Into<String>) -> Self {
         Self { severity: "NOTICE", sqlstate: "00000", message: message.into() }
     }
 }
@@ -127,7 +127,7 @@ impl Session {
     pub(crate) fn note_change(&mut self, tag: &str) {
         let Some(block) = &mut self.block else { return };
         block.snapshots = Arc::default();
-        self.notices.push(Notice::notice(format!(
+        self.notices.push(Notice::told(format!(
             "{tag} has taken effect at once; ROLLBACK will not undo it"
         )));
     }
