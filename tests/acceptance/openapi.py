@@ -75,6 +75,21 @@ def calls():
     yield reset, "post", reset, {}, {"group": "g"}, 422
     yield reset, "post", reset, {}, b"{", 400
     yield reset, "post", reset, {"Content-Type": "text/plain"}, b"{}", 415
+    retry = "/api/dead_letters/retry"
+    letter = {"letter": 0, "body": json.dumps({"type": "track", "event": "Seen", "userId": "ada"})}
+    yield retry, "post", retry, {}, letter, 200
+    yield retry, "post", retry, {}, letter, 409
+    yield retry, "post", retry, {}, {"letter": 1_000_000}, 404
+    yield retry, "post", retry, {"Origin": "https://evil.example"}, letter, 403
+    orders, refund = "/shop/api/orders", "/shop/api/orders/{order_id}/refund"
+    yield "/shop/api/catalogue", "get", "/shop/api/catalogue", {}, None, 200
+    bought = {"checkout_id": "0192d0a0-0000-7000-8000-000000000001", "currency": "EUR",
+              "lines": [{"product_id": "1001", "quantity": 2}]}
+    yield orders, "post", orders, {}, bought, 201
+    yield orders, "post", orders, {}, {"currency": "EUR"}, 422
+    yield orders, "post", orders, {}, b"{", 400
+    yield orders, "get", orders, {}, None, 200
+    yield refund, "post", "/shop/api/orders/nobody/refund", {}, {}, 404
     for path in ["/healthz", "/metrics", "/api/panels", "/api/openapi.json"]:
         yield path, "get", path, {}, None, 200
 
@@ -127,7 +142,7 @@ def main():
     description = json.loads((common.PROJECT / "docs" / "openapi.json").read_text())
     openapi_spec_validator.validate(description)
     wrong, asked = [], set()
-    with server.running(chosen.binary) as running:
+    with server.running(chosen.binary, {"demo.shop": "true"}) as running:
         served = json.loads(ask(running.url, "get", "/api/openapi.json", {}, None)[2])
         if served != description:
             wrong.append("what is served is another description")

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Binder {
-    pub(super) fn from_list(&mut self, list: &[TableWithJoins]) -> Result<From> {
+    pub(super) fn tables_of(&mut self, list: &[TableWithJoins]) -> Result<From> {
         let mut all: Option<From> = None;
         for one in list {
             let next = self.table_with_joins(one)?;

@@ -197,7 +197,7 @@ impl Binder {
         select: &ast::Select,
         order: &[ast::OrderByExpr],
     ) -> Result<(Select, Vec<Column>, Vec<Sort>)> {
-        let mut from = self.from_list(&select.from)?;
+        let mut from = self.tables_of(&select.from)?;
         let mut filters = Vec::new();
         for part in select.selection.iter().flat_map(parts) {
             let condition = self.condition(part)?;

@@ -541,7 +541,7 @@ fn activity(context: &Context, definition: &Definition) -> Vec<Row> {
         text(DATABASE),
         int(std::process::id()),
         int(OWNER),
-        text(&context.identity.user()),
+        text(context.identity.user()),
         application.map_or_else(|| text(""), text),
         Value::Micros(context.started_at),
         text("active"),

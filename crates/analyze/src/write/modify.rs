@@ -40,6 +40,10 @@ struct Changed {
     alias: String,
 }
 
+/// A query with a statement's condition, and the types of the columns that parameters are assigned
+/// to by themselves, by the parameters' texts.
+pub(crate) type OfChange = (ast::Statement, Vec<(String, DataType)>);
+
 impl Session {
     pub(crate) async fn delete(
         &mut self,
@@ -121,13 +125,12 @@ impl Session {
         Ok("TRUNCATE TABLE".into())
     }
 
-    /// For the parameters of a `DELETE` or `UPDATE`: a query with its condition, and the types of
-    /// columns that parameters are assigned to by themselves, by the parameters' texts. `None` for
-    /// any other statement.
+    /// What tells the types of the parameters of a `DELETE` or `UPDATE`; `None` for any other
+    /// statement.
     pub(crate) fn parameters_of_change(
         &self,
         statement: &ast::Statement,
-    ) -> Result<Option<(ast::Statement, Vec<(String, DataType)>)>, AnalyzeError> {
+    ) -> Result<Option<OfChange>, AnalyzeError> {
         let dialect = self.dialect();
         let (changed, others, condition, assignments) = match statement {
             ast::Statement::Delete(delete) => {

@@ -361,7 +361,7 @@ async fn the_pack_is_described_and_oids_stay() {
     let sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
     assert_eq!(
         ask(&mut one, sql).await.unwrap(),
-        "dead_letters\ndead_letters_stream\nevents\nevents_stream\nlate_events\norder_events_stream\n\
+        "dead_letter_retries\ndead_letter_retries_stream\ndead_letters\ndead_letters_stream\nevents\nevents_stream\nlate_events\norder_events_stream\n\
          order_lines\norders\nrefunds"
     );
     let sql = "SELECT matviewname FROM pg_matviews WHERE matviewname LIKE 'sales%' ORDER BY 1";

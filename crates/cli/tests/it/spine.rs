@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 use tradewind_cli::engine::{LakeSinks, make_tables};
-use tradewind_collect::{CollectParts, CollectSettings, Collector};
+use tradewind_collect::{CollectParts, CollectSettings, Collector, Retries};
 use tradewind_disk::SimDisk;
 use tradewind_lake::{Lake, LakeSettings, ReadSnapshots};
 use tradewind_log::{Flush, LogSettings, LogStore, TopicDefaults};
@@ -122,14 +122,16 @@ impl Spine {
             LogStore::open(disk.clone(), Path::new(LOG_DIR), log_settings(flush), clock.clone())
                 .map_err(text)?;
         let shared: Arc<dyn Log> = Arc::new(log.clone());
-        let collector = Collector::open(CollectParts {
+        let parts = CollectParts {
             log: shared.clone(),
             disk: disk.clone(),
             dir: COLLECT_DIR.into(),
             clock: clock.clone(),
             settings: collect_settings(),
-        });
-        let collector = collector.await.map_err(text)?;
+        };
+        let collector = Collector::open(parts.clone()).await.map_err(text)?;
+        // What was begun is finished, and its topic is there to be read.
+        Retries::open(&parts, collector.clone()).await.map_err(text)?;
         let lake = open_lake(disk, clock, turns).await?;
         turns.take(make_tables(catalogue, &lake)).await.map_err(text)?;
         let sinks = TurnSinks { sinks: LakeSinks::new(lake.clone()), turns: turns.clone() };

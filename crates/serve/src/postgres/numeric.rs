@@ -27,8 +27,8 @@ pub(crate) fn write_binary(text: &str, out: &mut BytesMut) {
         groups.push(number(&whole[..head], head));
     }
     let whole_groups = whole.len().div_ceil(GROUP);
-    groups.extend(whole.as_bytes()[head..].chunks(GROUP).map(|group| of_bytes(group)));
-    groups.extend(fraction.as_bytes().chunks(GROUP).map(|group| of_bytes(group)));
+    groups.extend(whole.as_bytes()[head..].chunks(GROUP).map(of_bytes));
+    groups.extend(fraction.as_bytes().chunks(GROUP).map(of_bytes));
     let mut weight = whole_groups as i16 - 1;
     let zeros = groups.iter().take_while(|group| **group == 0).count();
     groups.drain(..zeros);
