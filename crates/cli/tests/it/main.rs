@@ -16,6 +16,7 @@ mod kafka_clients;
 mod kill;
 mod openapi;
 mod pipelines;
+mod postgres;
 mod power_cut;
 mod real_orders;
 mod server;

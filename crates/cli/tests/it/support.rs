@@ -61,6 +61,7 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) http: String,
     pub(crate) kafka: String,
+    pub(crate) postgres: String,
 }
 
 impl Served {
@@ -84,13 +85,14 @@ impl Served {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let (mut http, mut kafka) = (String::new(), String::new());
+        let (mut http, mut kafka, mut postgres) = (String::new(), String::new(), String::new());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             match line.split_once(' ') {
                 Some(("http", address)) => http = address.trim().to_string(),
                 Some(("kafka", address)) => kafka = address.trim().to_string(),
-                _ if line == "ready" => return Self { child, http, kafka },
+                Some(("postgres", address)) => postgres = address.trim().to_string(),
+                _ if line == "ready" => return Self { child, http, kafka, postgres },
                 _ => {}
             }
         }

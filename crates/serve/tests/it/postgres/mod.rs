@@ -67,8 +67,8 @@ pub(super) struct Said {
 impl Said {
     /// The field of an error or a notice.
     pub(super) fn field(&self, code: u8) -> String {
-        let fields = self.body.split(|byte| *byte == 0);
-        let found = fields.filter(|field| field.first() == Some(&code)).next();
+        let mut fields = self.body.split(|byte| *byte == 0);
+        let found = fields.find(|field| field.first() == Some(&code));
         String::from_utf8(found.map(|field| field[1..].to_vec()).unwrap_or_default()).unwrap()
     }
 
