@@ -155,7 +155,7 @@ fn no_refund_exceeds_its_order() {
 #[test]
 fn history_is_of_the_days_before_as_busy_as_the_shop_and_repeats() {
     let settings =
-        DemoSettings { events_per_second: 20, history_days: 8, ..DemoSettings::new(9, START_US) };
+        DemoSettings { events_per_second: 10, history_days: 8, ..DemoSettings::new(9, START_US) };
     let bodies = |settings: &DemoSettings| {
         History::new(settings.clone()).map(|request| request.body).collect::<Vec<_>>()
     };

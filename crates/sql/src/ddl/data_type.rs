@@ -5,7 +5,7 @@
 //! Left out: enforcing `VARCHAR(n)`, which Flink does not do either unless told to.
 
 use super::Cursor;
-use crate::{SqlError, did_you_mean};
+use crate::{Dialect, SqlError, did_you_mean};
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use std::sync::Arc;
@@ -13,7 +13,10 @@ use std::sync::Arc;
 /// Most digits of a `DECIMAL`.
 const DECIMAL_DIGITS_MAX: u64 = 38;
 /// Digits of a `DECIMAL` that names none, as in Flink.
-const DECIMAL_DIGITS_DEFAULT: u64 = 10;
+const FLINK_DECIMAL: (u64, u64) = (10, 0);
+/// The same in the `postgres` dialect, where it means any number: what a cast to it gives, and
+/// enough for every amount.
+const POSTGRES_DECIMAL: (u64, u64) = (38, 10);
 /// How deep types may nest.
 const DEPTH_MAX: usize = 16; // deeper JSON is kept as text
 
@@ -167,9 +170,12 @@ fn length(cursor: &mut Cursor<'_>, name: &str) -> Result<(), SqlError> {
 
 fn decimal(cursor: &mut Cursor<'_>) -> Result<DataType, SqlError> {
     let start = cursor.position();
-    let (mut precision, mut scale) = (DECIMAL_DIGITS_DEFAULT, 0);
+    let (mut precision, mut scale) = match cursor.dialect() {
+        Dialect::Flink => FLINK_DECIMAL,
+        Dialect::Postgres => POSTGRES_DECIMAL,
+    };
     if cursor.eat_token(&Token::LParen) {
-        precision = cursor.integer("how many digits")?;
+        (precision, scale) = (cursor.integer("how many digits")?, 0);
         if cursor.eat_token(&Token::Comma) {
             scale = cursor.integer("how many digits after the point")?;
         }

@@ -81,12 +81,12 @@ fn another_format_is_refused_in_one_line() {
     {
         let database = fjall::Database::builder(dir.path()).open().unwrap();
         let objects = database.keyspace("objects", Default::default).unwrap();
-        objects.insert("format", r#"{"format_version": 2}"#).unwrap();
+        objects.insert("format", r#"{"format_version": 3}"#).unwrap();
         database.persist(fjall::PersistMode::SyncAll).unwrap();
     }
     let error = open(dir.path()).unwrap_err().to_string();
     assert!(
-        error.contains("has catalogue format 2, this version reads 1: use the version"),
+        error.contains("has catalogue format 3, this version reads 2: use the version"),
         "{error}"
     );
     assert_eq!(error.lines().count(), 1);

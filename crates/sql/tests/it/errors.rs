@@ -55,7 +55,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "DROP TALBE t",
-        "line 1, column 6: expected TABLE, VIEW, MATERIALIZED VIEW or PIPELINE, found TALBE",
+        "line 1, column 6: expected TABLE, VIEW, MATERIALIZED VIEW, PIPELINE or SCHEMA, found TALBE",
     ),
     ("DESCRIBE t u", "line 1, column 12: expected the end of the statement, found u"),
     ("SELECT 'abc", "line 1, column 8: unterminated string literal"),

@@ -266,3 +266,12 @@ fn a_dialect_that_is_set_holds_for_the_statements_after_it() {
     let refused = parse_script(&many, Dialect::Postgres).unwrap_err().to_string();
     assert!(refused.contains("changes of the dialect"), "{refused}");
 }
+
+/// It was as in Flink in every dialect, which took the cents of what PostgreSQL's clients wrote.
+#[test]
+fn a_decimal_without_digits_lost_its_cents() {
+    let statements = parse_script("CREATE TABLE t (a NUMERIC, b NUMERIC(5))", Dialect::Postgres);
+    let StatementKind::CreateTable(table) = statements.unwrap().remove(0).kind else { panic!() };
+    let types = table.definition.columns.iter().map(|column| type_name(&column.data_type));
+    assert_eq!(types.collect::<Vec<_>>(), ["DECIMAL(38, 10)", "DECIMAL(5, 0)"]);
+}

@@ -196,20 +196,24 @@ fn every_setting_is_in_a_section_documented_and_changes_the_config() {
     }
 }
 
-/// A configuration with this setting at an accepted value that is not its default.
-fn overridden_somehow(setting: &Setting) -> Config {
-    let candidates: Vec<String> = match setting.kind {
-        Kind::Address | Kind::OrNone(Kind::Address) => vec!["10.0.0.1:1".into()],
+/// Values some of which a setting of this kind accepts.
+fn candidates(kind: &Kind) -> Vec<String> {
+    match kind {
+        Kind::Address => vec!["10.0.0.1:1".into()],
         Kind::Bytes { min, max }
         | Kind::Milliseconds { min, max }
         | Kind::Hours { min, max }
         | Kind::Count { min, max } => vec![min.to_string(), max.to_string()],
-        Kind::OrNone(_) => vec!["none".into(), "1000000000".into()],
+        Kind::OrNone(kind) => [vec!["none".into()], candidates(kind)].concat(),
         Kind::Flag => vec!["true".into(), "false".into()],
         Kind::OneOf(words) => words.iter().map(|word| (*word).to_owned()).collect(),
         Kind::WriteKeys => vec!["[{ key = \"x\" }]".into()],
-    };
-    candidates
+    }
+}
+
+/// A configuration with this setting at an accepted value that is not its default.
+fn overridden_somehow(setting: &Setting) -> Config {
+    candidates(&setting.kind)
         .iter()
         .filter_map(|value| overridden(&[&format!("{}={value}", setting.key)]).ok())
         .find(|config| *config != Config::default())
