@@ -424,6 +424,14 @@ def letters(browser, url, report):
     seen.context.close()
 
 
+def settle(page):
+    """Waits until everything that was asked for is drawn: nothing more is for a while."""
+    before, drawn, until = None, page.evaluate("() => ({...renders})"), time.time() + 60
+    while drawn != before and time.time() < until:
+        page.wait_for_timeout(6_000)
+        before, drawn = drawn, page.evaluate("() => ({...renders})")
+
+
 def renders(browser, url, report):
     """Panels whose figures have not changed are not drawn again."""
     built = WEB / "dist-profiling"
@@ -442,7 +450,7 @@ def renders(browser, url, report):
     _, net, _ = dashboard.sums(url, "EUR")
     seen.wait_for("live-net", net)
     seen.page.wait_for_selector(".skeleton", state="detached")
-    seen.page.wait_for_timeout(3_000)
+    settle(seen.page)
     # A minute that ends draws what stands by the minute.
     while time.time() % 60 > 40:
         time.sleep(1)

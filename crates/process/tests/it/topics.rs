@@ -411,16 +411,12 @@ async fn the_example_of_the_documentation_runs() {
     );
     let page = page.unwrap();
     let section = page.split("### Writing topics").nth(1).unwrap();
-    let script = section.split("```sql").nth(1).unwrap().split("```").next().unwrap();
+    let script = section.split("```sql flink").nth(1).unwrap().split("```").next().unwrap();
     let is_table = |part: &&str| part.trim_start().starts_with("CREATE TABLE");
     let parts: Vec<&str> = script.split(';').filter(|part| !part.trim().is_empty()).collect();
     let tables: Vec<&str> = parts.iter().copied().filter(is_table).collect();
-    let stream =
-        "CREATE TABLE orders_stream (order_id STRING, country STRING, total DECIMAL(10, 2),
-            at TIMESTAMP_LTZ(3), paid BOOLEAN)
-        WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')";
-    let world = Topics::new(7, &format!("{stream}; {};", tables.join(";")));
-    let log = world.log_with(&[("t", 1), ("paid_orders", 2), ("revenue", 2)]).await;
+    let world = Topics::new(7, &format!("{};", tables.join(";")));
+    let log = world.log_with(&[("shop_orders", 1), ("paid_orders", 2), ("revenue", 2)]).await;
     let engine = world.engine(&log).await.unwrap();
     for (name, sql) in ["paid_orders", "revenue"].iter().zip(parts.iter().filter(|p| !is_table(p)))
     {
@@ -430,7 +426,7 @@ async fn the_example_of_the_documentation_runs() {
         let row = format!(
             r#"{{"order_id": "o{id}", "country": "{country}", "total": {id}.50, "at": "2026-11-21T08:26:00Z", "paid": {paid}}}"#
         );
-        put(&log, "t", 0, &row).await.unwrap();
+        put(&log, "shop_orders", 0, &row).await.unwrap();
     }
     for name in ["paid_orders", "revenue"] {
         world.drained(&engine, name).await;
